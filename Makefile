@@ -1,0 +1,30 @@
+# `make train` and `make test` need python3 with venv and pip, and a package index; nothing else.
+PYTHON ?= python3
+ARGS ?=
+READY = .venv/installed
+
+.PHONY: train test test-all lint venv clean
+
+train: $(READY)
+	.venv/bin/python train.py $(ARGS)
+
+test: $(READY)
+	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -m "not slow"
+
+test-all: $(READY)
+	OMP_NUM_THREADS=1 .venv/bin/python -m pytest
+
+lint: $(READY)
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+
+venv: $(READY)
+
+# The stamp is written last, so that an install that broke off is done again.
+$(READY): setup.cfg pyproject.toml constraints.txt
+	test -x .venv/bin/python || $(PYTHON) -m venv .venv
+	.venv/bin/pip install -c constraints.txt -e '.[dev]'
+	touch $@
+
+clean:
+	rm -rf .venv *.egg-info build dist

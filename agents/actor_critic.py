@@ -1,0 +1,175 @@
+"""The latent actor-critic: REINFORCE on imagined rollouts, a two-hot critic with a slow copy as regulariser."""
+
+import copy
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from agents.returns import PercentileScale, lambda_return
+from envs.records import Spaces
+from worldmodel.distributions import (
+    categorical_entropy,
+    categorical_log_probs,
+    categorical_sample,
+    normal_entropy,
+    normal_log_prob,
+    normal_params,
+    twohot_bins,
+    twohot_loss,
+    twohot_mean,
+)
+from worldmodel.imagine import Imagined
+from worldmodel.networks import Head
+from worldmodel.optimizer import OptimizerConfig
+
+
+@dataclass(frozen=True)
+class ActorCriticConfig:
+    units: int = 128
+    actor_layers: int = 3
+    critic_layers: int = 3
+    bins: int = 255
+    lam: float = 0.95  # lambda of the return
+    entropy: float = 3e-4  # entropy bonus
+    actor_unimix: float = 0.0  # uniform share of a discrete policy (0 at e3f0224, .01 at 2411f7d)
+    min_std: float = 0.1  # of a continuous policy
+    max_std: float = 1.0
+    slow_rate: float = 0.02  # the slow critic moves this share towards the critic at every update
+    slow_scale: float = 1.0
+    replay_scale: float = 0.3  # weight of the replay-value loss
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+
+    def __post_init__(self):
+        for name in ("units", "actor_layers", "critic_layers"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: must be at least 1, got {getattr(self, name)}")
+        twohot_bins(self.bins)
+        for name in ("lam", "actor_unimix", "slow_rate"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name}: must be in [0, 1], got {getattr(self, name)}")
+        if not 0 < self.min_std <= self.max_std:
+            raise ValueError(f"min_std: must be above 0 and at most max_std ({self.max_std}), got {self.min_std}")
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """The replayed steps behind the starts, (B, T). feat has gradient into the dynamics model in coupled mode only."""
+
+    feat: Tensor  # (B, T, F)
+    reward: Tensor  # (B, T), predicted (decoupled) or bought (coupled)
+    is_last: Tensor
+    is_terminal: Tensor
+
+
+class ActorCritic(nn.Module):
+    def __init__(self, config: ActorCriticConfig, spaces: Spaces, feat_size: int, discount: float):
+        super().__init__()
+        self.config, self.discount = config, discount
+        self.is_discrete, self.action_size = spaces.is_discrete, spaces.action_size
+        outputs = spaces.action_size if spaces.is_discrete else 2 * spaces.action_size
+        self.actor = Head(feat_size, config.units, config.actor_layers, outputs, outscale=0.01)
+        self.critic = Head(feat_size, config.units, config.critic_layers, config.bins, outscale=0.0)
+        self.slow_critic = copy.deepcopy(self.critic).requires_grad_(False)
+        self.return_scale = PercentileScale()
+        self.register_buffer("bins", twohot_bins(config.bins), persistent=False)
+
+    def trained_parameters(self) -> list[nn.Parameter]:
+        return [*self.actor.parameters(), *self.critic.parameters()]
+
+    def forward(self, imagined: Imagined, replayed: Replayed) -> tuple[Tensor, dict[str, Tensor]]:
+        """N = B*T starts in the order of replayed.feat.flatten(0, 1). -> scalar loss, metrics."""
+        logits = self.critic(imagined.feat).float()  # (N, H+1, bins)
+        with torch.no_grad():  # the slow critic is a target, never trained
+            value = twohot_mean(logits, self.bins)
+            slow_value = twohot_mean(self.slow_critic(imagined.feat[:, :-1]).float(), self.bins)
+            returns = imagined_returns(imagined.reward, imagined.cont, value, self.config.lam)  # (N, H)
+            scale = self.return_scale.update(returns)
+            advantage = (returns - value[:, :-1]) / scale
+            weight = imagined.cont.cumprod(1)[:, :-1]
+        log_prob, entropy = self.log_prob(imagined.feat[:, :-1], imagined.action)
+        policy_loss = weighted_policy_loss(weight, log_prob, advantage, entropy, self.config.entropy)
+        value_loss = weight * value_losses(logits[:, :-1], returns, slow_value, self.bins, self.config.slow_scale)
+        replay_loss = self.replay_value_loss(replayed, returns[:, 0], logits[:, 0], slow_value[:, 0])
+        loss = policy_loss.mean() + value_loss.mean() + self.config.replay_scale * replay_loss.mean()
+        metrics = {
+            "actor/loss": policy_loss.mean(),
+            "actor/entropy": entropy.mean(),
+            "actor/advantage": advantage.abs().mean(),
+            "critic/loss": value_loss.mean(),
+            "critic/replay_loss": replay_loss.mean(),
+            "critic/value": value.mean(),
+            "critic/return": returns.mean(),
+            "critic/return_scale": scale,
+            "imagined/reward": imagined.reward[:, 1:].mean(),
+            "imagined/cont": imagined.cont[:, 1:].mean(),
+        }
+        return loss, {key: value.detach() for key, value in metrics.items()}
+
+    def replay_value_loss(self, replayed: Replayed, boot: Tensor, logits: Tensor, slow_value: Tensor) -> Tensor:
+        """Value loss along the replayed steps, (B, T-1); boot, slow_value (N,) and logits (N, bins) at the starts."""
+        shape = replayed.is_last.shape
+        if replayed.feat.requires_grad:  # coupled: the value shapes the latent, as published
+            logits = self.critic(replayed.feat).float()
+        else:  # decoupled: the starts are these very features
+            logits = logits.view(*shape, -1)
+        last, terminal = replayed.is_last.float(), replayed.is_terminal.float()
+        reward = replayed.reward.detach()
+        returns = lambda_return(reward, terminal, last, boot.view(shape), self.discount, self.config.lam)
+        losses = value_losses(
+            logits[:, :-1], returns, slow_value.view(shape)[:, :-1], self.bins, self.config.slow_scale
+        )
+        return (1.0 - last[:, :-1]) * losses
+
+    def policy(self, feat: Tensor, noise: Tensor) -> Tensor:
+        """Sample actions: feat (..., F) -> (..., A). noise: standard normal (..., A), or uniform (..., 1) if discrete."""
+        raw = self.actor(feat).float()
+        if self.is_discrete:
+            return categorical_sample(categorical_log_probs(raw, self.config.actor_unimix).exp(), noise.squeeze(-1))
+        mean, std = self._normal(raw)
+        return mean + std * noise
+
+    def mode(self, feat: Tensor) -> Tensor:
+        """The most likely action, (..., F) -> (..., A)"""
+        raw = self.actor(feat).float()
+        if self.is_discrete:
+            return torch.zeros_like(raw).scatter_(-1, raw.argmax(-1, keepdim=True), 1.0)
+        return self._normal(raw)[0]
+
+    def log_prob(self, feat: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
+        """-> log-probability and entropy (...), summed over action dimensions, with gradient into the actor."""
+        raw = self.actor(feat).float()
+        if self.is_discrete:
+            log_p = categorical_log_probs(raw, self.config.actor_unimix)
+            return (log_p * action).sum(-1), categorical_entropy(log_p)
+        mean, std = self._normal(raw)
+        return normal_log_prob(action, mean, std).sum(-1), normal_entropy(std).sum(-1)
+
+    def value(self, feat: Tensor) -> Tensor:
+        """(..., F) -> (...)"""
+        return twohot_mean(self.critic(feat).float(), self.bins)
+
+    @torch.no_grad()
+    def update_slow_critic(self) -> None:
+        """Once an update, after the optimiser."""
+        slow, fast = list(self.slow_critic.parameters()), list(self.critic.parameters())
+        torch._foreach_lerp_(slow, fast, self.config.slow_rate)
+
+    def _normal(self, raw: Tensor) -> tuple[Tensor, Tensor]:
+        mean_raw, std_raw = raw.chunk(2, -1)
+        return normal_params(mean_raw, std_raw, self.config.min_std, self.config.max_std)
+
+
+def imagined_returns(reward: Tensor, cont: Tensor, value: Tensor, lam: float) -> Tensor:
+    """(N, H+1) each, the discount inside cont -> lambda-returns (N, H)."""
+    return lambda_return(reward, 1.0 - cont, torch.zeros_like(cont), value, 1.0, lam)
+
+
+def weighted_policy_loss(weight: Tensor, log_prob: Tensor, advantage: Tensor, entropy: Tensor, bonus: float) -> Tensor:
+    """-weight (log_prob * advantage + bonus * entropy), (N, H); weight and advantage carry no gradient."""
+    return -weight.detach() * (log_prob * advantage.detach() + bonus * entropy)
+
+
+def value_losses(logits: Tensor, returns: Tensor, slow_value: Tensor, bins: Tensor, slow_scale: float) -> Tensor:
+    """Two-hot loss to the return, plus the same to the slow critic's value: logits (..., bins), targets (...) -> (...)."""
+    return twohot_loss(logits, returns, bins) + slow_scale * twohot_loss(logits, slow_value, bins)

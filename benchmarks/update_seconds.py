@@ -1,0 +1,100 @@
+"""Seconds of one whole learner update on synthetic data: python benchmarks/update_seconds.py [--sizes small,size12m].
+
+Shapes of walker_walk from state (24 numbers, 6 actions), batch 16 x 64, horizon 15, as in the comparison in
+docs/benchmarks.md. Time it on an idle machine.
+"""
+
+import argparse
+import time
+
+import numpy as np
+import torch
+
+from envs.records import ObsSpec, Spaces, Transition
+from training.build import make_learner, resolve_device
+from training.config import load_config
+from training.fit import Learner, Noise
+from worldmodel.replay.labels import LabelBatch
+from worldmodel.replay.transitions import TransitionReplay
+
+SPACES = Spaces({"orientations": ObsSpec((14,)), "height": ObsSpec((1,)), "velocity": ObsSpec((9,))}, 6)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sizes", default="size_small,size_12m")
+    parser.add_argument("--modes", default="coupled,decoupled")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--updates", type=int, default=5)
+    parser.add_argument("settings", nargs="*", help="further key=value settings")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    print(f"torch {torch.__version__}, {options.threads} threads")
+    for size in options.sizes.split(","):
+        for mode in options.modes.split(","):
+            config = load_config([size, f"mode={mode}", *options.settings])
+            seconds, parameters = time_updates(config, options.updates)
+            print(
+                f"{size} {mode}: {parameters / 1e6:.2f} M parameters, "
+                f"min {min(seconds):.3f} s, median {float(np.median(seconds)):.3f} s",
+                flush=True,
+            )
+
+
+def time_updates(config, updates: int) -> tuple[list[float], int]:
+    """Seconds of each of `updates` updates after two unmeasured ones, and the number of trained parameters."""
+    device = resolve_device(config)
+    torch.manual_seed(0)
+    learner = make_learner(config, SPACES, device)
+    seconds = []
+    for _ in range(updates + 2):
+        batch, labels, noise = inputs(config, device)
+        start = time.perf_counter()
+        learner.update(batch, labels, noise)
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - start)
+    return seconds[2:], count(learner)
+
+
+def inputs(config, device: torch.device):
+    train, rng = config.train, np.random.default_rng(0)
+    replay = TransitionReplay(config.replay, SPACES, 1, train.length, config.dynamics.deter, config.dynamics.stoch)
+    for step in range(train.length * 4):
+        obs = {key: rng.normal(size=(1, *spec.shape)).astype(np.float32) for key, spec in SPACES.obs.items()}
+        first, last = np.array([step % 100 == 0]), np.array([step % 100 == 99])
+        row = Transition(obs, first, last, np.zeros(1, bool), np.array([step]), np.zeros(1, bool))
+        latent = torch.zeros(1, config.dynamics.deter), torch.zeros(1, config.dynamics.stoch)
+        replay.add(row, rng.normal(size=(1, 6)).astype(np.float32), *latent)
+    batch = replay.sample(train.batch, rng).to(device)
+    rows = config.labels.burn_in + 1
+    if config.mode == "coupled":
+        reward = torch.randn(train.batch, train.length, device=device)
+        batch = type(batch)(**{**batch.__dict__, "reward": reward, "reward_weight": torch.ones_like(reward)})
+        labels, shape = None, (0, 1)
+    else:
+        labels, shape = label_batch(config, rows).to(device), (train.label_batch, rows)
+    generator = torch.Generator(device).manual_seed(0)
+    return batch, labels, Noise.draw(generator, train, config.dynamics.stoch, SPACES, *shape)
+
+
+def label_batch(config, rows: int) -> LabelBatch:
+    number = config.train.label_batch
+    return LabelBatch(
+        obs={key: torch.randn(number, rows, *spec.shape) for key, spec in SPACES.obs.items()},
+        prev_action=torch.randn(number, rows, 6),
+        is_first=torch.zeros(number, rows, dtype=torch.bool),
+        start_deter=torch.zeros(number, config.dynamics.deter),
+        start_stoch=torch.zeros(number, config.dynamics.stoch, dtype=torch.long),
+        value=torch.randn(number),
+        weight=torch.ones(number),
+        fold=torch.arange(number),
+    )
+
+
+def count(learner: Learner) -> int:
+    return sum(p.numel() for model in learner.models() for p in model.parameters() if p.requires_grad)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,196 @@
+"""Who decides what the next coins buy: a pilot, then phases, each a plan of whole counts that what is left can pay."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal, Protocol
+
+from budget.ledger import BudgetExceeded, Ledger
+from budget.money import MICRO
+from budget.scaling import Counts, Market, PowerLaw, at_label_share, check_positive_pair, coupled, split
+
+_OPTIMUM_PILOT_SHARE = 0.5  # of the pilot on labels: hard to beat before anything is measured
+
+
+@dataclass(frozen=True)
+class AllocatorConfig:
+    name: Literal["fixed", "coupled", "optimum"] = "fixed"
+    label_share: float = 0.5  # fixed: part of all spend that goes to labels, between 0 and 1
+    phases: int = 12  # after the pilot
+    pilot_share: float = 0.06  # of the total, spent before the first phase
+    pilot_episodes: int = 2  # the pilot buys at least this many
+    pilot_labels: int = 32  # the pilot buys at least this many
+    dynamics: tuple[float, ...] = (0.34, 0.11)  # optimum: coefficient, exponent of error = coefficient * n ** -exponent
+    reward: tuple[float, ...] = (90.4, 0.96)  # optimum: the same, n labels
+    weights: tuple[float, ...] = (1.0, 1.0)  # optimum: of the two errors in the gap
+
+    def __post_init__(self):
+        if not 0 < self.label_share < 1:
+            raise ValueError(f"label_share: must be between 0 and 1, both excluded, got {self.label_share}")
+        if self.phases < 1:
+            raise ValueError(f"phases: must be 1 or more, got {self.phases}")
+        if not 0 <= self.pilot_share <= 1:
+            raise ValueError(f"pilot_share: must be from 0 to 1, got {self.pilot_share}")
+        for field, count in (("pilot_episodes", self.pilot_episodes), ("pilot_labels", self.pilot_labels)):
+            if count < 0:
+                raise ValueError(f"{field}: must be 0 or more, got {count}")
+        for field, pair in (("dynamics", self.dynamics), ("reward", self.reward), ("weights", self.weights)):
+            check_positive_pair(field, pair)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What an allocator knows when it plans `phase` (0: the pilot; 1 .. phases: the rest)."""
+
+    phase: int
+    phases: int
+    transitions: int  # bought so far
+    labels: int  # bought or asked so far
+    transition_lot: int  # transitions come in multiples of this: environments in lockstep
+    episode_length: int  # agent steps, 0 where it is not known
+    min_transitions: int  # what training needs to start
+    labels_per_transition: float = 1.0  # most labels a transition (kappa)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to buy in one phase: not totals, but what comes on top of the stock."""
+
+    phase: int
+    transitions: int
+    labels: int
+    money_micro: int  # what it costs at the ledger's prices
+    label_spend_share: float  # labels' part of that cost, 0 for an empty plan
+    note: str = ""
+
+
+class Allocator(Protocol):
+    def plan(self, evidence: Evidence, ledger: Ledger) -> Plan: ...
+
+
+def make_allocator(config: AllocatorConfig) -> Allocator:
+    return {"fixed": Fixed, "coupled": Coupled, "optimum": Optimum}[config.name](config)
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """A constant share of all spend on labels. What the pilot's minimum or rounding bent is made up for afterwards."""
+
+    config: AllocatorConfig
+
+    def plan(self, evidence: Evidence, ledger: Ledger) -> Plan:
+        divide = partial(at_label_share, label_share=self.config.label_share)
+        return _plan(self.config, evidence, ledger, divide)
+
+
+@dataclass(frozen=True)
+class Coupled:
+    """A label for every transition."""
+
+    config: AllocatorConfig
+
+    def plan(self, evidence: Evidence, ledger: Ledger) -> Plan:
+        return _plan(self.config, evidence, ledger, coupled)
+
+
+@dataclass(frozen=True)
+class Optimum:
+    """The split of least gap under power laws given beforehand, along the expansion path."""
+
+    config: AllocatorConfig
+
+    def plan(self, evidence: Evidence, ledger: Ledger) -> Plan:
+        if evidence.phase == 0:
+            return _plan(self.config, evidence, ledger, partial(at_label_share, label_share=_OPTIMUM_PILOT_SHARE))
+        laws = {"dynamics": PowerLaw(*self.config.dynamics), "reward": PowerLaw(*self.config.reward)}
+        return _plan(self.config, evidence, ledger, partial(split, **laws, weights=self.config.weights))
+
+
+def check_budget(config: AllocatorConfig, evidence: Evidence, total_micro: int, prices: dict[str, int]) -> None:
+    """Raise ValueError("budget.total: ...") with the least sum that would do, if the total cannot pay for the pilot."""
+    least = _pilot_least(config, evidence)
+    cost = prices["transition"] * least.transitions + prices["label"] * least.labels
+    if cost > total_micro:
+        raise ValueError(
+            f"budget.total: must be at least {_coins(cost)} coins for the pilot ({least.transitions} transitions and "
+            f"{least.labels} labels), got {_coins(total_micro)}"
+        )
+
+
+def _plan(config: AllocatorConfig, evidence: Evidence, ledger: Ledger, divide: Callable[[Market], Counts]) -> Plan:
+    """The phase's money, divided for all that is held in the end; what is held already is then taken off."""
+    market = _pilot_market(config, evidence, ledger) if evidence.phase == 0 else _phase_market(evidence, ledger)
+    held = divide(market)
+    transitions, labels = held.transitions - evidence.transitions, held.labels - evidence.labels
+    label_cost = labels * ledger.prices["label"]
+    cost = transitions * ledger.prices["transition"] + label_cost
+    assert 0 <= cost <= ledger.remaining and min(transitions, labels) >= 0, (held, evidence, ledger.summary())
+    return Plan(
+        phase=evidence.phase,
+        transitions=transitions,
+        labels=labels,
+        money_micro=cost,
+        label_spend_share=label_cost / cost if cost else 0.0,
+        note=_note(evidence, held, market),
+    )
+
+
+def _phase_market(evidence: Evidence, ledger: Ledger) -> Market:
+    """An equal part of what is left, so that what one phase could not spend is the later ones'; the last has it all."""
+    phases_left = max(1, evidence.phases - evidence.phase + 1)
+    return _market(evidence, ledger, ledger.remaining // phases_left, Counts(evidence.transitions, evidence.labels))
+
+
+def _pilot_market(config: AllocatorConfig, evidence: Evidence, ledger: Ledger) -> Market:
+    """The pilot's share of the total, or its least counts where they cost more: those are bought first, as a stock."""
+    least = _pilot_least(config, evidence)
+    transitions = _up_to_lots(max(0, least.transitions - evidence.transitions), evidence.transition_lot)
+    labels = max(0, least.labels - evidence.labels)
+    start = Counts(evidence.transitions + transitions, evidence.labels + labels)
+    cost = transitions * ledger.prices["transition"] + labels * ledger.prices["label"]
+    remaining = ledger.remaining
+    if cost > remaining:
+        asked, left, total = _coins(cost), _coins(remaining), _coins(ledger.total)
+        raise BudgetExceeded(f"the pilot: asked {asked} coins, left {left} of {total}")
+    # What was spent already is taken off, so that a pilot that is planned again after an interruption goes on.
+    share = round(config.pilot_share * ledger.total) - (ledger.total - remaining)
+    return _market(evidence, ledger, min(max(share, cost), remaining) - cost, start)
+
+
+def _market(evidence: Evidence, ledger: Ledger, money: int, stock: Counts) -> Market:
+    return Market(
+        money=money,
+        prices=(ledger.prices["transition"], ledger.prices["label"]),
+        stock=stock,
+        labels_per_transition=evidence.labels_per_transition,
+        lots=(evidence.transition_lot, 1),
+    )
+
+
+def _pilot_least(config: AllocatorConfig, evidence: Evidence) -> Counts:
+    """The counts below which a pilot is of no use, in whole lots of transitions and enough of them for the labels."""
+    needed = max(
+        config.pilot_episodes * evidence.episode_length,
+        evidence.min_transitions,
+        -(-config.pilot_labels // evidence.labels_per_transition),
+    )
+    transitions = _up_to_lots(int(needed), evidence.transition_lot)
+    if config.name == "coupled":
+        return Counts(transitions, int(transitions * min(1, evidence.labels_per_transition)))
+    return Counts(transitions, config.pilot_labels)
+
+
+def _up_to_lots(count: int, lot: int) -> int:
+    return -(-count // lot) * lot
+
+
+def _note(evidence: Evidence, held: Counts, market: Market) -> str:
+    if evidence.phase == 0 and market.money == 0:
+        return "the least that a pilot needs"
+    if held.labels >= int(evidence.labels_per_transition * held.transitions):
+        return "labels at their cap"
+    return ""
+
+
+def _coins(micro: int) -> str:
+    return f"{micro / MICRO:,.15g}"

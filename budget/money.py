@@ -1,0 +1,61 @@
+"""Money in whole micro-coins: what is bought with it and where it stands."""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Literal
+
+MICRO = 1_000_000  # micro-coins in a coin
+KINDS = ("transition", "label")
+_LARGEST_COINS = 1e12  # in micro-coins this still fits SQLite's 64-bit integers
+
+
+def to_micro(coins: float) -> int:
+    """Coins to the nearest whole micro-coin."""
+    return round(coins * MICRO)
+
+
+def check_coins(field: str, coins: float) -> None:
+    """Raise ValueError naming `field` unless `coins` is positive and an amount that the ledger can hold."""
+    if not (math.isfinite(coins) and 1 / MICRO <= coins <= _LARGEST_COINS):
+        raise ValueError(f"{field}: must be positive (from {1 / MICRO:f} to {_LARGEST_COINS:g} coins), got {coins}")
+
+
+@dataclass(frozen=True)
+class Purchase:
+    """`units` of one kind at one price, under a key that is unique in the run."""
+
+    key: str
+    kind: Literal["transition", "label"]
+    units: int
+    price_micro: int  # per unit
+    tier: str = "default"
+
+    @property
+    def cost(self) -> int:
+        """Micro-coins."""
+        return self.units * self.price_micro
+
+
+@dataclass(frozen=True)
+class Balance:
+    """Where the money stands: micro-coins, and units settled of either kind."""
+
+    total: int = 0
+    spent: int = 0
+    reserved: int = 0
+    transitions: int = 0
+    labels: int = 0
+
+    @property
+    def remaining(self) -> int:
+        return self.total - self.spent - self.reserved
+
+    def settled(self, purchase: Purchase, units: int) -> "Balance":
+        """After `units` of a reserved purchase arrived and the rest of it was given up."""
+        return replace(
+            self,
+            spent=self.spent + units * purchase.price_micro,
+            reserved=self.reserved - purchase.cost,
+            transitions=self.transitions + units * (purchase.kind == "transition"),
+            labels=self.labels + units * (purchase.kind == "label"),
+        )

@@ -1,0 +1,142 @@
+"""From a task's name to an environment: one Dict of float32 vectors in, actions in [-1, 1] (or one-hot) out."""
+
+import difflib
+import importlib
+import os
+import sys
+from dataclasses import dataclass
+from typing import Protocol
+
+import gymnasium
+from gymnasium.spaces import Space
+from gymnasium.wrappers import TimeLimit
+
+from envs import toy
+from envs.gymnasium_env import GymnasiumEnv, UnsupportedSpace
+from envs.records import ObsSpec, Spaces
+from envs.wrappers import ActionRepeat, EpisodeSeeds, OneHot
+
+__all__ = ["EnvConfig", "UnknownTask", "UnsupportedSpace", "episode_length", "make_env", "spaces_of"]
+
+
+@dataclass(frozen=True)
+class EnvConfig:
+    num: int = 4  # environments in lockstep
+    repeat: int = 1  # times each action is taken; one agent step, one transition
+    processes: bool = False  # one subprocess per environment: pays off for slow environments only
+    heldout_share: float = 0.1  # of the episodes, never trained on; 0: none. Rounded to one in a whole number
+    time_limit: int = 0  # cuts episodes to this many environment steps (repeats counted singly); 0: the task's own
+
+    def __post_init__(self):
+        for name, least in (("num", 1), ("repeat", 1), ("time_limit", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name}: must be at least {least}, got {getattr(self, name)}")
+        if not 0 <= self.heldout_share <= 0.5:
+            raise ValueError(f"heldout_share: must be between 0 and 0.5, got {self.heldout_share}")
+
+
+class UnknownTask(ValueError):
+    """No such task, or one whose package cannot be imported."""
+
+
+class HasSpaces(Protocol):
+    observation_space: Space
+    action_space: Space
+
+
+def make_env(task: str, config: EnvConfig, seed: int, first_episode: int = 0, render: bool = False) -> gymnasium.Env:
+    """The environment of `task`: observations a Dict of float32 vectors, actions Box(-1, 1, (A,)) or OneHot (width A).
+
+    Its k-th `reset()` is seeded from (seed, first_episode + k). With `render`, its method `render()` gives rgb
+    arrays, where the task can. UnknownTask or UnsupportedSpace, naming the task, for what cannot be made.
+    """
+    env = _load(task, render)
+    if config.time_limit:
+        env = TimeLimit(env, config.time_limit)
+    if config.repeat > 1:
+        env = ActionRepeat(env, config.repeat)
+    return EpisodeSeeds(env, seed, first_episode)
+
+
+def spaces_of(env: HasSpaces) -> Spaces:
+    """What the model sees and does in an environment of `make_env`."""
+    obs = {key: ObsSpec(space.shape) for key, space in env.observation_space.spaces.items()}
+    return Spaces(obs, env.action_space.shape[0], isinstance(env.action_space, OneHot))
+
+
+def episode_length(task: str, config: EnvConfig) -> int:
+    """The most agent steps an episode of `task` can have (action repeats counted once), 0 where it is not known.
+
+    UnknownTask for a name that is none; a module:Class is not looked at.
+    """
+    limits = [limit for limit in (_own_length(task), config.time_limit) if limit]
+    return -(-min(limits) // config.repeat) if limits else 0
+
+
+def _load(task: str, render: bool) -> gymnasium.Env:
+    if task == "toy_lq":
+        return toy.ToyEnv()
+    if task.startswith("dmc_"):
+        return _dmc(task).DmcEnv(task)
+    if task.startswith("gym:"):
+        return GymnasiumEnv(_registered(task, render), task)
+    if ":" in task:
+        return GymnasiumEnv(_from_class(task), task)
+    raise _unknown(task)
+
+
+def _own_length(task: str) -> int:
+    if task == "toy_lq":
+        return toy.EPISODE_LENGTH
+    if task.startswith("dmc_"):
+        return _dmc(task).EPISODE_LENGTH
+    if task.startswith("gym:"):
+        return _spec(task).max_episode_steps or 0
+    if ":" in task:
+        return 0
+    raise _unknown(task)
+
+
+def _dmc(task: str):
+    from envs import dmc  # imported late: it takes a second and is not needed for other tasks
+
+    if task not in dmc.TASKS:
+        raise _unknown(task)
+    return dmc
+
+
+def _spec(task: str):
+    try:
+        return gymnasium.spec(task.removeprefix("gym:"))
+    except gymnasium.error.Error as error:
+        raise _unknown(task) from error
+
+
+def _registered(task: str, render: bool) -> gymnasium.Env:
+    spec = _spec(task)
+    try:
+        return gymnasium.make(spec, render_mode="rgb_array" if render else None, disable_env_checker=True)
+    except (gymnasium.error.Error, ImportError) as error:  # a missing dependency, or a version that is no more
+        raise UnknownTask(f"task: {task} cannot be made: {error}") from error
+
+
+def _from_class(task: str) -> gymnasium.Env:
+    module_name, class_name = task.split(":", 1)
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())  # the console script does not look there by itself
+    try:
+        env = getattr(importlib.import_module(module_name), class_name)()
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
+        raise UnknownTask(f"task: {task} cannot be made: {type(error).__name__}: {error}") from error
+    if not isinstance(env, gymnasium.Env):
+        raise UnknownTask(f"task: {task} is not a gymnasium.Env, but {type(env).__name__}")
+    return env
+
+
+def _unknown(task: str) -> UnknownTask:
+    from envs import dmc
+
+    known = ["toy_lq", *dmc.TASKS, *(f"gym:{name}" for name in gymnasium.registry)]
+    nearest = difflib.get_close_matches(task, known, n=1, cutoff=0.0)[0]
+    forms = "dmc_<domain>_<task>, gym:<Id>, module:Class, toy_lq"
+    return UnknownTask(f"task: no task {task!r}; the nearest is {nearest!r} (tasks are {forms})")

@@ -1,0 +1,71 @@
+"""The nouns that every part shares: spaces, transitions, segments, queries, labels. Imports nothing of ours.
+
+Shapes: N environments in lockstep, A action numbers. A *row* is one tick of one environment's stream; rows of a stream are
+numbered from 0 by `step`, reset rows included, so that (env, step) names a row for ever.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class ObsSpec:
+    """One observation key: real numbers, or integers in 0 .. classes-1 where `classes` is not 0."""
+
+    shape: tuple[int, ...]
+    classes: int = 0
+
+
+@dataclass(frozen=True)
+class Spaces:
+    """What the model sees and does. Continuous actions live in [-1, 1]; discrete ones are one-hot of width action_size."""
+
+    obs: dict[str, ObsSpec]
+    action_size: int
+    is_discrete: bool = False
+
+
+@dataclass(frozen=True)
+class Transition:
+    """One lockstep tick of N streams, without any reward: the row each environment has just arrived at.
+
+    A row with is_first follows a reset, costs nothing and has no reward to sell. is_terminal implies is_last.
+    """
+
+    obs: dict[str, np.ndarray]  # key -> (N, *shape), float32 or int32
+    is_first: np.ndarray  # (N,) bool
+    is_last: np.ndarray  # (N,) bool
+    is_terminal: np.ndarray  # (N,) bool
+    step: np.ndarray  # (N,) int64, the row's number in its stream
+    is_heldout: np.ndarray  # (N,) bool, decided at the reset for the whole episode
+
+    @property
+    def num_bought(self) -> int:
+        return int((~self.is_first).sum())
+
+
+@dataclass(frozen=True)
+class Segment:
+    """The `length` arrival rows of one episode that end at row (env, step); its label is the sum of their true rewards."""
+
+    env: int
+    step: int
+    length: int = 1
+
+
+@dataclass(frozen=True)
+class Query:
+    """A question to a labeler. `key` is unique in a run: asking again under the same key is the same question."""
+
+    key: str
+    segment: Segment
+    tier: str = "default"
+
+
+@dataclass(frozen=True)
+class Label:
+    """An answer: the key of its query and the reward it states (raw reward units, summed over action repeats)."""
+
+    key: str
+    value: float

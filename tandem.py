@@ -1,0 +1,227 @@
+"""The command line, `tandem train | eval | ledger | plan`, and `load`, which brings a trained agent back in Python.
+
+Parts are imported inside the commands: `tandem plan` answers without starting torch.
+"""
+
+import argparse
+import errno
+import json
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+USER_ERROR, INTERRUPTED = 2, 130
+# What a person can set right about disk and folders; any other OSError is a bug and keeps its traceback.
+DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
+
+
+class UsageError(Exception):
+    """A command line that cannot be run; the message is one line."""
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse whose complaint is one line, without the usage before it."""
+
+    def error(self, message: str):
+        raise UsageError(f"{message} (see {self.prog} --help)")
+
+
+def load(run_dir: str | Path):
+    """The agent of a run, from its newest checkpoint.
+
+    `action, state = agent.act(obs, state)` with state None at an episode's first step. Raises a run's own errors
+    where the folder is no run.
+    """
+    from training.build import load_agent
+
+    return load_agent(Path(run_dir))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one sub-command and return the exit status: 0, 2 for what the user can set right, 130 when interrupted."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())  # so that task=module:Class finds a module of the person's folder
+    try:
+        _command(arguments)(arguments[1:])
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except Exception as error:
+        if not _is_users(error):
+            raise
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return USER_ERROR
+    return 0
+
+
+def _command(arguments: list[str]) -> Callable[[list[str]], None]:
+    summaries = "\n".join(f"  {name:<8}{summary}" for name, (_, summary) in COMMANDS.items())
+    parser = Parser(
+        prog="tandem",
+        usage="tandem COMMAND ...",
+        description=f"Train agents in a learned world model on two budgets.\n\n{summaries}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help="tandem COMMAND --help tells more")
+    return COMMANDS[parser.parse_args(arguments[:1]).command][0]
+
+
+def _is_users(error: Exception) -> bool:
+    """Whether a person, and not a bug, caused the error: those are told in one line without a traceback."""
+    if isinstance(error, UsageError):
+        return True
+    if isinstance(error, OSError):
+        return error.errno in DISK_ERRORS
+    from budget.ledger import BudgetExceeded, LedgerError
+    from envs.make import UnknownTask, UnsupportedSpace
+    from envs.vector import NonFiniteObservation
+    from training.checkpoint import CheckpointError
+    from training.config import ConfigError, names_a_key
+    from training.evaluate import VideoError
+    from worldmodel.replay.npz import ChunkError
+
+    told = (BudgetExceeded, LedgerError, UnknownTask, UnsupportedSpace, NonFiniteObservation)
+    told += (CheckpointError, ChunkError, ConfigError, VideoError)
+    return isinstance(error, told) or (isinstance(error, ValueError) and names_a_key(str(error)))
+
+
+def _train(arguments: list[str]) -> None:
+    from training import config as settings
+
+    parser = Parser(
+        prog="train.py",
+        usage="train.py [PRESET ...] [KEY=VALUE ...] [--print-config]\n       train.py --resume RUN [budget.total=...]",
+        description="Train an agent on two budgets, one for transitions and one for labels.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("settings", nargs="*", metavar="PRESET|KEY=VALUE", help="presets and settings, listed below")
+    parser.add_argument("--resume", metavar="RUN", type=Path, help="go on with the run in this folder")
+    parser.add_argument("--print-config", action="store_true", help="print the resolved configuration and stop")
+    if {"-h", "--help"} & set(arguments):
+        from training.config_help import help_text
+
+        parser.epilog = help_text()
+    options = parser.parse_intermixed_args(arguments)
+    if options.resume:
+        config = settings.resume_config(options.resume, options.settings)
+    else:
+        config = settings.load_config(options.settings)
+    if options.print_config:
+        print(settings.to_yaml(config), end="")
+        return
+    from training.phases import train
+
+    train(config if options.resume else _in_new_folder(config), options.resume)
+
+
+def _in_new_folder(config):
+    """The configuration with its run's folder named; refuses one that holds a run already. Makes nothing."""
+    from training.run_folder import SAVED_AS
+
+    run = config.run.named(config.task, config.seed, datetime.now(UTC))
+    if (Path(run.dir) / SAVED_AS).exists():
+        raise UsageError(f"run.dir: {run.dir} is a run already, go on with it by --resume {run.dir}")
+    return replace(config, run=run)
+
+
+def _ledger(arguments: list[str]) -> None:
+    parser = Parser(prog="tandem ledger", description="What a run has bought and what is left, in coins.")
+    parser.add_argument("run", type=Path, help="the run's folder")
+    parser.add_argument("--json", action="store_true", help="for machines")
+    parser.add_argument("--decisions", action="store_true", help="what each phase planned, and from which evidence")
+    options = parser.parse_args(arguments)
+    from budget.ledger import Ledger
+
+    ledger = Ledger.open(_run_folder(options.run) / "ledger.db")
+    answer = ledger.decisions() if options.decisions else ledger.summary()
+    if options.json or options.decisions:
+        print(json.dumps(answer))
+    else:
+        print("\n".join(f"{name:<14}{value}" for name, value in answer.items()))
+
+
+def _run_folder(folder: Path) -> Path:
+    if not (folder / "ledger.db").is_file():
+        raise UsageError(f"{folder}: not a run, it has no ledger.db")
+    return folder
+
+
+def _eval(arguments: list[str]) -> None:
+    parser = Parser(prog="tandem eval", description="The true return of a run's newest agent, in new episodes.")
+    parser.add_argument("run", type=Path, help="the run's folder")
+    parser.add_argument("--episodes", type=_count, metavar="N", help="of each kind; default: evaluate.final_episodes")
+    parser.add_argument("--video", type=Path, metavar="FILE.mp4", help="film one episode")
+    options = parser.parse_args(arguments)
+    from training.config import read_config
+    from training.evaluate import Evaluator, record_video
+    from training.run_folder import SAVED_AS
+
+    config = read_config(options.run / SAVED_AS)
+    agent = load(options.run)
+    if options.video:
+        filmed = record_video(agent, config.task, config.envs, config.seed, options.video)
+        print(f"{options.video}: one episode, return {filmed:.1f}", flush=True)
+    evaluator = Evaluator(config.task, config.envs, config.evaluate, config.seed)
+    episodes = options.episodes or config.evaluate.final_episodes
+    for actions, mode in (("mode", True), ("sampled", False)):
+        result = evaluator.run(agent, episodes, mode)
+        each = " ".join(f"{one:.1f}" for one in result.returns)
+        print(f"{actions} actions, {episodes} episodes: mean return {result.mean_return:.1f} of {each}", flush=True)
+
+
+def _plan(arguments: list[str]) -> None:
+    from budget.allocator import AllocatorConfig
+    from budget.ledger import PriceConfig
+    from budget.plan_report import plan_answer, plan_table
+
+    known, price = AllocatorConfig(), PriceConfig()
+    parser = Parser(prog="tandem plan", description="How many transitions and labels a budget should buy.")
+    parser.add_argument("--budget", type=float, required=True, help="coins there are to spend")
+    parser.add_argument("--price-transition", type=float, default=price.transition, help="coins each (%(default)s)")
+    parser.add_argument("--price-label", type=float, default=price.label, help="coins each (%(default)s)")
+    parser.add_argument("--dynamics", type=_pair, default=known.dynamics, metavar="A,ALPHA", help=POWER_LAW)
+    parser.add_argument("--reward", type=_pair, default=known.reward, metavar="B,BETA", help=POWER_LAW)
+    parser.add_argument("--weights", type=_pair, default=known.weights, metavar="D,R", help="of the two (%(default)s)")
+    parser.add_argument("--have-transitions", type=int, default=0, metavar="N", help="bought before")
+    parser.add_argument("--have-labels", type=int, default=0, metavar="N", help="bought before")
+    parser.add_argument("--json", action="store_true", help="for machines")
+    options = vars(parser.parse_args(arguments))
+    as_json = options.pop("json")
+    try:
+        answer = plan_answer(**options)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    print(json.dumps(answer) if as_json else plan_table(answer))
+
+
+def _pair(text: str) -> tuple[float, float]:
+    """Two numbers with a comma between them."""
+    try:
+        first, second = (float(part) for part in text.split(","))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"must be two numbers such as 0.34,0.11, got {text!r}") from error
+    return first, second
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"must be a whole number above 0, got {text!r}")
+    return int(text)
+
+
+POWER_LAW = "coefficient and exponent of error = coefficient * count ** -exponent (%(default)s)"
+
+COMMANDS = {
+    "train": (_train, "train an agent, or go on with a run"),
+    "eval": (_eval, "the true return of a trained agent"),
+    "ledger": (_ledger, "what a run has bought and what is left"),
+    "plan": (_plan, "how many transitions and labels a budget should buy"),
+}
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,224 @@
+"""The command line as a person meets it: exit status, one plain line for a mistake, no folder left by one."""
+
+import json
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+import tandem
+from budget.ledger import BudgetExceeded, Ledger, to_micro
+from training.config import load_config, read_config, save_config
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """Every test starts in an empty folder; what a command leaves there can be seen."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """The calls of training.phases.train, which takes minutes and has tests of its own."""
+    calls = []
+    phases = types.ModuleType("training.phases")
+    phases.train = lambda config, resume=None: calls.append((config, resume))
+    monkeypatch.setitem(sys.modules, "training.phases", phases)
+    return calls
+
+
+def refused(capsys, *arguments: str) -> str:
+    """The one line on standard error of a command that must end with status 2."""
+    assert tandem.main(list(arguments)) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.count("\n") == 1 and err.startswith("error: "), (out, err)
+    return err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["train", "budget.totl=3"], ["budget.totl", "command line", "budget.total?"]),
+        (["train", "quickstrat"], ["quickstrat", "quickstart?"]),
+        (["train", "envs.num=many"], ["envs.num", "whole number"]),
+        (["train", "price.label=0"], ["price.label"]),
+        (["train", "allocator=fixed", "allocator.label_share=0.3"], ["allocator", "allocator.label_share"]),
+        (["train", "--resume", "nowhere"], ["nowhere", "not a run"]),
+        (["train", "--resum", "nowhere"], ["--resum"]),
+        (["train", "--resume"], ["--resume"]),
+        (["trane"], ["trane", "train"]),
+        ([], ["COMMAND"]),
+        (["ledger", "nowhere"], ["nowhere", "not a run"]),
+        (["ledger"], ["run"]),
+        (["eval", "nowhere"], ["nowhere", "not a run"]),
+        (["eval", "nowhere", "--episodes", "0"], ["--episodes", "0"]),
+        (["plan"], ["--budget"]),
+        (["plan", "--budget", "much"], ["--budget", "much"]),
+        (["plan", "--budget", "10", "--dynamics", "0.34"], ["--dynamics", "0.34"]),
+        (["plan", "--budget", "-5"], ["budget", "-5"]),
+        (["plan", "--budget", "100", "--price-label", "0"], ["price_label", "0"]),
+    ],
+)
+def test_a_mistake_ends_with_status_2_and_one_line_and_leaves_nothing(capsys, folder, trained, arguments, words):
+    line = refused(capsys, *arguments)
+    for word in words:
+        assert word in line
+    assert list(folder.iterdir()) == [] and trained == []
+
+
+def test_train_gets_the_configuration_and_a_named_folder_that_is_not_made_yet(folder, trained):
+    assert tandem.main(["train", "smoke", "seed=4", "run.name=first"]) == 0
+    [(config, resume)] = trained
+    assert (config.seed, resume) == (4, None)
+    assert Path(config.run.dir) == Path("runs") / config.task / "first"
+    assert list(folder.iterdir()) == []
+
+
+def test_a_folder_that_holds_a_run_is_not_trained_in_again(capsys, folder, trained):
+    save_config(load_config(["smoke"]), folder / "config.yaml")
+    line = refused(capsys, "train", "smoke", f"run.dir={folder}")
+    assert "run.dir" in line and "--resume" in line
+
+
+def test_resume_hands_over_the_saved_configuration_with_its_new_budget(folder, trained):
+    save_config(load_config(["smoke", "seed=8"]), folder / "config.yaml")
+    assert tandem.main(["train", "--resume", str(folder), "budget.total=1_000_000"]) == 0
+    [(config, resume)] = trained
+    assert (config.seed, config.budget.total, resume) == (8, 1_000_000, folder)
+
+
+def test_resume_with_other_settings_is_refused(capsys, folder, trained):
+    save_config(load_config(["smoke"]), folder / "config.yaml")
+    assert "seed: cannot change" in refused(capsys, "train", "--resume", str(folder), "seed=77")
+
+
+def test_options_may_stand_between_settings(trained, capsys):
+    assert tandem.main(["train", "smoke", "--print-config", "seed=6"]) == 0
+    assert yaml.safe_load(capsys.readouterr().out)["seed"] == 6 and trained == []
+
+
+def test_a_printed_configuration_can_be_read_back(capsys, folder):
+    assert tandem.main(["train", "smoke", "--print-config"]) == 0
+    (folder / "config.yaml").write_text(capsys.readouterr().out)
+    assert read_config(folder / "config.yaml") == load_config(["smoke"])
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (BudgetExceeded("labels: asked 3, left 2 of 5"), 2),
+        (ValueError("budget.total: must be at least 900 for the pilot, got 3"), 2),
+        (PermissionError(13, "Permission denied", "/readonly"), 2),
+        (OSError(28, "No space left on device"), 2),
+        (KeyboardInterrupt(), 130),
+    ],
+)
+def test_what_a_person_causes_while_training_has_no_traceback(capsys, monkeypatch, error, status):
+    monkeypatch.setitem(sys.modules, "training.phases", _failing(error))
+    assert tandem.main(["train", "smoke"]) == status
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize("error", [ValueError("too many values to unpack"), OSError(9, "Bad file descriptor")])
+def test_a_bug_keeps_its_traceback(monkeypatch, error):
+    monkeypatch.setitem(sys.modules, "training.phases", _failing(error))
+    with pytest.raises(type(error)):
+        tandem.main(["train", "smoke"])
+
+
+def _failing(error: BaseException) -> types.ModuleType:
+    def train(config, resume=None):
+        raise error
+
+    phases = types.ModuleType("training.phases")
+    phases.train = train
+    return phases
+
+
+def test_help_names_presets_and_keys(capsys):
+    with pytest.raises(SystemExit) as stop:
+        tandem.main(["train", "--help"])
+    out = capsys.readouterr().out
+    assert stop.value.code == 0
+    for word in ("--resume", "--print-config", "quickstart", "smoke", "budget.total=", "allocator.label_share=0.5"):
+        assert word in out
+
+
+@pytest.mark.parametrize("command", ["eval", "ledger", "plan"])
+def test_every_command_has_a_help(capsys, command):
+    with pytest.raises(SystemExit) as stop:
+        tandem.main([command, "--help"])
+    assert stop.value.code == 0 and f"tandem {command}" in capsys.readouterr().out
+
+
+def test_ledger_prints_the_sums_in_coins(capsys, folder):
+    ledger = Ledger.create(folder / "ledger.db", to_micro(100), {"transition": to_micro(1), "label": to_micro(4)})
+    ledger.close()
+    assert tandem.main(["ledger", str(folder), "--json"]) == 0
+    sums = json.loads(capsys.readouterr().out)
+    assert (sums["total"], sums["spent"], sums["reserved"], sums["remaining"]) == (100, 0, 0, 100)
+    assert (sums["transitions"], sums["labels"], sums["by_tier"]) == (0, 0, {})
+    assert tandem.main(["ledger", str(folder)]) == 0
+    assert "remaining" in capsys.readouterr().out
+
+
+def test_ledger_prints_the_decisions(capsys, folder):
+    ledger = Ledger.create(folder / "ledger.db", to_micro(100), {"transition": to_micro(1), "label": to_micro(4)})
+    ledger.record_decision(0, {"transitions": 0}, {"transitions": 8})
+    ledger.close()
+    assert tandem.main(["ledger", str(folder), "--decisions"]) == 0
+    [decision] = json.loads(capsys.readouterr().out)
+    assert (decision["phase"], decision["outputs"]) == (0, {"transitions": 8})
+
+
+class Idle:
+    """An agent that does nothing."""
+
+    def act(self, obs, state=None, is_first=None, mode=True):
+        return np.zeros((len(next(iter(obs.values()))), 1), np.float32), state
+
+
+def test_eval_prints_the_true_returns_of_mode_and_sampled_actions(capsys, folder, monkeypatch):
+    monkeypatch.setattr(tandem, "load", lambda run: Idle())
+    save_config(load_config(["smoke", "task=toy_lq"]), folder / "config.yaml")
+    assert tandem.main(["eval", str(folder), "--episodes", "2"]) == 0
+    mode, sampled = capsys.readouterr().out.splitlines()
+    assert mode.startswith("mode actions, 2 episodes: mean return -")
+    assert sampled == mode.replace("mode actions", "sampled actions")  # the same start states, and it never acts
+
+
+MARKET = ["--budget", "1e5", "--price-transition", "1", "--price-label", "10"]
+PLAN = ["plan", *MARKET, "--dynamics", "0.34,0.11", "--reward", "90.4,0.96"]
+
+
+def test_plan_answers_the_worked_example(capsys):
+    assert tandem.main([*PLAN, "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["transitions"], answer["labels"]) == (37390, 6261)
+    assert answer["label_spend_share"] == pytest.approx(0.626, abs=5e-4)
+    assert answer.keys() >= {"gap", "gap_fifty_fifty", "gap_coupled"}
+
+
+def test_plan_has_a_table_for_people(capsys):
+    assert tandem.main(PLAN) == 0
+    out = capsys.readouterr().out
+    assert "6261" in out.replace(",", "").replace("_", "") and not out.startswith("{")
+
+
+def test_plan_answers_without_starting_torch(folder):
+    code = f"import sys, tandem; tandem.main({PLAN!r}); assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, capture_output=True)
+
+
+def test_train_py_is_tandem_train(folder):
+    command = [sys.executable, str(ROOT / "train.py"), "budget.totl=3"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert "budget.total" in done.stderr and list(folder.iterdir()) == []

@@ -1,0 +1,211 @@
+"""The configuration: presets and key=value arguments, and one plain line for whatever cannot be used."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import yaml
+
+from training import config as settings
+from training.config import (
+    Config,
+    ConfigError,
+    RunConfig,
+    load_config,
+    names_a_key,
+    read_config,
+    resume_config,
+    save_config,
+)
+from training.config_help import help_text
+
+
+@pytest.fixture
+def presets(monkeypatch):
+    """Three presets of our own, so that the values in configs/ may change."""
+    files = {
+        "quickstart": "# Two cores\nseed: 5\nbudget:\n  total: 300\n",
+        "rich": "# More money\nbudget:\n  total: 900\nenvs:\n  num: 7\n",
+        "broken": "# A key that does not exist\nbudget:\n  totl: 1\n",
+    }
+    monkeypatch.setattr(settings, "preset_files", lambda: files)
+
+
+def refusal(*arguments: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load_config(list(arguments))
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_without_a_preset_the_quickstart_is_used(presets):
+    assert load_config([]).seed == 5
+    assert load_config(["envs.num=2"]).seed == 5
+    assert load_config(["rich"]).seed == Config().seed
+
+
+def test_later_presets_win_and_the_command_line_wins_over_all(presets):
+    assert load_config(["quickstart", "rich"]).budget.total == 900
+    assert load_config(["rich", "quickstart"]).budget.total == 300
+    assert load_config(["budget.total=1", "rich", "quickstart"]).budget.total == 1
+    assert load_config(["quickstart", "rich"]).envs.num == 7
+
+
+def test_every_shipped_preset_loads_and_says_what_it_is():
+    names = settings.preset_files()
+    assert {"quickstart", "smoke"} <= names.keys()
+    for name, text in names.items():
+        assert text.startswith("# "), name
+        assert isinstance(load_config([name]), Config)
+
+
+def test_values_are_read_as_their_types(presets):
+    config = load_config(
+        ["budget.total=200_000", "price.label=1e1", "seed=1_0", "allocator.weights=[1,2.5]", "log.figures=false"]
+    )
+    assert (config.budget.total, config.price.label, config.seed) == (200_000.0, 10.0, 10)
+    assert config.allocator.weights == (1.0, 2.5)
+    assert config.log.figures is False
+    assert load_config(["train.updates=null", "train.ratio=32"]).train.updates is None
+
+
+def test_text_stays_as_it_was_written(presets):
+    config = load_config(["run.name=007", "run.dir=a=b", "task=gym:CartPole-v1"])
+    assert (config.run.name, config.run.dir, config.task) == ("007", "a=b", "gym:CartPole-v1")
+
+
+@pytest.mark.parametrize(
+    ("argument", "words"),
+    [
+        ("budget.totl=3", ["budget.totl", "command line", "did you mean budget.total?"]),
+        ("label_share=0.3", ["label_share", "did you mean allocator.label_share?"]),
+        ("zzz=3", ["zzz", "command line", "did you mean"]),
+        ("=3", ["no such key"]),
+        ("quickstrat", ["quickstrat", "no such preset", "did you mean quickstart?"]),
+        ("allocator=fixed", ["allocator", "section", "allocator.name=..."]),
+        ("allocator.weights.0=2", ["allocator.weights.0", "no such key", "allocator.weights"]),
+        ("envs.num=1e6", ["envs.num", "1_000_000", "command line"]),
+        ("envs.num=three", ["envs.num", "whole number", "three"]),
+        ("seed=true", ["seed", "whole number"]),
+        ("seed=", ["seed", "whole number"]),
+        ("seed=[1]", ["seed", "whole number"]),
+        ("seed=???", ["seed", "whole number"]),
+        ("seed=-1", ["seed", "between 0 and", "-1", "command line"]),
+        ("budget.total=.nan", ["budget.total", "finite"]),
+        ("budget.total=.inf", ["budget.total", "finite"]),
+        ("budget.total=0", ["budget.total: must be", "command line"]),
+        ("price.label=-4", ["price.label: must be", "-4", "command line"]),
+        ("envs.num=0", ["envs.num: must be", "command line"]),
+        ("allocator.label_share=1.0", ["allocator.label_share: must be", "command line"]),
+        ("allocator.name=fixd", ["allocator.name", "one of fixed, coupled, optimum", "fixd"]),
+        ("allocator.weights=3", ["allocator.weights", "list of numbers", "3"]),
+        ("allocator.weights=[1,x]", ["allocator.weights", "list of numbers"]),
+        ("allocator.weights=[1,.nan]", ["allocator.weights", "list of numbers"]),
+        ("device=tpu", ["device", "one of auto, cpu, cuda"]),
+        ("train.updates=[", ["train.updates", "not readable"]),
+        ("task=${nothing}", ["task", "nothing"]),
+        ("task=", ["task: must name an environment", "command line"]),
+    ],
+)
+def test_a_value_that_cannot_be_used_is_one_line_with_key_and_source(presets, argument, words):
+    line = refusal(argument)
+    for word in words:
+        assert word in line
+
+
+def test_a_bad_key_in_a_preset_names_the_preset(presets):
+    assert refusal("broken") == "budget.totl: no such key (preset broken), did you mean budget.total?"
+
+
+def test_arguments_of_which_one_is_part_of_another_are_refused(presets):
+    line = refusal("allocator=fixed", "allocator.label_share=0.3")
+    assert line.startswith("allocator: is part of allocator.label_share")
+
+
+def test_a_key_given_twice_is_refused(presets):
+    assert refusal("seed=1", "seed=2") == "seed: given twice (command line)"
+
+
+def test_a_saved_configuration_comes_back_equal(presets, tmp_path):
+    config = load_config(["rich", "seed=3", "run.name=a # b", "allocator.weights=[1,2]"])
+    save_config(config, tmp_path / "config.yaml")
+    assert read_config(tmp_path / "config.yaml") == config
+    assert [file.name for file in tmp_path.iterdir()] == ["config.yaml"]
+
+
+def test_a_saved_configuration_without_a_key_is_refused(presets, tmp_path):
+    path = tmp_path / "config.yaml"
+    save_config(load_config([]), path)
+    content = yaml.safe_load(path.read_text())
+    del content["price"]["label"]
+    path.write_text(yaml.safe_dump(content))
+    with pytest.raises(ConfigError, match="price.label: missing .*config.yaml"):
+        read_config(path)
+
+
+@pytest.mark.parametrize("text", ["a: [", "- 1\n", ""])
+def test_a_file_that_is_no_configuration_is_refused(presets, tmp_path, text):
+    path = tmp_path / "config.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match="config.yaml"):
+        read_config(path)
+
+
+@pytest.fixture
+def run(presets, tmp_path):
+    save_config(load_config(["seed=3"]), tmp_path / "config.yaml")  # budget.total is 300
+    return tmp_path
+
+
+def test_a_resumed_run_keeps_its_settings_and_may_get_more_money(run):
+    assert replace(resume_config(run, []), run=RunConfig()) == read_config(run / "config.yaml")
+    assert resume_config(run, ["budget.total=400", "seed=3"]).budget.total == 400
+    assert resume_config(run, ["budget.total=400"]).seed == 3
+
+
+def test_a_moved_run_is_resumed_where_it_lies_now(run):
+    assert resume_config(run, []).run.dir == str(run)
+
+
+@pytest.mark.parametrize(
+    ("argument", "words"),
+    [
+        ("budget.total=299", "budget.total: a resumed run's budget can only grow, was 300, got 299"),
+        ("seed=4", "seed: cannot change in a resumed run, was 3, got 4"),
+        ("rich", "rich: a resumed run keeps its own settings"),
+    ],
+)
+def test_a_resumed_run_refuses_other_changes(run, argument, words):
+    with pytest.raises(ConfigError, match=words):
+        resume_config(run, [argument])
+
+
+def test_a_folder_without_a_configuration_is_no_run(tmp_path):
+    with pytest.raises(ConfigError, match="not a run"):
+        resume_config(tmp_path / "nothing", [])
+
+
+def test_the_run_folder_is_made_of_root_task_time_and_seed():
+    now = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
+    run = RunConfig(root="r").named("gym:CartPole-v1", 9, now)
+    assert (run.name, Path(run.dir)) == ("20260304-050607-s9", Path("r/gym_CartPole-v1/20260304-050607-s9"))
+    assert Path(RunConfig(root="r", name="first").named("toy_lq", 9, now).dir) == Path("r/toy_lq/first")
+    assert RunConfig(dir="elsewhere").named("toy_lq", 9, now).dir == "elsewhere"
+
+
+def test_errors_about_a_setting_are_told_from_bugs():
+    assert names_a_key("budget.total: must be at least 3")
+    assert not names_a_key("too many values to unpack (expected 2)")
+    assert not names_a_key("shape: must be (3,)")
+
+
+def test_help_lists_every_preset_and_key_with_default_and_meaning(presets):
+    lines = help_text().splitlines()
+    text = " ".join(help_text().split())
+    assert "rich More money" in text
+    assert "threads=0 of torch; 0: torch's own choice" in text
+    assert "train.ratio=null" in text
+    assert "mode=decoupled decoupled|coupled. coupled:" in text
+    for key in settings.leaves():
+        assert any(line.strip().startswith(key + "=") for line in lines), key

@@ -1,0 +1,236 @@
+"""Putting a run together: every part made from its own section of the configuration, fresh or from a run's folder."""
+
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from agents.actor_critic import ActorCritic
+from budget.allocator import Allocator, Evidence, check_budget, make_allocator
+from budget.ledger import Ledger, to_micro
+from envs.labelers.base import make_labeler
+from envs.make import episode_length, make_env, spaces_of
+from envs.records import Spaces
+from envs.vault import RewardVault
+from envs.vector import VectorEnv
+from envs.wrappers import derive_seed
+from training import checkpoint
+from training.agent import Agent
+from training.collect import Collector, reconcile_transitions
+from training.config import Config, ConfigError, read_config, save_config
+from training.evaluate import Evaluator
+from training.fit import Learner
+from training.label import LabelDesk
+from training.logger import Logger
+from training.run_folder import SAVED_AS
+from worldmodel.dynamics import DynamicsModel
+from worldmodel.replay.chunks import refill
+from worldmodel.replay.label_column import LabelColumn
+from worldmodel.replay.label_journal import LabelJournal
+from worldmodel.replay.labels import LabelReplay
+from worldmodel.replay.transitions import TransitionReplay
+from worldmodel.reward import RewardModel
+
+
+@dataclass
+class Progress:
+    """Where the loop stands: all that a checkpoint must know beside the parts' own states. Plain numbers and lists."""
+
+    phases: int
+    updates_per_coin: float  # 0 where train.ratio rules
+    phase: int = 0  # the one to do next, or under way
+    plan: dict | None = None  # of the phase under way
+    phase_transitions: int = 0  # bought in the phase under way
+    phase_labels: int = 0  # asked in it
+    updates: int = 0
+    start: float | None = None  # coins spent (or rows collected) when learning began
+    history: list[dict] = field(default_factory=list)  # a row a finished phase
+
+    def state_dict(self) -> dict:
+        return asdict(self)
+
+
+@dataclass
+class Run:
+    """All parts of a run."""
+
+    config: Config
+    folder: Path
+    spaces: Spaces
+    device: torch.device
+    learner: Learner
+    agent: Agent
+    collector: Collector
+    transitions: TransitionReplay
+    labels: LabelReplay | LabelColumn
+    desk: LabelDesk
+    ledger: Ledger
+    allocator: Allocator
+    evaluator: Evaluator
+    logger: Logger
+    progress: Progress
+    numpy_rng: np.random.Generator
+    noise_rng: torch.Generator
+
+    def generators(self) -> dict:
+        return {"numpy": self.numpy_rng, "noise": self.noise_rng, "agent": self.agent.generator}
+
+    def save(self) -> None:
+        """A checkpoint of everything that is not in the ledger and the chunks."""
+        parts = {
+            "learner": self.learner,
+            "transitions": self.transitions,
+            "progress": self.progress,
+            "rng": checkpoint.rng_state(self.generators()),
+        }
+        if isinstance(self.labels, LabelReplay):
+            parts["labels"] = self.labels
+        checkpoint.save(self.folder / "checkpoints", self.env_steps, parts)
+
+    @property
+    def env_steps(self) -> int:
+        return self.transitions.received * self.config.envs.repeat
+
+    def close(self) -> None:
+        self.collector.env.close()
+        self.logger.close()
+        self.ledger.close()
+
+
+def build(config: Config, is_resumed: bool) -> Run:
+    """Everything that training needs. A new run's folder is made here, after all that can be wrong has been checked."""
+    folder = Path(config.run.dir)
+    device = resolve_device(config)
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    spaces = task_spaces(config)
+    if not is_resumed:
+        evidence = make_evidence(config, phase=0, phases=config.allocator.phases, transitions=0, labels=0)
+        check_budget(config.allocator, evidence, to_micro(config.budget.total), config.price.in_micro())
+        make_folder(config, folder)
+    ledger = Ledger.open(folder / "ledger.db")
+    torch.manual_seed(config.seed)
+    learner = make_learner(config, spaces, device)
+    replay_shape = (config.dynamics.deter, config.dynamics.stoch)
+    transitions = TransitionReplay(config.replay, spaces, config.envs.num, config.train.length, *replay_shape)
+    if config.mode == "coupled":
+        labels = LabelColumn(config.envs.num)
+    else:
+        labels = LabelReplay(config.labels, spaces, *replay_shape)
+    vault = RewardVault()
+    vault.load(folder / "vault")
+    reconcile_transitions(ledger, folder)
+    refill(transitions, folder / "transitions")
+    labeler = make_labeler(config.labeler, vault, config.seed)
+    desk = LabelDesk(transitions, labels, labeler, ledger, LabelJournal(folder / "labels"), config.labels.burn_in)
+    desk.reopen()
+    env = VectorEnv(config.task, config.envs, config.seed, vault, transitions.next_step, transitions.next_episode)
+    rate = config.train.updates / config.budget.total if config.train.updates else 0.0
+    run = Run(
+        config=config,
+        folder=folder,
+        spaces=spaces,
+        device=device,
+        learner=learner,
+        agent=Agent(learner.dynamics, learner.actor_critic, spaces, derive_seed(config.seed, 1)),
+        collector=Collector(env, vault, transitions, ledger, folder),
+        transitions=transitions,
+        labels=labels,
+        desk=desk,
+        ledger=ledger,
+        allocator=make_allocator(config.allocator),
+        evaluator=Evaluator(config.task, config.envs, config.evaluate, config.seed),
+        logger=Logger(folder, config.log),
+        progress=Progress(phases=config.allocator.phases, updates_per_coin=rate),
+        numpy_rng=np.random.default_rng(derive_seed(config.seed, 2)),
+        noise_rng=torch.Generator(device).manual_seed(derive_seed(config.seed, 3)),
+    )
+    if is_resumed:
+        restore(run)
+    return run
+
+
+def restore(run: Run) -> None:
+    """Put the newest whole checkpoint back; a run that was killed before its first begins anew with what it bought."""
+    if not any((run.folder / "checkpoints").iterdir()):
+        run.logger.line("no checkpoint yet: learning starts anew with everything that was bought")
+        return
+    found = checkpoint.load(run.folder / "checkpoints")
+    for warning in found.warnings:
+        run.logger.line(f"warning: {warning}")
+    parts = found.parts
+    expected = {"learner", "transitions", "progress", "rng"} | (
+        {"labels"} if isinstance(run.labels, LabelReplay) else set()
+    )
+    if parts.keys() != expected:
+        raise checkpoint.CheckpointError(f"{found.path}: holds {sorted(parts)}, expected {sorted(expected)}")
+    run.learner.load_state_dict(parts["learner"])
+    run.transitions.load_state_dict(parts["transitions"])
+    if "labels" in parts:
+        run.labels.load_state_dict(parts["labels"])
+    run.progress = Progress(**parts["progress"])
+    checkpoint.set_rng_state(parts["rng"], run.generators())
+
+
+def make_learner(config: Config, spaces: Spaces, device: torch.device) -> Learner:
+    dynamics = DynamicsModel(config.dynamics, spaces)
+    reward_config = config.reward
+    if config.mode == "coupled":
+        reward_config = replace(
+            reward_config, members=1
+        )  # as published; folds mean nothing where every row has a label
+    reward = RewardModel(reward_config, config.dynamics.feat_size)
+    actor_critic = ActorCritic(config.actor_critic, spaces, config.dynamics.feat_size, config.dynamics.discount)
+    models = [model.to(device) for model in (dynamics, reward, actor_critic)]
+    return Learner(*models, is_bfloat16=use_bfloat16(config, device))
+
+
+def load_agent(folder: Path) -> Agent:
+    """The agent of a run's newest checkpoint, on the CPU."""
+    config = read_config(folder / SAVED_AS)
+    device = torch.device("cpu")
+    spaces = task_spaces(config)
+    learner = make_learner(replace(config, precision="float32"), spaces, device)
+    learner.load_state_dict(checkpoint.load(folder / "checkpoints").parts["learner"])
+    return Agent(learner.dynamics, learner.actor_critic, spaces, derive_seed(config.seed, 4))
+
+
+def make_evidence(config: Config, phase: int, phases: int, transitions: int, labels: int) -> Evidence:
+    needed = config.train.batch * config.train.length + config.envs.num * (config.train.length + 1)
+    return Evidence(
+        phase=phase,
+        phases=phases,
+        transitions=transitions,
+        labels=labels,
+        transition_lot=config.envs.num,
+        episode_length=episode_length(config.task, config.envs),
+        min_transitions=needed,
+    )
+
+
+def task_spaces(config: Config) -> Spaces:
+    env = make_env(config.task, config.envs, config.seed)
+    try:
+        return spaces_of(env)
+    finally:
+        env.close()
+
+
+def make_folder(config: Config, folder: Path) -> None:
+    for name in ("vault", "transitions", "labels", "checkpoints"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    Ledger.create(folder / "ledger.db", to_micro(config.budget.total), config.price.in_micro()).close()
+    save_config(config, folder / SAVED_AS)  # last: its presence makes the folder a run
+
+
+def resolve_device(config: Config) -> torch.device:
+    if config.device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("device: cuda was asked for, but torch sees no GPU here")
+    if config.device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(config.device)
+
+
+def use_bfloat16(config: Config, device: torch.device) -> bool:
+    return config.precision == "bfloat16" or (config.precision == "auto" and device.type == "cuda")

@@ -1,0 +1,291 @@
+"""The root of the configuration: what can be set, and how presets and the command line set it.
+
+The one file that knows OmegaConf. Every part takes its own dataclass, which lives beside the class it configures.
+"""
+
+import difflib
+import math
+import os
+from dataclasses import dataclass, field, is_dataclass, replace
+from functools import cache, reduce
+from importlib import resources
+from pathlib import Path
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+import yaml
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from agents.actor_critic import ActorCriticConfig
+from budget.allocator import AllocatorConfig
+from budget.ledger import BudgetConfig, PriceConfig
+from envs.labelers.base import LabelerConfig
+from envs.make import EnvConfig
+from training.evaluate import EvaluateConfig
+from training.fit import TrainConfig
+from training.logger import LogConfig
+from training.run_folder import SAVED_AS, RunConfig
+from worldmodel.dynamics import DynamicsConfig
+from worldmodel.replay.labels import LabelReplayConfig
+from worldmodel.replay.transitions import ReplayConfig
+from worldmodel.reward import RewardConfig
+
+DEFAULT_PRESET = "quickstart"
+COMMAND_LINE = "command line"
+
+
+class ConfigError(Exception):
+    """A setting that cannot be used. The message is one line: the key, what is wrong, where the setting came from."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything that can be set, one section a part."""
+
+    task: str = "dmc_cartpole_swingup"  # dmc_<domain>_<task>, gym:<Id>, module:Class of your own, or toy_lq
+    seed: int = 0
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"  # auto: bfloat16 on a GPU
+    threads: int = 0  # of torch; 0: torch's own choice
+    mode: Literal["decoupled", "coupled"] = "decoupled"  # coupled: DreamerV3 as published, a label for every transition
+    run: RunConfig = field(default_factory=RunConfig)
+    envs: EnvConfig = field(default_factory=EnvConfig)
+    budget: BudgetConfig = field(default_factory=BudgetConfig)
+    price: PriceConfig = field(default_factory=PriceConfig)
+    allocator: AllocatorConfig = field(default_factory=AllocatorConfig)
+    labeler: LabelerConfig = field(default_factory=LabelerConfig)
+    replay: ReplayConfig = field(default_factory=ReplayConfig)
+    labels: LabelReplayConfig = field(default_factory=LabelReplayConfig)
+    dynamics: DynamicsConfig = field(default_factory=DynamicsConfig)
+    reward: RewardConfig = field(default_factory=RewardConfig)
+    actor_critic: ActorCriticConfig = field(default_factory=ActorCriticConfig)
+    train: TrainConfig = field(default_factory=lambda: TrainConfig(updates=10_000))
+    evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
+    log: LogConfig = field(default_factory=LogConfig)
+
+    def __post_init__(self):
+        if not self.task:
+            raise ValueError("task: must name an environment, got nothing")
+        if not 0 <= self.seed < 2**32:
+            raise ValueError(f"seed: must be between 0 and 2**32 - 1, got {self.seed}")
+        if self.threads < 0:
+            raise ValueError(f"threads: must be 0 or more, got {self.threads}")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One value that somebody wrote: `source` is the preset, file or command line it stands in."""
+
+    key: str
+    value: Any
+    source: str
+
+    def refused(self, why: str) -> ConfigError:
+        return ConfigError(f"{self.key}: {why} ({self.source})")
+
+
+def load_config(arguments: list[str]) -> Config:
+    """The configuration that preset names and key=value arguments make: presets in their order, then the key=values.
+
+    Without a preset, `quickstart` is used. Raises ConfigError.
+    """
+    presets = [argument for argument in arguments if "=" not in argument] or [DEFAULT_PRESET]
+    settings = [setting for preset in presets for setting in _preset_settings(preset)]
+    return _build(settings + _command_line_settings(arguments))
+
+
+def resume_config(run_dir: Path, arguments: list[str]) -> Config:
+    """The saved configuration of the run in `run_dir`, with the one change allowed: a larger budget.total."""
+    saved = read_config(run_dir / SAVED_AS)
+    for preset in (argument for argument in arguments if "=" not in argument):
+        raise ConfigError(f"{preset}: a resumed run keeps its own settings, leave the preset out ({COMMAND_LINE})")
+    settings = _command_line_settings(arguments)
+    config = _build(_saved_settings(run_dir / SAVED_AS) + settings)
+    for setting in settings:
+        was, asked = (reduce(getattr, setting.key.split("."), one) for one in (saved, config))
+        if setting.key == "budget.total" and asked < was:
+            raise setting.refused(f"a resumed run's budget can only grow, was {was:_.12g}, got {asked:_.12g}")
+        if setting.key != "budget.total" and asked != was:
+            raise setting.refused(f"cannot change in a resumed run, was {was!r}, got {asked!r}")
+    return replace(config, run=replace(config.run, dir=str(run_dir)))  # the folder may have been moved
+
+
+def read_config(path: Path) -> Config:
+    """The configuration that `save_config` wrote. A missing, unknown or unusable key is a ConfigError."""
+    return _build(_saved_settings(path))
+
+
+def save_config(config: Config, path: Path) -> None:
+    """Write the whole configuration so that a crash leaves either all of it or nothing under `path`."""
+    unfinished = path.with_name(path.name + ".tmp")
+    unfinished.write_text(to_yaml(config))
+    os.replace(unfinished, path)
+
+
+def to_yaml(config: Config) -> str:
+    return OmegaConf.to_yaml(OmegaConf.structured(config))
+
+
+def preset_files() -> dict[str, str]:
+    """Preset name -> text of its YAML file."""
+    folder = resources.files("configs")
+    files = sorted((file for file in folder.iterdir() if file.name.endswith(".yaml")), key=lambda file: file.name)
+    return {file.name.removesuffix(".yaml"): file.read_text() for file in files}
+
+
+@cache
+def leaves(section: type = Config, prefix: str = "") -> dict[str, Any]:
+    """Full key -> type of everything that can be set in a section."""
+    found = {}
+    for name, hint in get_type_hints(section).items():
+        found |= leaves(hint, f"{prefix}{name}.") if is_dataclass(hint) else {prefix + name: hint}
+    return found
+
+
+def names_a_key(message: str) -> bool:
+    """Whether an error's message is about a setting: then a person can mend it."""
+    return message.split(":")[0] in leaves()
+
+
+def _preset_settings(preset: str) -> list[Setting]:
+    files = preset_files()
+    if preset not in files:
+        raise ConfigError(f"{preset}: no such preset ({COMMAND_LINE}), {_nearest(preset, files)}")
+    return _file_settings(files[preset], f"preset {preset}")
+
+
+def _saved_settings(path: Path) -> list[Setting]:
+    if not path.is_file():
+        raise ConfigError(f"{path.parent}: not a run, it has no {path.name}")
+    settings = _file_settings(path.read_text(), str(path))
+    missing = leaves().keys() - {setting.key for setting in settings}
+    if missing:
+        raise ConfigError(f"{min(missing)}: missing ({path})")
+    return settings
+
+
+def _file_settings(text: str, source: str) -> list[Setting]:
+    try:
+        content = OmegaConf.to_container(OmegaConf.create(text), resolve=True)
+    except (yaml.YAMLError, OmegaConfBaseException) as error:
+        raise ConfigError(f"{source}: not readable as YAML: {_one_line(error)}") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{source}: must be a mapping of keys to values, got {type(content).__name__}")
+    return _flat(content, source)
+
+
+def _command_line_settings(arguments: list[str]) -> list[Setting]:
+    settings = [_parse(argument) for argument in arguments if "=" in argument]
+    keys = [setting.key for setting in settings]
+    for setting in settings:
+        if keys.count(setting.key) > 1:
+            raise setting.refused("given twice")
+        for key in keys:
+            if key.startswith(setting.key + "."):
+                raise setting.refused(f"is part of {key}, which is given too: give one of the two")
+        _check_key(setting)
+    return settings
+
+
+def _parse(argument: str) -> Setting:
+    key, text = argument.split("=", 1)
+    setting = Setting(key, text, COMMAND_LINE)
+    if leaves().get(key) is str:
+        return setting  # text stays as it is written: run.name=007 is not the number 7
+    try:
+        value = OmegaConf.to_container(OmegaConf.from_dotlist([f"value={text}"]))["value"]
+    except (yaml.YAMLError, OmegaConfBaseException) as error:
+        raise setting.refused(f"{text!r} is not readable as a value") from error
+    return replace(setting, value=value)
+
+
+def _flat(content: dict, source: str, prefix: str = "") -> list[Setting]:
+    """Nested mappings as settings under their full keys."""
+    known, settings = leaves(), []
+    for name, value in content.items():
+        setting = Setting(f"{prefix}{name}", value, source)
+        if isinstance(value, dict) and setting.key not in known:
+            settings += _flat(value, source, setting.key + ".")
+        else:
+            _check_key(setting)
+            settings.append(setting)
+    return settings
+
+
+def _check_key(setting: Setting) -> None:
+    known = leaves()
+    if setting.key in known:
+        return
+    inside = [key for key in known if key.startswith(setting.key + ".")]
+    if inside and setting.key:
+        example = next((key for key in inside if key.endswith(".name")), inside[0])
+        raise setting.refused(f"is a section, set a key inside it, such as {example}=...")
+    raise ConfigError(f"{setting.key}: no such key ({setting.source}), {_nearest(setting.key, known)}")
+
+
+def _nearest(word: str, known) -> str:
+    """The known word to offer; the last part alone counts too, so that label_share finds allocator.label_share."""
+    short = {name.rsplit(".", 1)[-1]: name for name in known}
+    close = difflib.get_close_matches(word, known, 1, 0.7) or difflib.get_close_matches(word, short, 1, 0.7)
+    close = close or difflib.get_close_matches(word, known, 1, 0.0)
+    return f"did you mean {close[0] if close[0] in known else short[close[0]]}?"
+
+
+def _build(settings: list[Setting]) -> Config:
+    """Later settings win. Raises ConfigError with the key and source of the first value that cannot be used."""
+    tree, written = OmegaConf.structured(Config), {}
+    for setting in settings:
+        tree = _merge(tree, setting)
+        written[setting.key] = setting
+    return _section(Config, "", OmegaConf.to_container(tree, resolve=True), written)
+
+
+def _merge(tree, setting: Setting):
+    """The tree with one more setting: one at a time, so that a wrong type is known to be this setting's."""
+    hint = leaves()[setting.key]
+    wrong = setting.refused(f"must be {_meaning(hint)}, got {setting.value!r}")
+    numbers = setting.value if isinstance(setting.value, list | tuple) else [setting.value]
+    if any(isinstance(number, float) and not math.isfinite(number) for number in numbers) or "???" in numbers:
+        raise wrong
+    layer = OmegaConf.create()
+    try:
+        OmegaConf.update(layer, setting.key, setting.value)
+        merged = OmegaConf.merge(tree, layer)
+        OmegaConf.select(merged, setting.key)  # a ${...} in the value that leads nowhere fails here
+        return merged
+    except OmegaConfBaseException as error:
+        raise wrong from error
+
+
+def _section(section: type, prefix: str, values: dict, written: dict[str, Setting]):
+    """A dataclass made from its values; what it refuses is reported under the full key and its source."""
+    hints = get_type_hints(section)
+    made = {}
+    for name in hints:
+        value = values[name]
+        if is_dataclass(hints[name]):
+            value = _section(hints[name], f"{prefix}{name}.", value, written)
+        made[name] = tuple(value) if isinstance(value, list) else value
+    try:
+        return section(**made)
+    except ValueError as error:
+        message = prefix + _one_line(error)
+        setting = written.get(message.split(":")[0])
+        raise ConfigError(f"{message} ({setting.source})" if setting else message) from error
+
+
+def _meaning(hint) -> str:
+    """A type in the words of somebody who has to write a value of it."""
+    plain = {int: "a whole number (1_000_000, not 1e6)", float: "a finite number", bool: "true or false", str: "text"}
+    if hint in plain:
+        return plain[hint]
+    if get_origin(hint) is Literal:
+        return "one of " + ", ".join(get_args(hint))
+    if get_origin(hint) is tuple:
+        return "a list of numbers such as [1.0,0.5]"
+    return " or ".join("null" if part is NoneType else _meaning(part) for part in get_args(hint))
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

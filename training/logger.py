@@ -1,0 +1,201 @@
+"""What a person and a machine can read of a run: the terminal, console.log, metrics.jsonl, TensorBoard, report/*.png."""
+
+import json
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from torch.utils.tensorboard import SummaryWriter
+
+SPEED_WINDOW = 30  # progress lines that the speed and the time left are taken over
+
+
+@dataclass(frozen=True)
+class LogConfig:
+    every_seconds: float = 10.0  # between two terminal lines, and two rows of training scalars
+    figures: bool = True  # pictures in TensorBoard and in the run's report/ folder
+
+    def __post_init__(self) -> None:
+        if not self.every_seconds > 0:
+            raise ValueError(f"every_seconds: must be positive, got {self.every_seconds}")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands. `step` is environment steps over all streams, money is in coins."""
+
+    phase: int  # 0 is the pilot
+    phases: int
+    step: int
+    transitions: int
+    labels: int
+    spent: float
+    total: float
+    updates: int
+    episode_return: float | None = None  # the latest evaluation's mean, None before the first
+
+
+class Logger:
+    """Writes into `run_dir`; a run that is resumed is appended to. `clock` gives seconds (tests bring their own)."""
+
+    def __init__(self, run_dir: Path, config: LogConfig, clock: Callable[[], float] = time.time):
+        run_dir = Path(run_dir)
+        run_dir.mkdir(parents=True, exist_ok=True)
+        self._config, self._clock, self._report = config, clock, run_dir / "report"
+        self._metrics, self._console = run_dir / "metrics.jsonl", run_dir / "console.log"
+        _drop_partial_line(self._metrics)
+        self._tensorboard = SummaryWriter(log_dir=str(run_dir))
+        self._sums: dict[str, torch.Tensor | float] = {}
+        self._counts: dict[str, int] = {}
+        self._speed = Speed()
+        self._last_progress = -math.inf
+
+    def line(self, text: str) -> None:
+        """Say `text` on the terminal and in console.log."""
+        print(text, flush=True)
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._clock()))
+        _append(self._console, f"{stamp} {text}\n")
+
+    def is_due(self) -> bool:
+        """Whether every_seconds have passed since the last progress line, so that it is time to flush and progress."""
+        return self._clock() - self._last_progress >= self._config.every_seconds
+
+    def progress(self, now: Progress) -> None:
+        """Write the terminal line. The caller asks is_due() first, or writes one out of turn at the end of a phase."""
+        self._last_progress = self._clock()
+        self._speed.add(self._last_progress, now)
+        self.line(progress_line(now, self._speed))
+
+    def scalars(self, step: int, values: Mapping[str, float | torch.Tensor]) -> None:
+        """Write one row of metrics.jsonl and the same values to TensorBoard. A value that is no number is null in JSON."""
+        numbers = _to_floats(dict(values))
+        row = {key: value if math.isfinite(value) else None for key, value in numbers.items()}
+        head = {"step": int(step), "time": round(self._clock(), 3)}
+        _append(self._metrics, json.dumps(head | row, allow_nan=False) + "\n")
+        for key, value in numbers.items():
+            self._tensorboard.add_scalar(key, value, step, walltime=head["time"])
+
+    def add(self, values: Mapping[str, float | torch.Tensor]) -> None:
+        """Take one update's metrics into the means that the next flush writes. Waits for no device.
+
+        Tensors hold one number each and are read now, so a captured graph may write over them afterwards.
+        """
+        for key, value in values.items():
+            number = value.detach().float() if isinstance(value, torch.Tensor) else float(value)
+            self._sums[key] = self._sums[key] + number if key in self._sums else number + 0.0  # + 0.0 is a copy
+            self._counts[key] = self._counts.get(key, 0) + 1
+
+    def flush(self, step: int) -> dict[str, float]:
+        """Write the means of what was added since the last flush, and return them. One host synchronisation."""
+        sums = _to_floats(self._sums)
+        means = {key: total / self._counts[key] for key, total in sums.items()}
+        self._sums, self._counts = {}, {}
+        if means:
+            self.scalars(step, means)
+        return means
+
+    def figure(self, name: str, figure: Figure, step: int) -> None:
+        """Put a figure into TensorBoard and, replacing the one before, into report/<name>.png."""
+        if not self._config.figures:
+            return
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+        pixels = np.asarray(canvas.buffer_rgba())[..., :3]  # (height, width, 3) uint8
+        self._tensorboard.add_image(name, pixels, step, dataformats="HWC")
+        self._report.mkdir(exist_ok=True)
+        figure.savefig(self._report / f"{name.replace('/', '_')}.png", dpi=150)
+
+    def close(self) -> None:
+        self._tensorboard.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+class Speed:
+    """Updates per second and seconds left, over the last lines: the start of a run is slower than the rest."""
+
+    def __init__(self) -> None:
+        self._marks: deque[tuple[float, int, float]] = deque(maxlen=SPEED_WINDOW)  # seconds, updates, coins spent
+        self._coins_left = math.inf
+
+    def add(self, seconds: float, now: Progress) -> None:
+        self._marks.append((seconds, now.updates, now.spent))
+        self._coins_left = max(0.0, now.total - now.spent)
+
+    def updates_per_second(self) -> float | None:
+        return self._rate(1)
+
+    def seconds_left(self) -> float | None:
+        """Money is the clock of a run: it ends when the last coin is spent. None while nothing is being spent."""
+        rate = self._rate(2)
+        return self._coins_left / rate if rate else None
+
+    def _rate(self, column: int) -> float | None:
+        if len(self._marks) < 2 or self._marks[-1][0] <= self._marks[0][0]:
+            return None
+        return (self._marks[-1][column] - self._marks[0][column]) / (self._marks[-1][0] - self._marks[0][0])
+
+
+def progress_line(now: Progress, speed: Speed) -> str:
+    """One line, in the order in which a person asks: how far, what was bought, is it learning, how long still."""
+    rate, left = speed.updates_per_second(), speed.seconds_left()
+    parts = [
+        "pilot" if now.phase == 0 else f"phase {now.phase}/{now.phases}",
+        f"step {now.step:,}",
+        f"{now.transitions:,} transitions + {now.labels:,} labels",
+        f"{now.spent:,.0f} of {now.total:,.0f} coins, {max(0.0, now.total - now.spent):,.0f} left",
+        "return -" if now.episode_return is None else f"return {now.episode_return:.1f}",
+        f"update {now.updates:,}" + ("" if rate is None else f" ({rate:.2f}/s)"),
+        "time left -" if left is None else f"time left {duration(left)}",
+    ]
+    return " | ".join(parts)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them: 45s, 12m 30s, 3h 05m."""
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes == 0:
+        return f"{rest}s"
+    if minutes < 60:
+        return f"{minutes}m {rest:02d}s"
+    return f"{minutes // 60}h {minutes % 60:02d}m"
+
+
+def _to_floats(values: dict[str, float | torch.Tensor]) -> dict[str, float]:
+    """Numbers as Python floats in the given order; the tensors of each device cross to the host in one copy."""
+    by_device: dict[torch.device, list[str]] = {}
+    for key, value in values.items():
+        if isinstance(value, torch.Tensor):
+            assert value.numel() == 1, f"{key}: one number is logged, got shape {tuple(value.shape)}"
+            by_device.setdefault(value.device, []).append(key)
+    on_host: dict[str, float] = {}
+    for keys in by_device.values():
+        stacked = torch.stack([values[key].detach().float().reshape(()) for key in keys])
+        on_host.update(zip(keys, stacked.tolist(), strict=True))
+    return {key: on_host[key] if key in on_host else float(value) for key, value in values.items()}
+
+
+def _append(path: Path, text: str) -> None:
+    with open(path, "a") as file:
+        file.write(text)
+
+
+def _drop_partial_line(path: Path) -> None:
+    """Cut what a killed run left of a last row, so that the next row starts on a line of its own."""
+    if not path.exists():
+        return
+    with open(path, "rb+") as file:
+        content = file.read()
+        file.truncate(content.rfind(b"\n") + 1)

@@ -1,0 +1,149 @@
+"""What is looked at when a phase ends: held-out errors, true returns, and the pictures. Nothing here is trained on."""
+
+from dataclasses import asdict
+
+import numpy as np
+import torch
+
+from budget.money import MICRO
+from training import figures
+from training.build import Run
+from training.evaluate import Trace
+from worldmodel.distributions import symexp
+from worldmodel.replay.labels import LabelReplay
+from worldmodel.replay.transitions import Batch
+
+HELDOUT_WINDOWS = 32  # of the training length, for the dynamics model's held-out losses
+OPEN_LOOP_CONTEXT = 8  # rows the model sees before it goes on blindly
+OPEN_LOOP_ROWS = 64
+
+
+def measure(run: Run) -> None:
+    """Evaluate, write the phase's scalars and figures, and add a row to the run's history."""
+    is_last = run.progress.phase >= run.progress.phases
+    episodes = run.config.evaluate.final_episodes if is_last else run.config.evaluate.episodes
+    mode = run.evaluator.run(run.agent, episodes, mode=True)
+    sampled = run.evaluator.run(run.agent, episodes, mode=False)
+    balance = run.ledger.balance()
+    run.progress.history.append(
+        {
+            "phase": run.progress.phase,
+            "step": run.env_steps,
+            "spent": balance.spent / MICRO,
+            "transitions": balance.transitions,
+            "labels": balance.labels,
+            "return_mode": mode.mean_return,
+            "return_sampled": sampled.mean_return,
+            "returns_mode": mode.returns,
+            "returns_sampled": sampled.returns,
+            "plan": dict(run.progress.plan),
+        }
+    )
+    scalars = {
+        "eval/return": mode.mean_return,
+        "eval/return_sampled": sampled.mean_return,
+        "eval/length": mode.mean_length,
+        "budget/spent": balance.spent / MICRO,
+    }
+    run.logger.scalars(run.env_steps, scalars | heldout_dynamics(run) | heldout_reward(run))
+    if run.config.log.figures:
+        draw(run, mode.trace)
+
+
+@torch.no_grad()
+def heldout_dynamics(run: Run) -> dict[str, torch.Tensor]:
+    """The dynamics losses on windows of held-out episodes."""
+    rng = np.random.default_rng(run.progress.phase)  # its own: looking must not change what training draws
+    batch = run.transitions.heldout_windows(run.config.train.length, HELDOUT_WINDOWS, rng)
+    if batch is None:
+        return {}
+    dynamics = run.learner.dynamics
+    _, metrics, _ = dynamics(batch.to(run.device), uniform(run, batch.is_first.shape))
+    return {key.replace("dynamics/", "dynamics/heldout_", 1): value for key, value in metrics.items() if "loss" in key}
+
+
+@torch.no_grad()
+def heldout_reward(run: Run) -> dict[str, torch.Tensor]:
+    """Mean absolute error of the ensemble, and its disagreement, on labels bought inside held-out episodes."""
+    if not isinstance(run.labels, LabelReplay) or not run.labels.num_heldout:
+        return {}
+    labels = run.labels.heldout().to(run.device)
+    feat = run.learner.dynamics.encode(labels, uniform(run, labels.is_first.shape))
+    error = (run.learner.reward.predict(feat) - labels.value).abs()
+    return {
+        "reward/heldout_error": error.mean(),
+        "reward/heldout_deviation": labels.value.std(correction=0),
+        "reward/heldout_disagreement": run.learner.reward.disagreement(feat).mean(),
+    }
+
+
+def draw(run: Run, trace: Trace) -> None:
+    history, step = run.progress.history, run.env_steps
+    prices = run.config.price
+    transitions = np.array([row["transitions"] * prices.transition for row in history])
+    labels = np.array([row["labels"] * prices.label for row in history])
+    steps = np.array([row["step"] for row in history])
+    pictures = {
+        "budget/money": figures.money_over_time(steps, transitions, labels, run.config.budget.total),
+        "plan/shares": figures.plan_shares(
+            [row["phase"] for row in history],
+            np.array([row["plan"]["transitions"] * prices.transition for row in history]),
+            np.array([row["plan"]["labels"] * prices.label for row in history]),
+        ),
+        "eval/return_by_cost": figures.return_against_money(
+            np.array([row["spent"] for row in history]),
+            {"mode": [row["returns_mode"] for row in history], "sampled": [row["returns_sampled"] for row in history]},
+        ),
+        "reward/imagined_against_real": figures.imagined_vs_real_reward(*reward_along(run, trace)),
+    }
+    if episodes := run.transitions.heldout_episodes(1):
+        pictures["dynamics/open_loop"] = figures.open_loop(*open_loop(run, episodes[0]), OPEN_LOOP_CONTEXT)
+    for name, figure in pictures.items():
+        run.logger.figure(name, figure, step)
+
+
+@torch.no_grad()
+def reward_along(run: Run, trace: Trace) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The learned reward, the true one and the ensemble's disagreement along an evaluated episode, (T,) each."""
+    obs = {key: torch.from_numpy(value)[None].to(run.device) for key, value in trace.obs.items()}
+    action = torch.from_numpy(trace.action)[None].float().to(run.device)
+    prev_action = torch.cat([torch.zeros_like(action[:, :1]), action[:, :-1]], 1)
+    is_first = torch.zeros(prev_action.shape[:2], dtype=torch.bool, device=run.device)
+    is_first[:, 0] = True
+    dynamics, reward = run.learner.dynamics, run.learner.reward
+    noise = uniform(run, is_first.shape)
+    latent, _ = dynamics.rssm.observe(dynamics.rssm.initial(1), prev_action, dynamics.encoder(obs), is_first, noise)
+    members = reward.members(latent.feat)[:, 0, 1:].cpu()  # (M, T-1): a first row has no reward
+    return members.mean(0).numpy(), trace.reward[1:], members.std(0, correction=0).numpy()
+
+
+@torch.no_grad()
+def open_loop(run: Run, episode: Batch) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """A held-out episode and the model's idea of it: reconstruction at first, then imagination along its actions."""
+    rows = min(OPEN_LOOP_ROWS, episode.is_first.shape[1])
+    seen = min(OPEN_LOOP_CONTEXT, rows)
+    dynamics, episode = run.learner.dynamics, episode.to(run.device)
+    noise = uniform(run, (1, rows))
+    latent, _ = dynamics.rssm.observe(
+        dynamics.latent(episode.start_deter, episode.start_stoch),
+        episode.prev_action[:, :seen],
+        dynamics.encoder({key: value[:, :seen] for key, value in episode.obs.items()}),
+        episode.is_first[:, :seen],
+        noise[:, :seen],
+    )
+    feats = [latent.feat]
+    latent = type(latent)(latent.deter[:, -1], latent.stoch[:, -1])
+    weights = dynamics.rssm.scan_weights()
+    for t in range(seen, rows):
+        latent = dynamics.rssm.imagine_step(latent, episode.prev_action[:, t], noise[:, t], weights)
+        feats.append(latent.feat.unsqueeze(1))
+    decoded = dynamics.decoder(torch.cat(feats, 1))
+    predicted = {key: symexp(value)[0].flatten(1).cpu().numpy() for key, value in decoded.items()}
+    truth = {key: value[0, :rows].flatten(1).cpu().numpy() for key, value in episode.obs.items()}
+    return truth, predicted
+
+
+def uniform(run: Run, shape: tuple[int, ...]) -> torch.Tensor:
+    """Noise for looking, (*shape, S): from a generator of its own, so that looking changes nothing in training."""
+    generator = torch.Generator(run.device).manual_seed(run.progress.phase)
+    return torch.rand((*shape, run.config.dynamics.stoch), generator=generator, device=run.device)

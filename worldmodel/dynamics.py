@@ -1,0 +1,119 @@
+"""The dynamics model: encoder, RSSM, decoder and continue head. It never sees a reward."""
+
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from envs.records import Spaces
+from worldmodel.distributions import binary_loss, categorical_entropy
+from worldmodel.networks import Decoder, Encoder, Head
+from worldmodel.optimizer import OptimizerConfig
+from worldmodel.replay.transitions import Batch
+from worldmodel.rssm import RSSM, Latent, kl_losses
+
+
+@dataclass(frozen=True)
+class DynamicsConfig:
+    deter: int = 256  # recurrent state
+    hidden: int = 128  # width inside the RSSM
+    stoch: int = 16  # categorical groups
+    classes: int = 16  # categories a group
+    blocks: int = 8  # blocks of the recurrent core; must divide deter
+    units: int = 128  # width of encoder, decoder and continue head
+    encoder_layers: int = 3
+    decoder_layers: int = 3
+    prior_layers: int = 2
+    cont_layers: int = 1
+    unimix: float = 0.01  # uniform share mixed into every categorical
+    free_nats: float = 1.0  # floor of each KL, per step
+    dyn_scale: float = 1.0
+    rep_scale: float = 0.1
+    rec_scale: float = 1.0
+    cont_scale: float = 1.0
+    discount_horizon: float = 333.0  # steps; the continue head's target is (1 - terminal)(1 - 1/horizon)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+
+    def __post_init__(self):
+        for name in ("deter", "hidden", "stoch", "classes", "blocks", "units", "encoder_layers", "decoder_layers"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: must be at least 1, got {getattr(self, name)}")
+        if self.deter % self.blocks:
+            raise ValueError(f"deter: must be a multiple of blocks ({self.blocks}), got {self.deter}")
+        if not 2 <= self.classes <= 256:
+            raise ValueError(f"classes: must be 2 .. 256 (replay stores one byte a group), got {self.classes}")
+        if not 0 <= self.unimix < 1:
+            raise ValueError(f"unimix: must be in [0, 1), got {self.unimix}")
+        if not self.discount_horizon > 1:
+            raise ValueError(f"discount_horizon: must be above 1 step, got {self.discount_horizon}")
+
+    @property
+    def feat_size(self) -> int:
+        return self.deter + self.stoch * self.classes
+
+    @property
+    def discount(self) -> float:
+        return 1.0 - 1.0 / self.discount_horizon
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What filtering a batch gave. latent and feat carry gradient; B batch, T time."""
+
+    latent: Latent  # (B, T, ...)
+    feat: Tensor  # (B, T, F)
+
+
+class DynamicsModel(nn.Module):
+    def __init__(self, config: DynamicsConfig, spaces: Spaces):
+        super().__init__()
+        self.config = config
+        self.encoder = Encoder(spaces.obs, config.units, config.encoder_layers)
+        self.rssm = RSSM(spaces.action_size, config.units, config)
+        self.decoder = Decoder(spaces.obs, config.feat_size, config.units, config.decoder_layers)
+        self.cont_head = Head(config.feat_size, config.units, config.cont_layers, 1)
+
+    def forward(self, batch: Batch, noise: Tensor) -> tuple[Tensor, dict[str, Tensor], Observed]:
+        """Score a batch (B, T). noise (B, T, S), uniform in [0, 1). -> scalar loss, metrics, what was observed."""
+        latent, posterior = self.observe(batch, noise)
+        prior = self.rssm.prior(latent.deter)
+        feat = latent.feat  # (B, T, F)
+        config = self.config
+        dyn, rep = kl_losses(posterior, prior, config.free_nats)
+        losses = {f"rec_{key}": loss for key, loss in self.decoder.losses(feat, batch.obs).items()}
+        losses |= {"cont": self.cont_loss(feat, batch.is_terminal), "dyn": dyn, "rep": rep}
+        scales = {"cont": config.cont_scale, "dyn": config.dyn_scale, "rep": config.rep_scale}
+        loss = sum(scales.get(key, config.rec_scale) * value.mean() for key, value in losses.items())
+        metrics = {f"dynamics/loss/{key}": value.mean().detach() for key, value in losses.items()}
+        metrics["dynamics/prior_entropy"] = categorical_entropy(prior.detach()).sum(-1).mean()
+        metrics["dynamics/posterior_entropy"] = categorical_entropy(posterior.detach()).sum(-1).mean()
+        return loss, metrics, Observed(latent, feat)
+
+    def observe(self, batch, noise: Tensor) -> tuple[Latent, Tensor]:
+        """Filter any record with obs, prev_action, is_first (B, T) and a start latent. -> Latent, log-probabilities."""
+        return self.rssm.observe(
+            self.latent(batch.start_deter, batch.start_stoch),
+            batch.prev_action,
+            self.encoder(batch.obs),
+            batch.is_first,
+            noise,
+        )
+
+    def latent(self, deter: Tensor, stoch: Tensor) -> Latent:
+        """From replay's form: deter (B, D), stoch (B, S) class indices."""
+        return Latent(deter, F.one_hot(stoch.long(), self.config.classes).to(deter.dtype))
+
+    @torch.no_grad()
+    def encode(self, batch, noise: Tensor) -> Tensor:
+        """Features of the last row of each window, (B, F), without gradient: nothing that reads them shapes the latent."""
+        latent, _ = self.observe(batch, noise)
+        return latent.feat[:, -1]
+
+    def cont_loss(self, feat: Tensor, is_terminal: Tensor) -> Tensor:
+        target = (1.0 - is_terminal.float()) * self.config.discount
+        return binary_loss(self.cont_head(feat).squeeze(-1).float(), target)
+
+    def cont(self, feat: Tensor) -> Tensor:
+        """Probability of going on times the discount, (..., F) -> (...)"""
+        return torch.sigmoid(self.cont_head(feat).squeeze(-1).float())

@@ -1,0 +1,82 @@
+"""LaProp with adaptive gradient clipping, as DreamerV3 uses it: clip, divide by the RMS, then momentum."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    lr: float = 4e-5
+    warmup: int = 1000  # updates over which the learning rate rises linearly from 0
+    agc: float = 0.3  # largest ratio of gradient norm to parameter norm, per tensor
+    beta1: float = 0.9
+    beta2: float = 0.999
+    eps: float = 1e-20
+
+    def __post_init__(self):
+        if not self.lr > 0:
+            raise ValueError(f"lr: must be above 0, got {self.lr}")
+        if self.warmup < 0:
+            raise ValueError(f"warmup: must be 0 or more updates, got {self.warmup}")
+        if not self.agc > 0:
+            raise ValueError(f"agc: must be above 0, got {self.agc}")
+
+
+class LaProp(torch.optim.Optimizer):
+    """Per tensor: u = g / max(1, |g| / (agc max(1e-3, |p|))); v = b2 v + (1-b2) u^2; r = u / (sqrt(v') + eps);
+    m = b1 m + (1-b1) r; p -= lr m'. Primes are bias corrections. At update k of the warm-up lr is lr (k-1) / warmup,
+    so the first update changes nothing. All counters are tensors: a step never asks the device for a number.
+
+    Follows danijar/dreamerv3 embodied/jax/opt.py.
+    """
+
+    def __init__(self, params: Iterable[Tensor], config: OptimizerConfig):
+        super().__init__(params, dict(config.__dict__))
+
+    @torch.no_grad()
+    def step(self, closure=None) -> None:
+        assert closure is None
+        for group in self.param_groups:
+            params = [p for p in group["params"] if p.grad is not None]
+            if params:
+                self._step(group, params)
+
+    def _step(self, group: dict, params: list[Tensor]) -> None:
+        for p in params:
+            if p not in self.state:
+                self.state[p] = {
+                    "count": torch.zeros((), device=p.device),
+                    "mu": torch.zeros_like(p),
+                    "nu": torch.zeros_like(p),
+                }
+        states = [self.state[p] for p in params]
+        mu, nu = [s["mu"] for s in states], [s["nu"] for s in states]
+        counts = [s["count"] for s in states]
+        torch._foreach_add_(counts, 1.0)
+        count = counts[0]  # parameters of a group step together
+
+        update = clip_adaptively(params, [p.grad for p in params], group["agc"])
+        torch._foreach_mul_(nu, group["beta2"])
+        torch._foreach_addcmul_(nu, update, update, 1 - group["beta2"])
+        root = torch._foreach_div(nu, 1 - group["beta2"] ** count)
+        torch._foreach_sqrt_(root)
+        torch._foreach_add_(root, group["eps"])
+        torch._foreach_div_(update, root)
+        torch._foreach_lerp_(mu, update, 1 - group["beta1"])
+        rate = group["lr"] * ((count - 1) / group["warmup"]).clamp(max=1.0) if group["warmup"] else group["lr"]
+        scale = rate / (1 - group["beta1"] ** count)
+        torch._foreach_sub_(params, torch._foreach_mul(mu, scale))
+
+
+def clip_adaptively(params: list[Tensor], grads: list[Tensor], agc: float) -> list[Tensor]:
+    """Gradients with norm at most agc max(1e-3, |p|), whole tensors. -> new tensors."""
+    limits = torch._foreach_norm(params)
+    torch._foreach_clamp_min_(limits, 1e-3)
+    torch._foreach_mul_(limits, agc)
+    factors = torch._foreach_norm(grads)
+    torch._foreach_div_(factors, limits)
+    torch._foreach_clamp_min_(factors, 1.0)
+    return list(torch._foreach_div(grads, factors))

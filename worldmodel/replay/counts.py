@@ -1,0 +1,31 @@
+"""How far N streams have come: the numbers that only grow, whatever the rings evict and whichever chunks are deleted."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from envs.records import Transition
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Totals since the run began. Row 0 of `rows` counts the training rings, row 1 the held-out rings."""
+
+    rows: np.ndarray  # (2, N) int64, rows ever written, reset rows included
+    received: int  # transitions received: rows that are no reset row, training plus held-out
+    next_step: np.ndarray  # (N,) int64, the step number of the next row of each stream
+    next_episode: np.ndarray  # (N,) int64, episodes begun in each stream
+
+    @classmethod
+    def zero(cls, num_streams: int) -> "Counts":
+        empty = np.zeros(num_streams, np.int64)
+        return cls(np.zeros((2, num_streams), np.int64), 0, empty, empty.copy())
+
+    def after(self, transition: Transition) -> "Counts":
+        assert (transition.step >= self.next_step).all(), (transition.step, self.next_step)
+        return Counts(
+            rows=self.rows + np.stack([~transition.is_heldout, transition.is_heldout]),
+            received=self.received + transition.num_bought,
+            next_step=transition.step.astype(np.int64) + 1,
+            next_episode=self.next_episode + transition.is_first,
+        )

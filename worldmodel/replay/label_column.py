@@ -1,0 +1,54 @@
+"""Coupled mode's labels: one number for each row, joined to the windows that the dynamics model trains on."""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from envs.records import Label, Query
+from worldmodel.replay.labels import Asked
+from worldmodel.replay.transitions import Batch
+
+FIRST_STEPS = 1024  # allocated at the start; doubled on demand
+
+
+class LabelColumn:
+    """Answers by (env, step). They outlive their rows: four bytes a step are not worth evicting."""
+
+    def __init__(self, num_streams: int):
+        self.received = 0  # answers
+        self.pending: dict[str, Asked] = {}  # by the key of the query, in the order asked
+        self.values = np.full((num_streams, FIRST_STEPS), np.nan, np.float32)  # NaN: no answer yet
+
+    def ask(self, query: Query, copy: None = None, is_uniform: bool = True) -> None:
+        """The answer to `query` will belong to its row."""
+        assert query.key not in self.pending, query
+        self.pending[query.key] = Asked(query, copy, is_uniform)
+
+    def answer(self, label: Label) -> None:
+        """KeyError where nobody is waiting for this answer: never asked, or answered already."""
+        if label.key not in self.pending:
+            raise KeyError(f"label {label.key!r}: not asked, or answered already")
+        segment = self.pending[label.key].query.segment
+        self.put(segment.env, segment.step, label.value)
+        del self.pending[label.key]
+
+    def put(self, env: int, step: int, value: float) -> None:
+        """ValueError for an answer that is no number; a second answer for the same row is a bug."""
+        if not np.isfinite(value):
+            raise ValueError(f"label of env {env}, step {step}: must be finite, got {value}")
+        while step >= self.values.shape[1]:
+            self.values = np.pad(self.values, ((0, 0), (0, self.values.shape[1])), constant_values=np.nan)
+        assert np.isnan(self.values[env, step]), (env, step, self.values[env, step], value)
+        self.values[env, step] = value
+        self.received += 1
+
+    def join(self, batch: Batch) -> Batch:
+        """The batch with `reward` and `reward_weight` (B, T): first rows are a free target 0, unanswered ones weigh 0."""
+        env, step = batch.address.stream.numpy()[:, None], batch.step.numpy()
+        is_known = step < self.values.shape[1]
+        value = np.where(is_known, self.values[env, np.where(is_known, step, 0)], np.nan)
+        is_first = batch.is_first.numpy()
+        has_answer = ~np.isnan(value) & ~is_first
+        reward = torch.from_numpy(np.where(has_answer, value, 0).astype(np.float32))
+        return replace(batch, reward=reward, reward_weight=torch.from_numpy((has_answer | is_first).astype(np.float32)))

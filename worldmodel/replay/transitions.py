@@ -1,0 +1,300 @@
+"""The transition replay: a training and a held-out ring for each environment, and windows drawn from them."""
+
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from envs.records import Segment, Spaces, Transition
+from worldmodel.replay.copies import Copy, copy_rows
+from worldmodel.replay.counts import Counts
+from worldmodel.replay.online import OnlineWindows
+from worldmodel.replay.rings import Rings
+
+SAVED = ("deter", "stoch", "is_open")  # the columns that the chunks on disk do not know
+
+
+@dataclass(frozen=True)
+class ReplayConfig:
+    capacity: int = 5_000_000  # start positions over all environments
+    heldout_capacity: int = 200_000  # rows over all environments
+    online: bool = True  # train on fresh windows first, then uniformly
+
+    def __post_init__(self):
+        for name in ("capacity", "heldout_capacity"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: must be at least 1, got {getattr(self, name)}")
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a batch came from. Row numbers are never used twice, so an overwritten row is recognised."""
+
+    stream: Tensor  # (B,) int64
+    row: Tensor  # (B, T) int64
+    is_heldout: bool = False
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Windows of T rows; the row before each is its context: only its latent and action are here."""
+
+    obs: dict[str, Tensor]  # key -> (B, T, *shape)
+    prev_action: Tensor  # (B, T, A) float32, the action that led to obs
+    is_first: Tensor  # (B, T) bool
+    is_last: Tensor  # (B, T) bool
+    is_terminal: Tensor  # (B, T) bool
+    start_deter: Tensor  # (B, D) float32, latent of the context row
+    start_stoch: Tensor  # (B, S) int64, class indices
+    address: Address
+    step: Tensor  # (B, T) int64
+    reward: Tensor | None = None  # (B, T) float32, coupled mode only
+    reward_weight: Tensor | None = None  # (B, T) float32, 0 where the answer is not there
+
+    def to(self, device: torch.device | str) -> "Batch":
+        """The same batch with what a model reads on `device`; the address and the steps stay in main memory."""
+        names = [field.name for field in fields(self) if field.name not in ("obs", "address", "step")]
+        values = {name: getattr(self, name) for name in names}
+        moved = {name: value.to(device, non_blocking=True) for name, value in values.items() if value is not None}
+        return replace(self, obs={k: v.to(device, non_blocking=True) for k, v in self.obs.items()}, **moved)
+
+
+class TransitionReplay:
+    """Rows of N streams. Held-out rows live in rings of their own, which no training window ever touches.
+
+    `length` is T of the training windows; deter and stoch are the widths D and S of a latent. Not thread-safe: sampling
+    in a thread beside the learner is fine as long as nothing is added or written back meanwhile.
+    """
+
+    def __init__(self, config: ReplayConfig, spaces: Spaces, num_streams: int, length: int, deter: int, stoch: int):
+        self.config, self.spaces, self.num_streams, self.length = config, spaces, num_streams, length
+        columns = {f"obs/{k}": (s.shape, np.int32 if s.classes else np.float32) for k, s in spaces.obs.items()}
+        columns |= {name: ((), bool) for name in ("is_first", "is_last", "is_terminal", "is_open")}
+        columns |= {name: ((), np.int64) for name in ("step", "episode")}
+        columns |= {"action": ((spaces.action_size,), np.float32)}
+        columns |= {"deter": ((deter,), np.float32), "stoch": ((stoch,), np.uint8)}
+        capacity = -(-config.capacity // num_streams) + length  # a ring of R rows has R - T start positions
+        self.training = Rings(columns, num_streams, capacity)
+        self.heldout = Rings(columns, num_streams, max(-(-config.heldout_capacity // num_streams), length + 1))
+        self.online = OnlineWindows(num_streams, length + 1)
+        self.counts = Counts.zero(num_streams)
+
+    def begin(self, counts: Counts) -> None:
+        """Number the rows from `counts` on: for a refill from chunks whose oldest ones were deleted."""
+        self.counts = counts
+        self.training.begin(counts.rows[0])
+        self.heldout.begin(counts.rows[1])
+        self.online.begin(counts.rows[0])
+
+    def add(self, transition: Transition, action: np.ndarray, deter: Tensor, stoch: Tensor) -> None:
+        """One tick: action (N, A) chosen at these rows, latent deter (N, D) and stoch (N, S) of these rows."""
+        self.counts = self.counts.after(transition)
+        values = {f"obs/{name}": value for name, value in transition.obs.items()}
+        values |= {name: getattr(transition, name) for name in ("is_first", "is_last", "is_terminal", "step")}
+        values["is_open"] = ~transition.is_first  # reset rows are never sold
+        values["episode"] = self.counts.next_episode - 1
+        values["action"] = np.where(transition.is_last[:, None], 0, action)
+        values |= {"deter": _array(deter, torch.float32), "stoch": _array(stoch, torch.uint8)}
+        for rings, is_here in ((self.training, ~transition.is_heldout), (self.heldout, transition.is_heldout)):
+            _end_episodes(rings, np.flatnonzero(transition.is_first))
+            stream = np.flatnonzero(is_here)
+            if stream.size:
+                rings.append(stream, {name: value[stream] for name, value in values.items()})
+        if self.config.online:
+            self.online.advance(self.training.count)
+
+    @property
+    def num_starts(self) -> int:
+        """Start positions of training windows."""
+        return int(_starts_per_stream(self.training, self.length).sum())
+
+    @property
+    def num_heldout_rows(self) -> int:
+        return int(self.heldout.alive.sum())
+
+    @property
+    def num_training_rows(self) -> int:
+        return int(self.training.alive.sum())
+
+    @property
+    def received(self) -> int:
+        """Transitions received since the run began, evicted ones included: what the ledger must have sold."""
+        return self.counts.received
+
+    @property
+    def next_step(self) -> np.ndarray:
+        """(N,) int64: where the streams go on."""
+        return self.counts.next_step
+
+    @property
+    def next_episode(self) -> np.ndarray:
+        """(N,) int64: episodes begun in each stream."""
+        return self.counts.next_episode
+
+    def sample(self, batch: int, rng: np.random.Generator) -> Batch:
+        """`batch` training windows: fresh ones in the order they came, the rest uniform over all start positions."""
+        fresh = self.online.pop(batch, self.training.oldest)
+        stream, row = _draw_starts(self.training, self.length, batch - len(fresh), rng)
+        stream, row = np.concatenate([fresh[:, 0], stream]), np.concatenate([fresh[:, 1], row])
+        return self._window(self.training, stream, row, self.length)
+
+    def heldout_windows(self, length: int, count: int, rng: np.random.Generator) -> Batch | None:
+        """`count` held-out windows of `length` rows, drawn like training windows; None while there are too few rows."""
+        if not _starts_per_stream(self.heldout, length).any():
+            return None
+        return self._window(self.heldout, *_draw_starts(self.heldout, length, count, rng), length)
+
+    def heldout_episodes(self, most: int) -> list[Batch]:
+        """The newest complete held-out episodes, at most `most`, newest last: batches of one, from is_first to is_last.
+
+        The start latent is zero, as it is at every is_first.
+        """
+        stream, row = self.heldout.every_row()
+        slot = self.heldout.slot(stream, row)
+        first, last = (np.flatnonzero(self.heldout.columns[name][slot]) for name in ("is_first", "is_last"))
+        end = np.searchsorted(last, first)  # the first is_last at or after each is_first
+        first, last = first[end < len(last)], last[end[end < len(last)]]
+        whole = stream[first] == stream[last]  # the newest episode of a stream may still be running
+        first, last = first[whole], last[whole]
+        newest = np.argsort(self.heldout.columns["step"][slot[last]], kind="stable")[max(len(last) - most, 0) :]
+        return [self._episode(stream[first[i]], row[first[i]], row[last[i]]) for i in newest if most]
+
+    def _episode(self, stream: np.int64, first: np.int64, last: np.int64) -> Batch:
+        batch = self._window(self.heldout, stream[None], np.array([first - 1]), int(last - first) + 1)
+        prev_action = batch.prev_action.clone()
+        prev_action[:, 0] = 0
+        zero = {"start_deter": torch.zeros_like(batch.start_deter), "start_stoch": torch.zeros_like(batch.start_stoch)}
+        return replace(batch, prev_action=prev_action, **zero)
+
+    def _window(self, rings: Rings, stream: np.ndarray, row: np.ndarray, length: int) -> Batch:
+        """Windows of `length` rows after the context rows `row` (B,)."""
+        rows = row[:, None] + np.arange(length + 1)  # (B, T + 1)
+        slot = rings.slot(stream[:, None], rows)
+        inside = slot[:, 1:]
+        return Batch(
+            obs={name: rings.take(f"obs/{name}", inside) for name in self.spaces.obs},
+            prev_action=rings.take("action", slot[:, :-1]),
+            is_first=rings.take("is_first", inside),
+            is_last=rings.take("is_last", inside),
+            is_terminal=rings.take("is_terminal", inside),
+            start_deter=rings.take("deter", slot[:, 0]),
+            start_stoch=rings.take("stoch", slot[:, 0]).long(),
+            address=Address(torch.from_numpy(stream), torch.from_numpy(rows[:, 1:]), rings is self.heldout),
+            step=rings.take("step", inside),
+        )
+
+    def write_back(self, address: Address, deter: Tensor, stoch: Tensor) -> None:
+        """Store newer latents, deter (B, T, D) and stoch (B, T, S), of a batch; rows overwritten since are skipped."""
+        rings = self.heldout if address.is_heldout else self.training
+        stream, row = address.stream.numpy()[:, None], address.row.numpy()
+        kept = rings.is_alive(stream, row)
+        slot = rings.slot(stream, row)[kept]
+        rings.columns["deter"][slot] = _array(deter, torch.float32)[kept]
+        rings.columns["stoch"][slot] = _array(stoch, torch.uint8)[kept]
+
+    @property
+    def num_unlabelled(self) -> int:
+        """Rows that were bought, are still held, and that no label was asked about."""
+        return sum(int(np.count_nonzero(rings.columns["is_open"])) for rings in (self.training, self.heldout))
+
+    def draw_unlabelled(self, number: int, rng: np.random.Generator) -> list[Segment]:
+        """`number` rows (fewer where fewer are left), uniform without replacement over training and held-out rows.
+
+        They count as asked from here on.
+        """
+        training = np.flatnonzero(self.training.columns["is_open"])
+        heldout = np.flatnonzero(self.heldout.columns["is_open"])
+        total = len(training) + len(heldout)
+        drawn = rng.choice(total, min(number, total), replace=False)
+        segments = []
+        for rings, slot in (
+            (self.training, training[drawn[drawn < len(training)]]),
+            (self.heldout, heldout[drawn[drawn >= len(training)] - len(training)]),
+        ):
+            rings.columns["is_open"][slot] = False
+            segments += zip((slot // rings.length).tolist(), rings.columns["step"][slot].tolist())
+        return [Segment(env, step) for env, step in segments]
+
+    def mark_asked(self, segments: list[Segment]) -> None:
+        """Draw none of these again: for questions found in the journal. Segments evicted since are skipped."""
+        stream, step = _stream_and_step(segments)
+        for rings in (self.training, self.heldout):
+            row = rings.find(stream, step)
+            rings.columns["is_open"][rings.slot(stream, row)[row >= 0]] = False
+
+    def copy(self, segment: Segment, burn_in: int) -> Copy:
+        return self.copies([segment], burn_in)[0]
+
+    def copies(self, segments: list[Segment], burn_in: int) -> list[Copy]:
+        """Own copies of what the labels of these segments need, in their order. KeyError where a row is gone."""
+        assert all(segment.length == 1 for segment in segments), "segments of more than one row are not built yet"
+        stream, step = _stream_and_step(segments)
+        found: list[Copy | None] = [None] * len(segments)
+        for rings in (self.training, self.heldout):
+            row = rings.find(stream, step)
+            here = np.flatnonzero(row >= 0)
+            for i, copy in zip(here, copy_rows(rings, stream[here], row[here], burn_in, rings is self.heldout)):
+                found[i] = copy
+        if None in found:
+            raise KeyError(f"{segments[found.index(None)]}: not in the replay")
+        return found
+
+    def latents(self, stream: np.ndarray, step: np.ndarray, is_heldout: bool) -> tuple[np.ndarray, ...]:
+        """(is_found (n,), deter, stoch) with the stored latents of the rows (stream, step) that were found."""
+        rings = self.heldout if is_heldout else self.training
+        row = rings.find(stream, step)
+        slot = rings.slot(stream, row)[row >= 0]
+        return row >= 0, rings.columns["deter"][slot], rings.columns["stoch"][slot]
+
+    def state_dict(self) -> dict:
+        """Latents, asked marks and the online queue: what a refill from the chunks does not bring back."""
+        return {
+            "training": self.training.state_dict(SAVED),
+            "heldout": self.heldout.state_dict(SAVED),
+            "online": self.online.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict) -> None:
+        """After the refill. Rows sealed after the checkpoint keep the latents they were collected with.
+
+        ValueError where the checkpoint does not fit.
+        """
+        if state.keys() != {"training", "heldout", "online"}:
+            raise ValueError(f"replay: the checkpoint holds {sorted(state)}, expected training, heldout, online")
+        self.training.load_state_dict(state["training"], SAVED)
+        self.heldout.load_state_dict(state["heldout"], SAVED)
+        self.online.load_state_dict(state["online"])
+        if self.config.online:
+            self.online.advance(self.training.count)
+
+
+def _array(values: Tensor | np.ndarray, dtype: torch.dtype) -> np.ndarray:
+    return torch.as_tensor(values).detach().to("cpu", dtype).numpy()
+
+
+def _end_episodes(rings: Rings, stream: np.ndarray) -> None:
+    """An episode begins here, so whatever these streams last wrote was the end of one, although nobody said so."""
+    stream = stream[rings.alive[stream] > 0]
+    slot = rings.slot(stream, rings.count[stream] - 1)
+    rings.columns["is_last"][slot] = True
+    rings.columns["action"][slot] = 0
+
+
+def _starts_per_stream(rings: Rings, length: int) -> np.ndarray:
+    return np.maximum(rings.alive - length, 0)
+
+
+def _draw_starts(rings: Rings, length: int, number: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """(stream, context row), each (number,), uniform over all windows of length + 1 rows that are held entirely."""
+    starts = _starts_per_stream(rings, length)
+    end = np.cumsum(starts)
+    assert end[-1] or not number, f"no window of {length} rows to draw: {rings.alive.tolist()} rows held"
+    index = rng.integers(end[-1], size=number) if number else np.zeros(0, np.int64)
+    stream = np.searchsorted(end, index, side="right")
+    return stream, index - (end - starts)[stream] + rings.oldest[stream]
+
+
+def _stream_and_step(segments: list[Segment]) -> tuple[np.ndarray, np.ndarray]:
+    pairs = np.array([(segment.env, segment.step) for segment in segments], np.int64).reshape(-1, 2)
+    return pairs[:, 0], pairs[:, 1]

@@ -1,0 +1,101 @@
+"""The reward model: an ensemble of two-hot heads on latent features, trained on bought labels alone."""
+
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from worldmodel.distributions import twohot_bins, twohot_loss, twohot_mean
+from worldmodel.networks import Linear, init_weight, rms_norm
+from worldmodel.optimizer import OptimizerConfig
+
+
+@dataclass(frozen=True)
+class RewardConfig:
+    members: int = 3  # heads of the ensemble; each leaves one fold of the episodes out
+    units: int = 128
+    layers: int = 1
+    bins: int = 255
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+
+    def __post_init__(self):
+        for name in ("members", "units", "layers"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: must be at least 1, got {getattr(self, name)}")
+        twohot_bins(self.bins)
+
+
+class RewardModel(nn.Module):
+    """All members in one pass: the first layer is one dense product, the others one bmm each."""
+
+    def __init__(self, config: RewardConfig, feat_size: int):
+        super().__init__()
+        self.config = config
+        members, units = config.members, config.units
+        self.first = Linear(feat_size, members * units)
+        self.norms = nn.ParameterList(torch.ones(members, units) for _ in range(config.layers))
+        self.weights = nn.ParameterList(torch.empty(members, units, units) for _ in range(config.layers - 1))
+        self.biases = nn.ParameterList(torch.zeros(members, 1, units) for _ in range(config.layers - 1))
+        for weight in self.weights:
+            init_weight(weight, units)
+        self.out_weight = nn.Parameter(torch.zeros(members, units, config.bins))  # output scale 0: starts at reward 0
+        self.out_bias = nn.Parameter(torch.zeros(members, 1, config.bins))
+        self.register_buffer("bins", twohot_bins(config.bins), persistent=False)
+
+    def forward(self, feat: Tensor, value: Tensor, weight: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """feat (..., F), value (...) raw rewards, weight (..., M) or (...): how much each label counts for each member.
+
+        -> scalar loss summed over members, each a weighted mean (0 where all weights are 0), and metrics.
+        """
+        if weight.dim() == value.dim():
+            weight = weight.unsqueeze(-1).expand(*weight.shape, self.config.members)
+        logits = self.logits(feat)  # (M, ..., bins)
+        loss = twohot_loss(logits, value.expand(logits.shape[:-1]), self.bins)  # (M, ...)
+        weight = weight.movedim(-1, 0)
+        per_member = (loss * weight).flatten(1).sum(1) / weight.flatten(1).sum(1).clamp(min=1.0)
+        any_weight = (weight.amax(0) > 0).float()
+        with torch.no_grad():
+            error = (twohot_mean(logits, self.bins).mean(0) - value).abs() * any_weight
+        metrics = {
+            "reward/loss": per_member.mean().detach(),
+            "reward/train_error": error.sum() / any_weight.sum().clamp(min=1.0),
+        }
+        return per_member.sum(), metrics
+
+    def logits(self, feat: Tensor) -> Tensor:
+        """(..., F) -> (M, ..., bins), float32"""
+        lead, (members, units) = feat.shape[:-1], self.norms[0].shape
+        x = self.first(feat.reshape(-1, feat.shape[-1])).view(-1, members, units)
+        x = F.silu(_member_norm(x, self.norms[0])).transpose(0, 1)  # (M, N, units)
+        for weight, bias, scale in zip(self.weights, self.biases, list(self.norms)[1:], strict=True):
+            x = torch.baddbmm(bias, x, weight).transpose(0, 1)
+            x = F.silu(_member_norm(x, scale)).transpose(0, 1)
+        return torch.baddbmm(self.out_bias, x, self.out_weight).float().view(members, *lead, -1)
+
+    def members(self, feat: Tensor) -> Tensor:
+        """(..., F) -> each member's mean reward (M, ...)"""
+        return twohot_mean(self.logits(feat), self.bins)
+
+    def predict(self, feat: Tensor) -> Tensor:
+        """(..., F) -> the ensemble's mean reward (...)"""
+        return self.members(feat).mean(0)
+
+    def disagreement(self, feat: Tensor) -> Tensor:
+        """(..., F) -> standard deviation between members (...), 0 for a single member"""
+        return self.members(feat).std(0, correction=0)
+
+
+def _member_norm(x: Tensor, scale: Tensor) -> Tensor:
+    """x (N, M, units), scale (M, units)"""
+    return rms_norm(x, torch.ones_like(scale[0])) * scale
+
+
+def fold_weights(fold: Tensor, weight: Tensor, members: int) -> Tensor:
+    """Label weights per member, (B,) -> (B, M): member i leaves out every episode whose fold is i modulo M, so that
+    each label can be scored by a member that never saw its episode. A single member sees all."""
+    weight = weight.unsqueeze(-1)
+    if members == 1:
+        return weight
+    member = torch.arange(members, device=fold.device)
+    return weight * (fold.unsqueeze(-1) % members != member).to(weight.dtype)

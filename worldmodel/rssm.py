@@ -1,0 +1,153 @@
+"""The recurrent state-space model: block-GRU core, prior, posterior, and the scan over observations.
+
+Everything that does not depend on the recurrent state is computed for all steps at once, outside the scan.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from worldmodel.distributions import (
+    categorical_kl,
+    categorical_log_probs,
+    categorical_sample,
+    straight_through,
+)
+from worldmodel.networks import MLP, BlockLinear, Linear, RMSNorm, rms_norm
+
+
+@dataclass(frozen=True)
+class Latent:
+    """The model's state. deter (..., D); stoch (..., S, K), one-hot."""
+
+    deter: Tensor
+    stoch: Tensor
+
+    @property
+    def feat(self) -> Tensor:
+        """(..., D + S*K)"""
+        return torch.cat([self.deter, self.stoch.flatten(-2)], -1)
+
+    def detach(self) -> "Latent":
+        return Latent(self.deter.detach(), self.stoch.detach())
+
+
+class RSSM(nn.Module):
+    """Core, prior and posterior. `action` is always the one that led INTO a step."""
+
+    def __init__(self, action: int, embed: int, config):
+        super().__init__()
+        self.stoch, self.classes, self.unimix = config.stoch, config.classes, config.unimix
+        deter, hidden, blocks = config.deter, config.hidden, config.blocks
+        self.blocks = blocks
+        self.in_deter, self.in_deter_norm = Linear(deter, hidden), RMSNorm(hidden)
+        self.in_stoch, self.in_stoch_norm = Linear(self.stoch * self.classes, hidden), RMSNorm(hidden)
+        self.in_action, self.in_action_norm = Linear(action, hidden), RMSNorm(hidden)
+        self.core = BlockLinear(deter + blocks * 3 * hidden, deter, blocks)  # input of a block: [its deter, 3 hidden]
+        self.core_norm = RMSNorm(deter)
+        self.gates = BlockLinear(deter, 3 * deter, blocks)
+        self.prior_mlp = MLP(deter, hidden, config.prior_layers)
+        self.prior_logit = Linear(hidden, self.stoch * self.classes)
+        self.posterior_in, self.posterior_norm = Linear(deter + embed, hidden), RMSNorm(hidden)
+        self.posterior_logit = Linear(hidden, self.stoch * self.classes)
+
+    def initial(self, batch: int) -> Latent:
+        """The zero state, (B, D) and (B, S, K)."""
+        like = self.in_deter.weight
+        return Latent(
+            like.new_zeros(batch, like.shape[1]),
+            like.new_zeros(batch, self.stoch, self.classes),
+        )
+
+    def observe(
+        self, start: Latent, action: Tensor, embed: Tensor, is_first: Tensor, noise: Tensor
+    ) -> tuple[Latent, Tensor]:
+        """Filter a sequence. action (B, T, A), embed (B, T, E), is_first (B, T) bool, noise (B, T, S) uniform.
+
+        -> posterior Latent (B, T, ...), posterior log-probabilities (B, T, S, K), in float32.
+        """
+        deter_size = start.deter.shape[-1]
+        keep = 1.0 - is_first.to(start.deter.dtype).unsqueeze(-1)  # (B, T, 1)
+        weights = self.scan_weights()
+        action_in = self.action_input(action * keep, weights)  # (B, T, D)
+        w_deter, w_embed = self.posterior_in.weight.split([deter_size, embed.shape[-1]], 1)
+        embed_in = F.linear(embed, w_embed, self.posterior_in.bias)  # (B, T, hidden)
+
+        deter, stoch = start.deter, start.stoch.flatten(-2)
+        deters, stochs, log_probs = [], [], []
+        steps = zip(*(x.unbind(1) for x in (keep, action_in, embed_in, noise)), strict=True)
+        for keep_t, action_t, embed_t, noise_t in steps:
+            deter = self.core_step(deter * keep_t, stoch * keep_t, action_t, weights)
+            hidden = F.silu(rms_norm(F.linear(deter, w_deter) + embed_t, self.posterior_norm.scale))
+            log_p = self.grouped_log_probs(self.posterior_logit(hidden))
+            probs = log_p.exp()
+            stoch = straight_through(categorical_sample(probs, noise_t), probs).flatten(-2)
+            deters.append(deter)
+            stochs.append(stoch)
+            log_probs.append(log_p)
+        stoch = torch.stack(stochs, 1).unflatten(-1, (self.stoch, self.classes))
+        return Latent(torch.stack(deters, 1), stoch), torch.stack(log_probs, 1)
+
+    def imagine_step(self, latent: Latent, action: Tensor, noise: Tensor, weights: "ScanWeights") -> Latent:
+        """One prior step. action (N, A), noise (N, S) uniform; `weights` from scan_weights(), once a rollout."""
+        action_in = self.action_input(action, weights)
+        deter = self.core_step(latent.deter, latent.stoch.flatten(-2), action_in, weights)
+        probs = self.prior(deter).exp()
+        return Latent(deter, straight_through(categorical_sample(probs, noise), probs))
+
+    def prior(self, deter: Tensor) -> Tensor:
+        """(..., D) -> log-probabilities (..., S, K)"""
+        return self.grouped_log_probs(self.prior_logit(self.prior_mlp(deter)))
+
+    def scan_weights(self) -> "ScanWeights":
+        """The core's weight cut by input. The three hidden inputs are the same for every block, so their part is one
+        dense (3 hidden, D) matrix and nothing is repeated."""
+        deter, hidden = self.in_deter.weight.shape[1], self.in_deter.weight.shape[0]
+        own, shared = self.core.weight.split([deter // self.blocks, 3 * hidden], 1)
+        shared = shared.transpose(0, 1).reshape(3 * hidden, deter)
+        return ScanWeights(own, shared[: 2 * hidden], shared[2 * hidden :])
+
+    def action_input(self, action: Tensor, weights: "ScanWeights") -> Tensor:
+        """The action's share of the core's pre-activation, bias included: (..., A) -> (..., D)"""
+        action = action / torch.clamp(action.detach().abs(), min=1.0)
+        hidden = F.silu(self.in_action_norm(self.in_action(action)))
+        return hidden @ weights.action + self.core.bias
+
+    def core_step(self, deter: Tensor, stoch: Tensor, action_in: Tensor, weights: "ScanWeights") -> Tensor:
+        """deter (N, D), stoch (N, S*K), action_in (N, D) -> next deter (N, D)"""
+        n, size = deter.shape
+        x_deter = F.silu(rms_norm(self.in_deter(deter), self.in_deter_norm.scale))
+        x_stoch = F.silu(rms_norm(self.in_stoch(stoch), self.in_stoch_norm.scale))
+        x = torch.addmm(action_in, torch.cat([x_deter, x_stoch], -1), weights.hidden)
+        blocks = deter.view(n, self.blocks, -1).transpose(0, 1)  # (g, N, D/g)
+        x = x + torch.bmm(blocks, weights.own).transpose(0, 1).reshape(n, size)
+        x = F.silu(rms_norm(x, self.core_norm.scale))
+        gates = torch.bmm(x.view(n, self.blocks, -1).transpose(0, 1), self.gates.weight)  # (g, N, 3 D/g)
+        gates = gates.transpose(0, 1) + self.gates.bias.view(self.blocks, -1)
+        reset, cand, update = gates.chunk(3, -1)  # (N, g, D/g)
+        cand = torch.tanh(torch.sigmoid(reset) * cand)
+        update = torch.sigmoid(update - 1.0)
+        deter = deter.view(n, self.blocks, -1)
+        return torch.lerp(deter, cand, update).reshape(n, size)
+
+    def grouped_log_probs(self, logits: Tensor) -> Tensor:
+        """(..., S*K) -> (..., S, K), float32"""
+        return categorical_log_probs(logits.float().unflatten(-1, (self.stoch, self.classes)), self.unimix)
+
+
+@dataclass(frozen=True)
+class ScanWeights:
+    """Views of RSSM.core.weight. own (g, D/g, D/g); hidden (2 hidden, D) for deter and stoch; action (hidden, D)."""
+
+    own: Tensor
+    hidden: Tensor
+    action: Tensor
+
+
+def kl_losses(posterior: Tensor, prior: Tensor, free_nats: float) -> tuple[Tensor, Tensor]:
+    """Log-probabilities (..., S, K) -> dynamics and representation loss (...): summed over S, then floored."""
+    dyn = categorical_kl(posterior.detach(), prior).sum(-1)  # trains the prior alone
+    rep = categorical_kl(posterior, prior.detach()).sum(-1)  # trains the posterior alone
+    return dyn.clamp(min=free_nats), rep.clamp(min=free_nats)
