@@ -1,7 +1,5 @@
 """What is looked at when a phase ends: held-out errors, true returns, and the pictures. Nothing here is trained on."""
 
-from dataclasses import asdict
-
 import numpy as np
 import torch
 

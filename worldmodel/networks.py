@@ -1,5 +1,7 @@
 """Layers of a DreamerV3: linear, block-linear, RMS norm, MLP, and the encoder and decoder of vector observations."""
 
+import itertools
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -72,7 +74,7 @@ class MLP(nn.Module):
     def __init__(self, inputs: int, units: int, layers: int):
         super().__init__()
         sizes = [inputs] + [units] * layers
-        self.linears = nn.ModuleList(Linear(a, b) for a, b in zip(sizes, sizes[1:], strict=False))
+        self.linears = nn.ModuleList(Linear(a, b) for a, b in itertools.pairwise(sizes))
         self.norms = nn.ModuleList(RMSNorm(units) for _ in range(layers))
 
     def forward(self, x: Tensor) -> Tensor:
