@@ -24,6 +24,7 @@ from training.fit import Learner
 from training.label import LabelDesk
 from training.logger import Logger
 from training.run_folder import SAVED_AS
+from training.stop import Stop
 from worldmodel.dynamics import DynamicsModel
 from worldmodel.replay.chunks import refill
 from worldmodel.replay.label_column import LabelColumn
@@ -39,10 +40,10 @@ class Progress:
 
     phases: int
     updates_per_coin: float  # 0 where train.ratio rules
+    total: float  # coins that the phases were counted for
     phase: int = 0  # the one to do next, or under way
     plan: dict | None = None  # of the phase under way
-    phase_transitions: int = 0  # bought in the phase under way
-    phase_labels: int = 0  # asked in it
+    stock: list[int] = field(default_factory=lambda: [0, 0])  # transitions and labels held before that plan
     updates: int = 0
     start: float | None = None  # coins spent (or rows collected) when learning began
     history: list[dict] = field(default_factory=list)  # a row a finished phase
@@ -72,6 +73,7 @@ class Run:
     progress: Progress
     numpy_rng: np.random.Generator
     noise_rng: torch.Generator
+    stop: Stop = field(default_factory=Stop)
 
     def generators(self) -> dict:
         return {"numpy": self.numpy_rng, "noise": self.noise_rng, "agent": self.agent.generator}
@@ -142,7 +144,7 @@ def build(config: Config, is_resumed: bool) -> Run:
         allocator=make_allocator(config.allocator),
         evaluator=Evaluator(config.task, config.envs, config.evaluate, config.seed),
         logger=Logger(folder, config.log),
-        progress=Progress(phases=config.allocator.phases, updates_per_coin=rate),
+        progress=Progress(config.allocator.phases, rate, config.budget.total),
         numpy_rng=np.random.default_rng(derive_seed(config.seed, 2)),
         noise_rng=torch.Generator(device).manual_seed(derive_seed(config.seed, 3)),
     )

@@ -13,7 +13,7 @@ from training.evaluate import Episode, EpisodeReturns
 from worldmodel.replay.chunks import ChunkWriter, sealed_units
 from worldmodel.replay.transitions import TransitionReplay
 
-CHUNK_TICKS = 32  # lockstep ticks between two commits
+CHUNK = 128  # transitions between two commits, about
 
 
 class Collector:
@@ -31,7 +31,7 @@ class Collector:
 
     def open(self, wanted: int) -> int:
         """Reserve the next chunk, for at most `wanted` transitions. -> ticks that it may take."""
-        ticks = min(CHUNK_TICKS, wanted // self.env.num)
+        ticks = min(max(1, CHUNK // self.env.num), wanted // self.env.num)
         assert ticks > 0 and not self.key, (wanted, self.key)
         self.key = f"{int(self.writer.last_key or 0) + 1:08d}"
         price = self.ledger.prices["transition"]

@@ -71,6 +71,10 @@ class Config:
             raise ValueError(f"seed: must be between 0 and 2**32 - 1, got {self.seed}")
         if self.threads < 0:
             raise ValueError(f"threads: must be 0 or more, got {self.threads}")
+        if self.mode == "coupled" and self.allocator.name != "coupled":
+            raise ValueError(f"allocator.name: must be coupled where mode=coupled, got {self.allocator.name}")
+        if self.mode == "coupled" and self.envs.heldout_share > 0:
+            raise ValueError(f"envs.heldout_share: must be 0 where mode=coupled, got {self.envs.heldout_share}")
 
 
 @dataclass(frozen=True)

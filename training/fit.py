@@ -100,7 +100,10 @@ class Learner:
         latent = observed.latent.detach()  # dreams start here; behaviour must not shape the model
         if labels is None:
             reward_loss, reward_metrics = self.reward(observed.feat, batch.reward, batch.reward_weight)
-            replayed = Replayed(observed.feat, batch.reward, batch.is_last, batch.is_terminal)
+            with torch.no_grad():  # rows whose answer has not come yet: the prediction stands in
+                predicted = self.reward.predict(observed.feat)
+            reward = torch.where(batch.reward_weight > 0, batch.reward, predicted)
+            replayed = Replayed(observed.feat, reward, batch.is_last, batch.is_terminal)
         else:
             reward_loss, reward_metrics = self.reward_loss(labels, noise.label)
             feat = observed.feat.detach()  # the critic must not shape the latent: reward would leak into it

@@ -11,6 +11,7 @@ from torch import Tensor
 class OptimizerConfig:
     lr: float = 4e-5
     warmup: int = 1000  # updates over which the learning rate rises linearly from 0
+    anneal: int = 0  # updates over which the learning rate then falls linearly to a tenth; 0: it stays, as published
     agc: float = 0.3  # largest ratio of gradient norm to parameter norm, per tensor
     beta1: float = 0.9
     beta2: float = 0.999
@@ -21,6 +22,8 @@ class OptimizerConfig:
             raise ValueError(f"lr: must be above 0, got {self.lr}")
         if self.warmup < 0:
             raise ValueError(f"warmup: must be 0 or more updates, got {self.warmup}")
+        if self.anneal < 0:
+            raise ValueError(f"anneal: must be 0 or more updates, got {self.anneal}")
         if not self.agc > 0:
             raise ValueError(f"agc: must be above 0, got {self.agc}")
 
@@ -66,9 +69,18 @@ class LaProp(torch.optim.Optimizer):
         torch._foreach_add_(root, group["eps"])
         torch._foreach_div_(update, root)
         torch._foreach_lerp_(mu, update, 1 - group["beta1"])
-        rate = group["lr"] * ((count - 1) / group["warmup"]).clamp(max=1.0) if group["warmup"] else group["lr"]
-        scale = rate / (1 - group["beta1"] ** count)
+        scale = learning_rate(group, count) / (1 - group["beta1"] ** count)
         torch._foreach_sub_(params, torch._foreach_mul(mu, scale))
+
+
+def learning_rate(group: dict, count: Tensor) -> Tensor | float:
+    """At the update that makes `count`, a scalar tensor: nothing here depends on its value on the host."""
+    rate = group["lr"]
+    if group["warmup"]:
+        rate = rate * ((count - 1) / group["warmup"]).clamp(max=1.0)
+    if group["anneal"]:
+        rate = rate * (1 - 0.9 * count / group["anneal"]).clamp(min=0.1)
+    return rate
 
 
 def clip_adaptively(params: list[Tensor], grads: list[Tensor], agc: float) -> list[Tensor]:

@@ -223,9 +223,10 @@ def test_a_refill_and_the_saved_state_continue_like_the_original(address_streams
     replay = replay_of(streams, 40, capacity=30)
     batch = replay.sample(3, np.random.default_rng(0))
     replay.write_back(batch.address, -batch.address.row[..., None].float().expand(3, 4, 2), torch.zeros(3, 4, 3))
-    replay.draw_unlabelled(9, np.random.default_rng(0))
+    asked = replay.draw_unlabelled(9, np.random.default_rng(0))
     state = replay.state_dict()
     again = replay_of(address_streams(num=2, heldout={(0, 1)}), 40, capacity=30)
+    again.mark_asked(asked)
     again.load_state_dict(state)
     for rings, other in ((replay.training, again.training), (replay.heldout, again.heldout)):
         for name in rings.columns:

@@ -12,7 +12,7 @@ from worldmodel.replay.counts import Counts
 from worldmodel.replay.online import OnlineWindows
 from worldmodel.replay.rings import Rings
 
-SAVED = ("deter", "stoch", "is_open")  # the columns that the chunks on disk do not know
+SAVED = ("deter", "stoch")  # written back since they were collected, so the chunks do not know them
 
 
 @dataclass(frozen=True)
@@ -248,7 +248,8 @@ class TransitionReplay:
         return row >= 0, rings.columns["deter"][slot], rings.columns["stoch"][slot]
 
     def state_dict(self) -> dict:
-        """Latents, asked marks and the online queue: what a refill from the chunks does not bring back."""
+        """Latents and the online queue: what a refill from the chunks does not bring back. The label journal knows what
+        was asked (mark_asked), questions after this state included."""
         return {
             "training": self.training.state_dict(SAVED),
             "heldout": self.heldout.state_dict(SAVED),

@@ -1,0 +1,39 @@
+"""Pencil tests of the learning rate and of what one step does."""
+
+import pytest
+import torch
+
+from worldmodel.optimizer import LaProp, OptimizerConfig, learning_rate
+
+
+def rate(count: int, **settings) -> float:
+    return float(learning_rate(OptimizerConfig(**settings).__dict__, torch.tensor(float(count))))
+
+
+def test_warmup_rises_from_zero_at_the_first_update():
+    assert rate(1, lr=1.0, warmup=4) == 0.0  # (1 - 1) / 4
+    assert rate(3, lr=1.0, warmup=4) == 0.5  # (3 - 1) / 4
+    assert rate(5, lr=1.0, warmup=4) == 1.0
+    assert rate(50, lr=1.0, warmup=4) == 1.0
+
+
+def test_anneal_falls_to_a_tenth_and_stays_there():
+    settings = {"lr": 2.0, "warmup": 0, "anneal": 100}
+    assert rate(50, **settings) == pytest.approx(2.0 * (1 - 0.9 / 2))
+    assert rate(100, **settings) == pytest.approx(0.2)
+    assert rate(1000, **settings) == pytest.approx(0.2)
+
+
+def test_without_warmup_the_first_step_moves_every_number_by_the_rate():
+    # One step: nu' = u^2, r = u / |u| = +-1, mu' = r, so p moves by lr whatever the gradient's size.
+    p = torch.nn.Parameter(torch.tensor([10.0, -10.0]))
+    optimizer = LaProp([p], OptimizerConfig(lr=0.5, warmup=0))
+    p.grad = torch.tensor([1e-3, -2.0])
+    optimizer.step()
+    torch.testing.assert_close(p.detach(), torch.tensor([9.5, -9.5]))
+
+
+def test_a_parameter_without_gradient_stays():
+    p = torch.nn.Parameter(torch.ones(2))
+    LaProp([p], OptimizerConfig(warmup=0)).step()
+    assert torch.equal(p, torch.ones(2))
