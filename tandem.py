@@ -50,6 +50,9 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
+    except BrokenPipeError:  # the reader of our output has gone: `tandem plan ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except Exception as error:
         if not _is_users(error):
             raise
@@ -139,10 +142,28 @@ def _ledger(arguments: list[str]) -> None:
 
     ledger = Ledger.open(_run_folder(options.run) / "ledger.db")
     answer = ledger.decisions() if options.decisions else ledger.summary()
-    if options.json or options.decisions:
+    if options.json:
         print(json.dumps(answer))
     else:
-        print("\n".join(f"{name:<14}{value}" for name, value in answer.items()))
+        print("\n".join(_decision_lines(answer) if options.decisions else _account_lines(answer)))
+
+
+def _account_lines(summary: dict) -> list[str]:
+    tiers = summary.pop("by_tier")
+    lines = [f"{name:<14}{value:>14,.15g}" for name, value in summary.items()]
+    return lines + [
+        f"tier {name}: {tier['labels']:,} labels for {tier['spent']:,.15g} coins" for name, tier in tiers.items()
+    ]
+
+
+def _decision_lines(decisions: list[dict]) -> list[str]:
+    lines = [f"{'phase':>5}{'held before':>24}{'bought: transitions':>21}{'labels':>9}{'label share':>13}  note"]
+    for decision in decisions:
+        held, plan = decision["inputs"], decision["outputs"]
+        stock = f"{held['transitions']:,} + {held['labels']:,}"
+        counts = f"{plan['transitions']:>21,}{plan['labels']:>9,}{plan['label_spend_share']:>13.1%}"
+        lines.append(f"{decision['phase']:>5}{stock:>24}{counts}  {plan['note']}")
+    return lines
 
 
 def _run_folder(folder: Path) -> Path:

@@ -34,8 +34,8 @@ class Cell:
     minutes: float | None = None
 
 
-# The reference cells buy as many transitions, with a label for each, and make as many updates: five times the label
-# money at price 4 (total = transitions x (1 + 4)).
+# The reference cells buy as many transitions, with a label for each, and make as many updates: at price 4 that costs
+# 2.5 times as much (total = transitions x (1 + 4)).
 CELLS = [
     Cell("cartpole_swingup", ("quickstart",), (0, 1, 2), 700, 20),
     Cell("cartpole_balance", ("quick_balance",), (0, 1, 2), 950, 12),
@@ -66,8 +66,9 @@ def run(cell: Cell, seed: int, runs: Path) -> None:
     if (folder / "result.json").exists():
         return
     command = [sys.executable, "train.py", *cell.arguments, f"seed={seed}", "threads=1", f"run.dir={folder}"]
+    runs.mkdir(parents=True, exist_ok=True)
     start = time.monotonic()
-    with open(runs.parent / f"{cell.name}-s{seed}.log", "w") as log:
+    with open(runs / f"{cell.name}-s{seed}.log", "w") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, "OMP_NUM_THREADS": "1"})
         _, status, usage = os.wait4(process.pid, 0)
     minutes = (time.monotonic() - start) / 60

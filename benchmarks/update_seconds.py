@@ -1,4 +1,4 @@
-"""Seconds of one whole learner update on synthetic data: python benchmarks/update_seconds.py [--sizes small,size12m].
+"""Seconds of one whole learner update on synthetic data: python benchmarks/update_seconds.py [--sizes size_small,size_12m].
 
 Shapes of walker_walk from state (24 numbers, 6 actions), batch 16 x 64, horizon 15, as in the comparison in
 docs/benchmarks.md. Time it on an idle machine.
@@ -17,6 +17,10 @@ from training.fit import Learner, Noise
 from worldmodel.replay.labels import LabelBatch
 from worldmodel.replay.transitions import TransitionReplay
 
+MODES = {
+    "decoupled": (),
+    "coupled": ("mode=coupled", "allocator.name=coupled", "envs.heldout_share=0.0"),
+}
 SPACES = Spaces({"orientations": ObsSpec((14,)), "height": ObsSpec((1,)), "velocity": ObsSpec((9,))}, 6)
 
 
@@ -32,7 +36,7 @@ def main() -> None:
     print(f"torch {torch.__version__}, {options.threads} threads")
     for size in options.sizes.split(","):
         for mode in options.modes.split(","):
-            config = load_config([size, f"mode={mode}", *options.settings])
+            config = load_config([size, *MODES[mode], *options.settings])
             seconds, parameters = time_updates(config, options.updates)
             print(
                 f"{size} {mode}: {parameters / 1e6:.2f} M parameters, "

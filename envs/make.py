@@ -98,7 +98,13 @@ def _own_length(task: str) -> int:
 
 
 def _dmc(task: str):
-    from envs import dmc  # imported late: it takes a second and is not needed for other tasks
+    try:
+        from envs import dmc  # imported late: it takes a second and is not needed for other tasks
+    except (ImportError, AttributeError) as error:  # what dm_control raises for a GL library that is not there
+        gl = os.environ.get("MUJOCO_GL", "unset")
+        raise UnknownTask(
+            f"task: {task} needs dm_control, which cannot be imported (MUJOCO_GL is {gl}): {error}"
+        ) from error
 
     if task not in dmc.TASKS:
         raise _unknown(task)

@@ -185,7 +185,8 @@ def make_learner(config: Config, spaces: Spaces, device: torch.device) -> Learne
     reward = RewardModel(reward_config, config.dynamics.feat_size)
     actor_critic = ActorCritic(config.actor_critic, spaces, config.dynamics.feat_size, config.dynamics.discount)
     models = [model.to(device) for model in (dynamics, reward, actor_critic)]
-    return Learner(*models, is_bfloat16=use_bfloat16(config, device))
+    anneal = config.train.updates if config.train.anneal else 0
+    return Learner(*models, use_bfloat16(config, device), anneal)
 
 
 def load_agent(folder: Path) -> Agent:

@@ -19,6 +19,7 @@ from worldmodel.rssm import Latent
 class TrainConfig:
     updates: int | None = 10_000  # updates in all, spread over the settled spend; null: ratio rules
     ratio: float | None = None  # replayed steps for each agent step, DreamerV3's train_ratio; null: updates rules
+    anneal: bool = False  # the learning rates fall linearly to a tenth over `updates`; as published they stay
     batch: int = 16  # sequences
     length: int = 64  # steps a sequence
     label_batch: int = 128  # labels an update
@@ -33,6 +34,8 @@ class TrainConfig:
             raise ValueError(f"updates: must be at least 1, got {self.updates}")
         if self.ratio is not None and not self.ratio > 0:
             raise ValueError(f"ratio: must be above 0, got {self.ratio}")
+        if self.anneal and self.updates is None:
+            raise ValueError("anneal: needs train.updates, got a ratio")
         for name, least in (("batch", 1), ("length", 2), ("label_batch", 1), ("horizon", 1)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name}: must be at least {least}, got {getattr(self, name)}")
@@ -70,13 +73,21 @@ class Noise:
 class Learner:
     """Holds the three models and their optimisers; `update` is a function of (parameters, batch, labels, noise)."""
 
-    def __init__(self, dynamics: DynamicsModel, reward: RewardModel, actor_critic: ActorCritic, is_bfloat16: bool):
+    def __init__(
+        self,
+        dynamics: DynamicsModel,
+        reward: RewardModel,
+        actor_critic: ActorCritic,
+        is_bfloat16: bool = False,
+        anneal: int = 0,
+    ):
+        """anneal: updates over which the learning rates fall to a tenth, 0: never."""
         self.dynamics, self.reward, self.actor_critic = dynamics, reward, actor_critic
         self.is_bfloat16 = is_bfloat16
         self.optimizers = {
-            "dynamics": LaProp(dynamics.parameters(), dynamics.config.optimizer),
-            "reward": LaProp(reward.parameters(), reward.config.optimizer),
-            "actor_critic": LaProp(actor_critic.trained_parameters(), actor_critic.config.optimizer),
+            "dynamics": LaProp(dynamics.parameters(), dynamics.config.optimizer, anneal),
+            "reward": LaProp(reward.parameters(), reward.config.optimizer, anneal),
+            "actor_critic": LaProp(actor_critic.trained_parameters(), actor_critic.config.optimizer, anneal),
         }
 
     def update(self, batch: Batch, labels: LabelBatch | None, noise: Noise) -> tuple[dict[str, Tensor], Latent]:

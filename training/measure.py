@@ -4,12 +4,15 @@ import numpy as np
 import torch
 
 from budget.money import MICRO
+from envs.wrappers import derive_seed
 from training import figures
+from training.agent import Agent
 from training.build import Run
 from training.evaluate import Trace
 from worldmodel.distributions import symexp
 from worldmodel.replay.labels import LabelReplay
 from worldmodel.replay.transitions import Batch
+from worldmodel.rssm import Latent
 
 HELDOUT_WINDOWS = 32  # of the training length, for the dynamics model's held-out losses
 OPEN_LOOP_CONTEXT = 8  # rows the model sees before it goes on blindly
@@ -20,8 +23,8 @@ def measure(run: Run) -> None:
     """Evaluate, write the phase's scalars and figures, and add a row to the run's history."""
     is_last = run.progress.phase >= run.progress.phases
     episodes = run.config.evaluate.final_episodes if is_last else run.config.evaluate.episodes
-    mode = run.evaluator.run(run.agent, episodes, mode=True)
-    sampled = run.evaluator.run(run.agent, episodes, mode=False)
+    mode = run.evaluator.run(onlooker(run), episodes, mode=True)
+    sampled = run.evaluator.run(onlooker(run), episodes, mode=False)
     balance = run.ledger.balance()
     run.progress.history.append(
         {
@@ -46,6 +49,11 @@ def measure(run: Run) -> None:
     run.logger.scalars(run.env_steps, scalars | heldout_dynamics(run) | heldout_reward(run))
     if run.config.log.figures:
         draw(run, mode.trace)
+
+
+def onlooker(run: Run) -> Agent:
+    """The agent with noise of its own: how much is looked at must not change what training draws."""
+    return Agent(run.learner.dynamics, run.learner.actor_critic, run.spaces, derive_seed(run.config.seed, 5))
 
 
 @torch.no_grad()
@@ -102,16 +110,27 @@ def draw(run: Run, trace: Trace) -> None:
 
 @torch.no_grad()
 def reward_along(run: Run, trace: Trace) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The learned reward, the true one and the ensemble's disagreement along an evaluated episode, (T,) each."""
+    """Imagined reward, true reward and the ensemble's disagreement along an evaluated episode, (T-1,) each.
+
+    Every train.horizon rows a dream starts from what the model has seen so far and follows the recorded actions.
+    """
     obs = {key: torch.from_numpy(value)[None].to(run.device) for key, value in trace.obs.items()}
     action = torch.from_numpy(trace.action)[None].float().to(run.device)
-    prev_action = torch.cat([torch.zeros_like(action[:, :1]), action[:, :-1]], 1)
+    prev_action = torch.cat([torch.zeros_like(action[:, :1]), action[:, :-1]], 1)  # (1, T, A)
     is_first = torch.zeros(prev_action.shape[:2], dtype=torch.bool, device=run.device)
     is_first[:, 0] = True
-    dynamics, reward = run.learner.dynamics, run.learner.reward
+    dynamics, reward, horizon = run.learner.dynamics, run.learner.reward, run.config.train.horizon
     noise = uniform(run, is_first.shape)
-    latent, _ = dynamics.rssm.observe(dynamics.rssm.initial(1), prev_action, dynamics.encoder(obs), is_first, noise)
-    members = reward.members(latent.feat)[:, 0, 1:].cpu()  # (M, T-1): a first row has no reward
+    seen, _ = dynamics.rssm.observe(dynamics.rssm.initial(1), prev_action, dynamics.encoder(obs), is_first, noise)
+    last = prev_action.shape[1] - 1
+    start = torch.arange(0, last, horizon, device=run.device)  # (K,) rows from which to dream
+    latent, feats = Latent(seen.deter[0, start], seen.stoch[0, start]), []
+    weights = dynamics.rssm.scan_weights()
+    for step in range(1, horizon + 1):
+        row = (start + step).clamp(max=last)
+        latent = dynamics.rssm.imagine_step(latent, prev_action[0, row], noise[0, row], weights)
+        feats.append(latent.feat)
+    members = reward.members(torch.stack(feats, 1)).flatten(1)[:, :last].cpu()  # (M, T-1): a first row has no reward
     return members.mean(0).numpy(), trace.reward[1:], members.std(0, correction=0).numpy()
 
 
@@ -130,7 +149,7 @@ def open_loop(run: Run, episode: Batch) -> tuple[dict[str, np.ndarray], dict[str
         noise[:, :seen],
     )
     feats = [latent.feat]
-    latent = type(latent)(latent.deter[:, -1], latent.stoch[:, -1])
+    latent = Latent(latent.deter[:, -1], latent.stoch[:, -1])
     weights = dynamics.rssm.scan_weights()
     for t in range(seen, rows):
         latent = dynamics.rssm.imagine_step(latent, episode.prev_action[:, t], noise[:, t], weights)

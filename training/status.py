@@ -44,7 +44,8 @@ def describe(run: Run) -> str:
 
 def last_result(run: Run) -> str:
     last = run.progress.history[-1]
+    updates = "" if run.progress.updates else "no update was made, the budget is too small to learn from; "
     return (
-        f"return {last['return_mode']:.1f} (mode), {last['return_sampled']:.1f} (sampled) for "
+        f"{updates}return {last['return_mode']:.1f} (mode), {last['return_sampled']:.1f} (sampled) for "
         f"{last['spent']:,.0f} coins: {last['transitions']:,} transitions and {last['labels']:,} labels"
     )

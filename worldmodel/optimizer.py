@@ -11,7 +11,6 @@ from torch import Tensor
 class OptimizerConfig:
     lr: float = 4e-5
     warmup: int = 1000  # updates over which the learning rate rises linearly from 0
-    anneal: int = 0  # updates over which the learning rate then falls linearly to a tenth; 0: it stays, as published
     agc: float = 0.3  # largest ratio of gradient norm to parameter norm, per tensor
     beta1: float = 0.9
     beta2: float = 0.999
@@ -22,8 +21,6 @@ class OptimizerConfig:
             raise ValueError(f"lr: must be above 0, got {self.lr}")
         if self.warmup < 0:
             raise ValueError(f"warmup: must be 0 or more updates, got {self.warmup}")
-        if self.anneal < 0:
-            raise ValueError(f"anneal: must be 0 or more updates, got {self.anneal}")
         if not self.agc > 0:
             raise ValueError(f"agc: must be above 0, got {self.agc}")
 
@@ -36,8 +33,9 @@ class LaProp(torch.optim.Optimizer):
     Follows danijar/dreamerv3 embodied/jax/opt.py.
     """
 
-    def __init__(self, params: Iterable[Tensor], config: OptimizerConfig):
-        super().__init__(params, dict(config.__dict__))
+    def __init__(self, params: Iterable[Tensor], config: OptimizerConfig, anneal: int = 0):
+        """anneal: updates over which the learning rate falls linearly to a tenth; 0: it stays, as published."""
+        super().__init__(params, {**config.__dict__, "anneal": anneal})
 
     @torch.no_grad()
     def step(self, closure=None) -> None:

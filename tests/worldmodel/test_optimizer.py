@@ -6,8 +6,9 @@ import torch
 from worldmodel.optimizer import LaProp, OptimizerConfig, learning_rate
 
 
-def rate(count: int, **settings) -> float:
-    return float(learning_rate(OptimizerConfig(**settings).__dict__, torch.tensor(float(count))))
+def rate(count: int, anneal: int = 0, **settings) -> float:
+    optimizer = LaProp([torch.zeros(1)], OptimizerConfig(**settings), anneal)
+    return float(learning_rate(optimizer.param_groups[0], torch.tensor(float(count))))
 
 
 def test_warmup_rises_from_zero_at_the_first_update():

@@ -1,0 +1,98 @@
+"""A run of a second or two, and the books that every run must keep."""
+
+import sqlite3
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from budget.ledger import Ledger
+from training.config import Config, load_config
+from worldmodel.replay.chunks import read_chunks
+from worldmodel.replay.label_journal import LabelJournal
+
+TINY = [
+    "smoke",
+    "task=toy_lq",
+    "threads=1",
+    "envs.repeat=1",
+    "envs.time_limit=20",
+    "budget.total=320",
+    "allocator.pilot_labels=8",
+    "train.updates=16",
+    "train.batch=2",
+    "train.length=6",
+    "train.horizon=3",
+    "evaluate.episodes=1",
+    "evaluate.final_episodes=1",
+    "log.figures=false",
+    "log.every_seconds=1000",
+]
+
+
+@pytest.fixture
+def tiny_command(tmp_path):
+    """tiny_command("seed=3", folder="b") -> the arguments of a tiny run with these settings on top: two phases after the
+    pilot on the linear-quadratic toy."""
+
+    def make(*settings: str, folder: str = "run") -> list[str]:
+        return [*merged(*settings), f"run.dir={tmp_path / folder}"]
+
+    return make
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    """The same as a Config."""
+
+    def make(*settings: str, folder: str = "run") -> Config:
+        config = loaded(*settings)
+        return replace(config, run=replace(config.run, dir=str(tmp_path / folder)))
+
+    return make
+
+
+def merged(*settings: str) -> list[str]:
+    changed = {setting.split("=")[0] for setting in settings}
+    return [*(setting for setting in TINY if setting.split("=")[0] not in changed), *settings]
+
+
+@cache  # reading a configuration takes as long as half a tiny run
+def loaded(*settings: str) -> Config:
+    return load_config(merged(*settings))
+
+
+@pytest.fixture
+def audit():
+    return check_books
+
+
+def check_books(folder: Path) -> dict:
+    """The money's identities, from what is on disk; holds whenever no process has the run open. -> ledger.summary()"""
+    ledger = Ledger.open(folder / "ledger.db")  # refuses events that do not add up to its balance
+    balance, outstanding, summary = ledger.balance(), ledger.outstanding(), ledger.summary()
+    prices = ledger.prices
+    ledger.close()
+    ticks = [tick.transition for tick in read_chunks(folder / "transitions")]
+    rows = [(env, int(step)) for tick in ticks for env, step in enumerate(tick.step)]
+    journal = LabelJournal(folder / "labels")
+    asked = [item.query.key for item in journal.read_asked()]
+    answered = [label.key for label in journal.read_answers()]
+
+    assert balance.total == balance.spent + balance.reserved + balance.remaining
+    assert summary["total"] == summary["spent"] + summary["reserved"] + summary["remaining"]
+    assert len(set(rows)) == len(rows)  # a row has one number for ever
+    assert balance.transitions == sum(tick.num_bought for tick in ticks)
+    assert len(set(asked)) == len(asked) and len(set(answered)) == len(answered)
+    assert balance.labels == len(answered)
+    assert balance.spent == balance.transitions * prices["transition"] + balance.labels * prices["label"]
+    assert {purchase.key for purchase in outstanding} == set(asked) - set(answered)
+    assert paid_twice(folder) == []
+    return summary
+
+
+def paid_twice(folder: Path) -> list[str]:
+    with sqlite3.connect(folder / "ledger.db") as db:
+        query = "SELECT key FROM events WHERE event = 'settle' GROUP BY key HAVING COUNT(*) > 1"
+        return [key for (key,) in db.execute(query)]

@@ -1,0 +1,372 @@
+"""What must not pass, does not: unsold rewards, gradients into the dynamics model, held-out episodes, first rows."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import training.build
+from agents.actor_critic import Replayed
+from budget.ledger import Ledger
+from envs.records import Segment
+from envs.vault import RewardVault
+from training import checkpoint
+from training.build import Run, build
+from training.collect import Collector
+from training.fit import Noise
+from training.phases import train
+from worldmodel.replay.chunks import read_chunks
+from worldmodel.replay.label_journal import LabelJournal
+from worldmodel.replay.labels import LabelReplay
+from worldmodel.replay.rings import Rings
+from worldmodel.replay.transitions import TransitionReplay
+
+
+def parameters(folder: Path) -> dict[str, torch.Tensor]:
+    """Everything in the learner's checkpoint, optimisers included, flat."""
+    return flat(checkpoint.load(folder / "checkpoints").parts["learner"], "learner")
+
+
+def flat(value, name: str) -> dict[str, torch.Tensor]:
+    if isinstance(value, torch.Tensor):
+        return {name: value}
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return {key: tensor for k, item in items for key, tensor in flat(item, f"{name}.{k}").items()}
+
+
+def bought_labels(folder: Path) -> dict[str, float]:
+    return {label.key: label.value for label in LabelJournal(folder / "labels").read_answers()}
+
+
+def plans(folder: Path) -> list[tuple[str, str]]:
+    ledger = Ledger.open(folder / "ledger.db")
+    decisions = ledger.decisions()
+    ledger.close()
+    return [(json.dumps(one["inputs"]), json.dumps(one["outputs"])) for one in decisions]
+
+
+def assert_bit_identical(first: Path, second: Path) -> None:
+    ours, theirs = parameters(first), parameters(second)
+    assert ours.keys() == theirs.keys() and len(ours) > 100
+    different = [name for name, tensor in ours.items() if not torch.equal(tensor, theirs[name])]
+    assert different == []
+    assert all(torch.isfinite(tensor).all() for tensor in ours.values())
+    assert plans(first) == plans(second)
+    assert bought_labels(first) == bought_labels(second) != {}
+
+
+@pytest.mark.parametrize(
+    "settings", [(), ("labeler.delay=3", "labeler.name=noisy"), ("task=gym:CartPole-v1",)], ids=str
+)
+def test_unsold_rewards_change_nothing(tiny, monkeypatch, settings):
+    """Run A records the rows whose rewards were bought; run B finds NaN at every other true reward."""
+    first, second = tiny(*settings, folder="a"), tiny(*settings, folder="b")
+    train(first)
+    sold = {tuple(key.split("/")[1:]) for key in bought_labels(Path(first.run.dir))}
+    hidden = []
+
+    class Blanked(RewardVault):
+        def put(self, env: int, step: int, reward: float) -> None:
+            is_sold = (str(env), str(step)) in sold
+            hidden.extend([] if is_sold else [(env, step)])
+            super().put(env, step, reward if is_sold else np.nan)
+
+    monkeypatch.setattr(training.build, "RewardVault", Blanked)  # training's alone: the evaluator has its own
+    train(second)
+    assert len(hidden) > len(sold) > 0
+    assert_bit_identical(Path(first.run.dir), Path(second.run.dir))
+
+
+def test_a_sold_reward_does_change_the_run(tiny, monkeypatch):
+    """The fence above can fail: one label of another value shows in the parameters."""
+    first, second = tiny(folder="a"), tiny(folder="b")
+    train(first)
+    key = min(bought_labels(Path(first.run.dir)))
+    _, env, step = key.split("/")
+
+    class Shifted(RewardVault):
+        def reward(self, segment: Segment) -> float:
+            is_it = (segment.env, segment.step) == (int(env), int(step))
+            return super().reward(segment) + (50.0 if is_it else 0.0)
+
+    monkeypatch.setattr(training.build, "RewardVault", Shifted)
+    train(second)
+    with pytest.raises(AssertionError):
+        assert_bit_identical(Path(first.run.dir), Path(second.run.dir))
+
+
+def test_heldout_rows_and_labels_change_nothing_that_is_trained(tiny, monkeypatch):
+    """Run B's held-out rings and labels hold rubbish after every write; only the pictures could tell."""
+    first, second = tiny(folder="a"), tiny(folder="b")
+    train(first)
+    add, answer, spoilt = TransitionReplay.add, LabelReplay.answer, []
+
+    def spoiling_add(self, transition, *rest):
+        add(self, transition, *rest)
+        if transition.is_heldout.any():
+            spoilt.append("row")
+            for name in ("obs/state", "action", "deter"):
+                self.heldout.columns[name][:] = 77.0
+
+    def spoiling_answer(self, label):
+        before = self.num_heldout
+        answer(self, label)
+        if self.num_heldout > before:
+            spoilt.append("label")
+            self.held_out.columns["value"][:] = -99.0
+
+    monkeypatch.setattr(TransitionReplay, "add", spoiling_add)
+    monkeypatch.setattr(LabelReplay, "answer", spoiling_answer)
+    train(second)
+    assert spoilt.count("row") > 10 and spoilt.count("label") > 2
+    assert_bit_identical(Path(first.run.dir), Path(second.run.dir))
+
+
+def test_no_heldout_episode_is_ever_sampled(tiny, monkeypatch):
+    config = tiny()
+    windows, folds, label_steps = [], [], []
+    sample, sample_labels, batch_of = TransitionReplay.sample, LabelReplay.sample, LabelReplay._batch
+
+    def watched(self, batch, rng):
+        result = sample(self, batch, rng)
+        windows.extend(zip(result.address.stream.tolist(), result.step.tolist(), strict=True))
+        assert not result.address.is_heldout
+        return result
+
+    def watched_labels(self, batch, rng):
+        result = sample_labels(self, batch, rng)
+        folds.append(len(result.value))
+        return result
+
+    def watched_batch(self, rings, slot):
+        if rings is self.training and len(slot):
+            label_steps.extend(
+                zip(rings.columns["env"][slot].tolist(), rings.columns["step"][slot].tolist(), strict=True)
+            )
+        return batch_of(self, rings, slot)
+
+    monkeypatch.setattr(TransitionReplay, "sample", watched)
+    monkeypatch.setattr(LabelReplay, "sample", watched_labels)
+    monkeypatch.setattr(LabelReplay, "_batch", watched_batch)
+    train(config)
+    ticks = [tick.transition for tick in read_chunks(Path(config.run.dir) / "transitions")]
+    heldout = {(env, int(tick.step[env])) for tick in ticks for env in np.flatnonzero(tick.is_heldout)}
+    sampled = {(stream, step) for stream, steps in windows for step in steps}
+    assert len(heldout) > 10 and len(sampled) > 50
+    assert not sampled & heldout and not set(label_steps) & heldout
+    assert len(folds) == config.train.updates
+
+
+def test_first_rows_are_never_sold(tiny):
+    config = tiny()
+    train(config)
+    folder = Path(config.run.dir)
+    ticks = [tick.transition for tick in read_chunks(folder / "transitions")]
+    first = {(env, int(tick.step[env])) for tick in ticks for env in np.flatnonzero(tick.is_first)}
+    every = {(env, int(step)) for tick in ticks for env, step in enumerate(tick.step)}
+    asked = {(item.query.segment.env, item.query.segment.step) for item in LabelJournal(folder / "labels").read_asked()}
+    assert len(first) > 4 and len(asked) == 40
+    assert not asked & first and asked <= every
+    ledger = Ledger.open(folder / "ledger.db")
+    assert ledger.units("transition") == len(every) - len(first)
+    ledger.close()
+
+
+@pytest.fixture
+def filled(tiny):
+    """filled(*settings) -> a run that has bought its all, as a resume finds it."""
+    opened: list[Run] = []
+
+    def make(*settings: str) -> Run:
+        config = tiny(*settings)
+        train(config)
+        opened.append(build(config, is_resumed=True))
+        return opened[-1]
+
+    yield make
+    for run in opened:
+        run.close()
+
+
+def one_update(run: Run):
+    """(batch, labels, noise) of an update."""
+    config = run.config
+    batch = run.transitions.sample(config.train.batch, run.numpy_rng)
+    if config.mode == "coupled":
+        return run.labels.join(batch), None, draw(run, 0, 1)
+    labels = run.labels.sample(config.train.label_batch, run.numpy_rng)
+    return batch, labels, draw(run, config.train.label_batch, config.labels.burn_in + 1)
+
+
+def draw(run: Run, num_labels: int, rows: int) -> Noise:
+    return Noise.draw(run.noise_rng, run.config.train, run.config.dynamics.stoch, run.spaces, num_labels, rows)
+
+
+def losses_without_dynamics(run: Run) -> torch.Tensor:
+    """The reward and actor-critic losses of one update, as the learner makes them."""
+    learner = run.learner
+    batch, labels, noise = one_update(run)
+    model = learner.dynamics.forward
+
+    def scoreless(*arguments):
+        loss, metrics, observed = model(*arguments)
+        return torch.zeros_like(loss), metrics, observed
+
+    learner.dynamics.forward = scoreless
+    try:
+        loss, _, _ = learner._losses(batch, labels, noise)
+    finally:
+        del learner.dynamics.forward
+    for part in learner.models():
+        part.zero_grad(set_to_none=True)
+    return loss
+
+
+def test_decoupled_reward_and_behaviour_losses_give_the_dynamics_model_no_gradient(filled):
+    run = filled()
+    losses_without_dynamics(run).backward()
+    reached = [name for name, p in run.learner.dynamics.named_parameters() if p.grad is not None]
+    assert reached == []
+    assert any(p.grad.abs().sum() > 0 for p in run.learner.reward.parameters())
+    assert all(p.grad is not None for p in run.learner.actor_critic.trained_parameters())
+    assert all(p.grad is None for p in run.learner.actor_critic.slow_critic.parameters())
+
+
+def test_decoupled_dynamics_loss_reaches_the_dynamics_model_alone(filled):
+    run = filled()
+    batch, _, noise = one_update(run)
+    for part in run.learner.models():
+        part.zero_grad(set_to_none=True)
+    loss, _, _ = run.learner.dynamics(batch, noise.observe)
+    loss.backward()
+    assert all(p.grad is not None for p in run.learner.dynamics.parameters())
+    assert all(p.grad is None for part in (run.learner.reward, run.learner.actor_critic) for p in part.parameters())
+
+
+COUPLED = ("mode=coupled", "allocator.name=coupled", "price.label=1", "envs.heldout_share=0")
+
+
+def test_coupled_reward_and_replay_value_losses_shape_the_dynamics_model(filled):
+    run = filled(*COUPLED)
+    losses_without_dynamics(run).backward()
+    grads = {name: p.grad for name, p in run.learner.dynamics.named_parameters()}
+    for name in ("encoder", "rssm"):
+        assert any(grad is not None and grad.abs().sum() > 0 for key, grad in grads.items() if key.startswith(name))
+    assert all(grads[key] is None for key in grads if key.startswith(("decoder", "cont_head", "rssm.prior")))
+
+
+def replayed_in(run: Run, batch, labels, noise) -> Replayed:
+    """What the actor-critic is given about the replayed steps."""
+    seen = []
+    hook = run.learner.actor_critic.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[1]))
+    run.learner._losses(batch, labels, noise)
+    hook.remove()
+    return seen[0]
+
+
+def test_the_decoupled_replay_value_loss_reads_predicted_rewards(filled):
+    run = filled()
+    batch, labels, noise = one_update(run)
+    shape = batch.is_first.shape
+    assert batch.reward is None and batch.reward_weight is None  # nothing to leak
+    replayed = replayed_in(run, batch, labels, noise)
+    assert replayed.reward.shape == shape and not replayed.reward.requires_grad and not replayed.feat.requires_grad
+    assert torch.equal(replayed.reward, run.learner.reward.predict(replayed.feat))
+    poisoned = replace(batch, reward=torch.full(shape, torch.nan), reward_weight=torch.ones(shape))
+    loss, _, _ = run.learner._losses(poisoned, labels, noise)
+    assert torch.isfinite(loss)
+
+
+def test_the_coupled_replay_value_loss_reads_bought_rewards(filled):
+    run = filled(*COUPLED)
+    batch, labels, noise = one_update(run)
+    replayed = replayed_in(run, batch, labels, noise)
+    assert torch.equal(replayed.reward, batch.reward) and replayed.feat.requires_grad
+    assert bool((batch.reward_weight == 1).all())  # every transition has its label, first rows their free 0
+    values = bought_labels(Path(run.config.run.dir))
+    for i in range(len(batch.step)):
+        for t in range(batch.step.shape[1]):
+            key = f"label/{int(batch.address.stream[i])}/{int(batch.step[i, t])}"
+            expected = 0.0 if batch.is_first[i, t] else values[key]
+            assert batch.reward[i, t].item() == pytest.approx(expected)
+
+
+def test_a_coupled_row_without_an_answer_is_replayed_with_its_prediction(filled):
+    run = filled(*COUPLED)
+    batch, _, noise = one_update(run)
+    weight = torch.ones_like(batch.reward_weight)
+    weight[:, 2] = 0.0  # its answer is still on its way
+    unanswered = replace(batch, reward=torch.where(weight > 0, batch.reward, 1e6), reward_weight=weight)
+    replayed = replayed_in(run, unanswered, None, noise)
+    predicted = run.learner.reward.predict(replayed.feat)
+    assert torch.equal(replayed.reward[:, 2], predicted[:, 2]) and not replayed.reward.requires_grad
+    assert torch.equal(replayed.reward[:, :2], batch.reward[:, :2])
+
+
+def test_every_first_row_follows_a_last_row_of_its_stream(tiny, monkeypatch):
+    """So that a first row's reward, which nobody paid for, has no weight in the replay-value loss; after a resume too."""
+    config, tick, ticks = tiny(), Collector.tick, []
+
+    def dying(self, agent):
+        ticks.append(0)
+        if len(ticks) == 50:  # in the middle of an episode
+            raise RuntimeError("crash")
+        return tick(self, agent)
+
+    monkeypatch.setattr(Collector, "tick", dying)
+    with pytest.raises(RuntimeError, match="crash"):
+        train(config)
+    monkeypatch.undo()
+    train(config, Path(config.run.dir))
+    run = build(config, is_resumed=True)
+    num_first = []
+    for rings in (run.transitions.training, run.transitions.heldout):
+        for stream in range(rings.num_streams):
+            slot = rings.slot(np.int64(stream), np.arange(rings.count[stream]))
+            first, last = rings.columns["is_first"][slot], rings.columns["is_last"][slot]
+            assert (first[1:] == last[:-1]).all()
+            num_first.append(first.sum())
+    assert max(num_first) > 3
+    lengths = [episode.is_first.shape[1] for episode in run.transitions.heldout_episodes(99)]
+    assert lengths and max(lengths) <= 21
+    run.close()
+
+
+def test_a_labels_features_are_close_to_those_of_the_full_history(filled):
+    """The copy starts from a stored latent and burns in; the truth filters the episode from its first row. Distances of
+    the recurrent state are in units of the typical one between two labelled rows."""
+    run = filled("train.updates=60")
+    for rings, rows, most in (
+        (run.labels.training, run.transitions.training, 0.4),
+        (run.labels.held_out, run.transitions.heldout, 0.8),  # never written back: their contexts are older
+    ):
+        number = int(rings.alive[0])
+        env, step, context = (rings.columns[name][:number].tolist() for name in ("env", "step", "context_step"))
+        ours = recurrent_states(run, run.labels._batch(rings, np.arange(number)))
+        truth = torch.stack([full_history(run, rows, *row) for row in zip(env, step, strict=True)])
+        typical = torch.cdist(truth, truth)[~torch.eye(number, dtype=torch.bool)].median()
+        error = (ours - truth).norm(dim=-1)
+        has_context = torch.tensor(context) >= 0
+        assert has_context.any() and (~has_context).any()
+        assert error[~has_context].max() < 1e-5  # the copy is the history
+        assert error[has_context].median() < most / 2 * typical and error.max() < most * typical
+
+
+@torch.no_grad()
+def recurrent_states(run: Run, batch) -> torch.Tensor:
+    """(B, D) of the last rows, each group of the posterior drawn at its median, so that noise is no distance."""
+    noise = torch.full((*batch.is_first.shape, run.config.dynamics.stoch), 0.5)
+    return run.learner.dynamics.encode(batch, noise)[:, : run.config.dynamics.deter]
+
+
+def full_history(run: Run, rings: Rings, env: int, step: int) -> torch.Tensor:
+    """(D,) of a row, filtered from its episode's first row."""
+    row = int(rings.find(np.array([env]), np.array([step]))[0])
+    first = row
+    while not rings.columns["is_first"][rings.slot(env, first)]:
+        first -= 1
+    episode = run.transitions._window(rings, np.array([env]), np.array([first - 1]), row - first + 1)
+    return recurrent_states(run, episode)[0]

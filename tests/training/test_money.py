@@ -1,0 +1,312 @@
+"""Every coin is accounted for after normal, interrupted, killed and resumed runs."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import tandem
+import training.collect
+from budget.ledger import BudgetConfig, Ledger
+from training import checkpoint
+from training.build import Run, build
+from training.collect import Collector
+from training.config import Config, ConfigError
+from training.label import LabelDesk
+from training.phases import train
+from worldmodel.replay.chunks import ChunkWriter
+from worldmodel.replay.label_journal import LabelJournal
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Crash(BaseException):
+    """Nothing catches it, as nothing catches a power cut."""
+
+
+@pytest.fixture(autouse=True)
+def short_chunks(monkeypatch):
+    """Several chunks a phase."""
+    monkeypatch.setattr(training.collect, "CHUNK", 16)
+
+
+@pytest.fixture
+def crash_at(monkeypatch):
+    """crash_at(owner, name, call, is_after): the run dies just before, or just after, that call of owner.name."""
+
+    def arrange(owner, name: str, call: int, is_after: bool) -> None:
+        original, calls = getattr(owner, name), []
+
+        def dying(*arguments, **keywords):
+            calls.append(name)
+            if len(calls) == call and not is_after:
+                raise Crash
+            result = original(*arguments, **keywords)
+            if len(calls) == call:
+                raise Crash
+            return result
+
+        monkeypatch.setattr(owner, name, dying)
+
+    return arrange
+
+
+def resume(config: Config) -> None:
+    train(config, Path(config.run.dir))
+
+
+def assert_replays_hold_what_was_sold(config: Config) -> None:
+    """In the run as a resume finds it, before it goes on."""
+    run = build(config, is_resumed=True)
+    assert run.transitions.received == run.ledger.units("transition")
+    assert run.labels.received == run.ledger.units("label")
+    reserved = len(run.labels.pending) * run.ledger.prices["label"]
+    assert run.ledger.reserved == reserved
+    run.close()
+
+
+def test_a_normal_run_spends_all_and_holds_what_it_paid_for(tiny, audit):
+    config = tiny()
+    train(config)
+    summary = audit(Path(config.run.dir))
+    # 160 transitions at 1 and 40 labels at 4: half of 320 coins each
+    assert (summary["spent"], summary["transitions"], summary["labels"]) == (320, 160, 40)
+    assert summary["remaining"] == summary["reserved"] == 0
+    assert_replays_hold_what_was_sold(config)
+
+
+def test_the_command_line_prints_the_same_books(tiny, audit, capsys):
+    config = tiny()
+    train(config)
+    summary = audit(Path(config.run.dir))
+    capsys.readouterr()
+    assert tandem.main(["ledger", config.run.dir, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == summary
+
+
+def test_evicted_transitions_stay_paid(tiny, audit):
+    config = tiny("replay.capacity=40", "replay.heldout_capacity=20")
+    train(config)
+    assert audit(Path(config.run.dir))["transitions"] == 160
+    assert_replays_hold_what_was_sold(config)
+
+
+def test_every_transition_of_reference_mode_is_paid_with_its_label(tiny, audit):
+    config = tiny("mode=coupled", "allocator.name=coupled", "price.label=1", "envs.heldout_share=0")
+    train(config)
+    summary = audit(Path(config.run.dir))
+    assert summary["transitions"] == summary["labels"] == 160
+
+
+# What is on disk and what is booked at the moment of the crash, in the order in which a purchase goes
+WINDOWS = [
+    (Collector, "tick", 1, False, "transitions reserved, none received"),
+    (Collector, "tick", 13, True, "in the middle of a chunk"),
+    (ChunkWriter, "seal", 2, False, "true rewards sealed, the chunk not"),
+    (ChunkWriter, "seal", 2, True, "chunk sealed, not settled"),
+    (Collector, "close", 3, True, "chunk settled"),
+    (LabelJournal, "seal_asked", 1, False, "labels reserved, questions not sealed"),
+    (LabelJournal, "seal_asked", 3, True, "questions sealed, not asked"),
+    (LabelJournal, "seal_answers", 2, False, "answers there, not sealed"),
+    (LabelJournal, "seal_answers", 2, True, "answers sealed, not settled"),
+    (LabelDesk, "collect", 4, True, "answers settled"),
+    (Run, "save", 2, False, "phase bought, no checkpoint of it"),
+    (checkpoint, "save", 2, True, "checkpoint written"),
+]
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "call", "is_after"), [case[:4] for case in WINDOWS], ids=[case[4] for case in WINDOWS]
+)
+def test_a_crash_between_two_steps_of_a_purchase_loses_and_doubles_nothing(
+    tiny, audit, crash_at, monkeypatch, owner, name, call, is_after
+):
+    config = tiny()
+    folder = Path(config.run.dir)
+    crash_at(owner, name, call, is_after)
+    with pytest.raises(Crash):
+        train(config)
+    monkeypatch.undo()
+    journal = LabelJournal(folder / "labels")
+    answers = {label.key: label.value for label in journal.read_answers()}
+    assert_replays_hold_what_was_sold(config)
+    assert audit(folder)["labels"] == len(answers)  # an answer on disk is a paid one, and is not lost
+    resume(config)
+    summary = audit(folder)
+    assert summary["reserved"] == 0 and summary["remaining"] < 4
+    later = {label.key: label.value for label in journal.read_answers()}
+    assert answers.items() <= later.items()
+
+
+def test_late_answers_are_paid_when_they_come(tiny, audit):
+    config = tiny("labeler.delay=5")
+    train(config)
+    summary = audit(Path(config.run.dir))
+    assert (summary["labels"], summary["reserved"]) == (40, 0)
+
+
+def test_answers_that_never_came_keep_their_money_reserved_until_a_resume_takes_them_in(tiny, audit, monkeypatch):
+    config = tiny("labeler.delay=150")  # longer than the end of a run waits
+    folder = Path(config.run.dir)
+    train(config)
+    summary = audit(folder)
+    assert summary["reserved"] > 0 and summary["labels"] + summary["reserved"] / 4 == 40
+    monkeypatch.setattr("training.phases.LAST_CALLS", 200)
+    resume(config)
+    summary = audit(folder)
+    assert (summary["labels"], summary["reserved"], summary["spent"]) == (40, 0, 320)
+    with pytest.raises(ConfigError, match="finished"):
+        resume(config)
+
+
+def test_a_crash_with_answers_on_their_way_asks_the_same_questions_again(tiny, audit, crash_at, monkeypatch):
+    config = tiny("labeler.delay=4", "labeler.name=noisy")
+    folder = Path(config.run.dir)
+    crash_at(LabelDesk, "collect", 5, True)
+    with pytest.raises(Crash):
+        train(config)
+    monkeypatch.undo()
+    assert_replays_hold_what_was_sold(config)
+    journal = LabelJournal(folder / "labels")
+    pending = {item.query.key for item in journal.read_asked()} - {label.key for label in journal.read_answers()}
+    assert pending
+    resume(config)
+    audit(folder)
+    answered = [label.key for label in journal.read_answers()]
+    assert pending <= set(answered) and len(answered) == 40
+
+
+def test_a_run_interrupted_killed_and_resumed_buys_no_more_than_its_plan(tiny, audit, crash_at, monkeypatch):
+    """The checkpoint of Ctrl-C knows a plan half carried out; what a later crash had bought on top must count."""
+    config = tiny("allocator.phases=1")
+    folder = Path(config.run.dir)
+    interrupt_after_chunks(monkeypatch, 4)
+    with pytest.raises(KeyboardInterrupt):
+        train(config)
+    monkeypatch.undo()
+    audit(folder)
+    monkeypatch.setattr(training.collect, "CHUNK", 16)
+    crash_at(Collector, "close", 4, True)
+    with pytest.raises(Crash):
+        resume(config)
+    monkeypatch.undo()
+    resume(config)
+    summary = audit(folder)
+    assert (summary["transitions"], summary["labels"], summary["remaining"]) == (160, 40, 0)
+
+
+def interrupt_after_chunks(monkeypatch, chunks: int) -> None:
+    """Ctrl-C in the middle of this chunk of the process."""
+    original, opened = Collector.open, []
+
+    def opening(self, wanted):
+        opened.append(wanted)
+        if len(opened) == chunks:
+            signal.raise_signal(signal.SIGINT)
+        return original(self, wanted)
+
+    monkeypatch.setattr(Collector, "open", opening)
+
+
+def test_a_larger_budget_survives_a_crash_right_after_it_was_granted(tiny, audit, crash_at, monkeypatch):
+    config = tiny()
+    folder = Path(config.run.dir)
+    train(config)
+    richer = replace(config, budget=BudgetConfig(total=400.0))
+    crash_at(Collector, "tick", 3, True)
+    with pytest.raises(Crash):
+        resume(richer)
+    monkeypatch.undo()
+    resume(richer)
+    summary = audit(folder)
+    assert (summary["total"], summary["reserved"]) == (400, 0) and summary["remaining"] < 4
+
+
+def test_a_crash_when_the_pilot_has_spent_everything_still_learns(tiny, crash_at, monkeypatch):
+    config = tiny("allocator.pilot_share=1")
+    crash_at(Run, "save", 1, False)
+    with pytest.raises(Crash):
+        train(config)
+    monkeypatch.undo()
+    resume(config)
+    assert checkpoint.load(Path(config.run.dir) / "checkpoints").parts["progress"]["updates"] == 16
+
+
+NURSERY = """
+import importlib, json, os, sys
+import torch
+import tandem, training.collect, training.phases
+
+def live_until(module, owner, name, call, number, settings):
+    owner = getattr(importlib.import_module(module), owner)
+    original, calls = getattr(owner, name), []
+
+    def dying(*arguments, **keywords):
+        calls.append(name)
+        if len(calls) == call:
+            os.kill(os.getpid(), number)
+        return original(*arguments, **keywords)
+
+    setattr(owner, name, dying)
+    return tandem.main(["train", *settings])
+
+torch.set_num_threads(1)
+training.collect.CHUNK = 16
+statuses = []
+for case in json.loads(sys.argv[1]):
+    if not (child := os.fork()):  # importing everything anew would take longer than the run
+        os._exit(live_until(*case))
+    statuses.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+print(json.dumps(statuses))
+"""
+
+
+def signalled(number: signal.Signals, moments: list[tuple[type, str, int]], commands: list[list[str]]) -> list[int]:
+    """Processes that get the signal at the call (owner, name, which one). -> their exit statuses, -number where it killed."""
+    pairs = zip(moments, commands, strict=True)
+    cases = [
+        (owner.__module__, owner.__qualname__, name, call, int(number), command)
+        for (owner, name, call), command in pairs
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", NURSERY, json.dumps(cases)],
+        cwd=ROOT,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=True,
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_killed_processes_leave_books_that_a_resume_closes(tiny, tiny_command, audit):
+    moments = [(Collector, "tick", 11), (Ledger, "settle", 3), (ChunkWriter, "append", 50)]
+    configs = [tiny(folder=name) for _, name, _ in moments]
+    statuses = signalled(signal.SIGKILL, moments, [tiny_command(folder=name) for _, name, _ in moments])
+    assert statuses == [-signal.SIGKILL] * 3
+    for config in configs:
+        assert_replays_hold_what_was_sold(config)
+        audit(Path(config.run.dir))
+        resume(config)
+        assert audit(Path(config.run.dir))["remaining"] < 4
+
+
+def test_interrupted_processes_save_and_exit_130(tiny, tiny_command, audit):
+    moments = [(Collector, "tick", 2), (LabelDesk, "ask", 4), (Run, "save", 2)]
+    configs = [tiny(folder=name) for _, name, _ in moments]
+    statuses = signalled(signal.SIGINT, moments, [tiny_command(folder=name) for _, name, _ in moments])
+    assert statuses == [130] * 3
+    for config in configs:
+        folder = Path(config.run.dir)
+        summary = audit(folder)
+        assert 0 < summary["spent"] < 320 and summary["reserved"] == 0
+        assert checkpoint.load(folder / "checkpoints").warnings == ()
+        resume(config)
+        assert audit(folder)["spent"] == 320
