@@ -15,7 +15,16 @@ from pathlib import Path
 
 USER_ERROR, INTERRUPTED = 2, 130
 # What a person can set right about disk and folders; any other OSError is a bug and keeps its traceback.
-DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
+DISK_ERRORS = {
+    errno.ENOENT,
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOTDIR,
+    errno.EEXIST,
+}
 
 
 class UsageError(Exception):
@@ -80,7 +89,9 @@ def _is_users(error: Exception) -> bool:
     if isinstance(error, OSError):
         return error.errno in DISK_ERRORS
     from budget.ledger import BudgetExceeded, LedgerError
+    from envs.labelers.env_reward import NonFiniteReward
     from envs.make import UnknownTask, UnsupportedSpace
+    from envs.vault import DamagedVault, UnknownReward
     from envs.vector import NonFiniteObservation
     from training.checkpoint import CheckpointError
     from training.config import ConfigError, names_a_key
@@ -88,7 +99,7 @@ def _is_users(error: Exception) -> bool:
     from worldmodel.replay.npz import ChunkError
 
     told = (BudgetExceeded, LedgerError, UnknownTask, UnsupportedSpace, NonFiniteObservation)
-    told += (CheckpointError, ChunkError, ConfigError, VideoError)
+    told += (NonFiniteReward, DamagedVault, UnknownReward, CheckpointError, ChunkError, ConfigError, VideoError)
     return isinstance(error, told) or (isinstance(error, ValueError) and names_a_key(str(error)))
 
 

@@ -132,7 +132,7 @@ def _from_class(task: str) -> gymnasium.Env:
         sys.path.append(os.getcwd())  # the console script does not look there by itself
     try:
         env = getattr(importlib.import_module(module_name), class_name)()
-    except (ImportError, AttributeError, ValueError, TypeError) as error:
+    except Exception as error:  # whatever a person's own constructor raises; the cause is chained and named
         raise UnknownTask(f"task: {task} cannot be made: {type(error).__name__}: {error}") from error
     if not isinstance(env, gymnasium.Env):
         raise UnknownTask(f"task: {task} is not a gymnasium.Env, but {type(env).__name__}")

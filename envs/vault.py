@@ -1,6 +1,7 @@
 """Where the true rewards go. Only labelers, the evaluator and VectorEnv may touch it: training never does."""
 
 import os
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,10 @@ from envs.records import Segment
 
 class UnknownReward(KeyError):
     """The vault holds no true reward for a row of the segment: a reset row, or one that no environment produced."""
+
+
+class DamagedVault(Exception):
+    """A sealed piece that cannot be read; the message names the file."""
 
 
 class RewardVault:
@@ -42,10 +47,13 @@ class RewardVault:
     def load(self, folder: Path) -> None:
         """Read every sealed piece of `folder` in the order of the names; later pieces win."""
         for path in sorted(Path(folder).glob("*.npz")):
-            with np.load(path) as piece:
-                rows = zip(piece["env"].tolist(), piece["step"].tolist(), piece["reward"].tolist(), strict=True)
-                for row in rows:
-                    self._insert(*row)
+            try:
+                with np.load(path) as piece:
+                    columns = [piece[name].tolist() for name in ("env", "step", "reward")]
+            except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+                raise DamagedVault(f"{path}: not readable: {error}") from error
+            for row in zip(*columns, strict=True):
+                self._insert(*row)
 
     def _insert(self, env: int, step: int, reward: float) -> None:
         stream = self._streams.get(env)

@@ -171,11 +171,15 @@ def test_ledger_prints_the_sums_in_coins(capsys, folder):
 
 def test_ledger_prints_the_decisions(capsys, folder):
     ledger = Ledger.create(folder / "ledger.db", to_micro(100), {"transition": to_micro(1), "label": to_micro(4)})
-    ledger.record_decision(0, {"transitions": 0}, {"transitions": 8})
+    plan = {"transitions": 1008, "labels": 7, "label_spend_share": 0.25, "note": "a note"}
+    ledger.record_decision(0, {"transitions": 0, "labels": 0}, plan)
     ledger.close()
-    assert tandem.main(["ledger", str(folder), "--decisions"]) == 0
+    assert tandem.main(["ledger", str(folder), "--decisions", "--json"]) == 0
     [decision] = json.loads(capsys.readouterr().out)
-    assert (decision["phase"], decision["outputs"]) == (0, {"transitions": 8})
+    assert (decision["phase"], decision["outputs"]) == (0, plan)
+    assert tandem.main(["ledger", str(folder), "--decisions"]) == 0
+    line = capsys.readouterr().out.splitlines()[1]
+    assert all(text in line for text in ("1,008", "7", "25.0%", "a note"))
 
 
 class Idle:

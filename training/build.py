@@ -1,7 +1,9 @@
 """Putting a run together: every part made from its own section of the configuration, fresh or from a run's folder."""
 
+import fcntl
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import torch
@@ -9,6 +11,7 @@ import torch
 from agents.actor_critic import ActorCritic
 from budget.allocator import Allocator, Evidence, check_budget, make_allocator
 from budget.ledger import Ledger, to_micro
+from budget.money import MICRO
 from envs.labelers.base import make_labeler
 from envs.make import episode_length, make_env, spaces_of
 from envs.records import Spaces
@@ -30,6 +33,7 @@ from worldmodel.replay.chunks import refill
 from worldmodel.replay.label_column import LabelColumn
 from worldmodel.replay.label_journal import LabelJournal
 from worldmodel.replay.labels import LabelReplay
+from worldmodel.replay.npz import ChunkError
 from worldmodel.replay.transitions import TransitionReplay
 from worldmodel.reward import RewardModel
 
@@ -73,6 +77,7 @@ class Run:
     progress: Progress
     numpy_rng: np.random.Generator
     noise_rng: torch.Generator
+    lock: IO  # held while the run is open
     stop: Stop = field(default_factory=Stop)
 
     def generators(self) -> dict:
@@ -98,6 +103,7 @@ class Run:
         self.collector.env.close()
         self.logger.close()
         self.ledger.close()
+        self.lock.close()
 
 
 def build(config: Config, is_resumed: bool) -> Run:
@@ -111,7 +117,10 @@ def build(config: Config, is_resumed: bool) -> Run:
         evidence = make_evidence(config, phase=0, phases=config.allocator.phases, transitions=0, labels=0)
         check_budget(config.allocator, evidence, to_micro(config.budget.total), config.price.in_micro())
         make_folder(config, folder)
+    lock = hold(folder)
     ledger = Ledger.open(folder / "ledger.db")
+    if ledger.prices != config.price.in_micro():
+        raise ConfigError(f"price: {folder / SAVED_AS} says other prices than the ledger, which has {ledger.prices}")
     torch.manual_seed(config.seed)
     learner = make_learner(config, spaces, device)
     replay_shape = (config.dynamics.deter, config.dynamics.stoch)
@@ -128,7 +137,8 @@ def build(config: Config, is_resumed: bool) -> Run:
     desk = LabelDesk(transitions, labels, labeler, ledger, LabelJournal(folder / "labels"), config.labels.burn_in)
     desk.reopen()
     env = VectorEnv(config.task, config.envs, config.seed, vault, transitions.next_step, transitions.next_episode)
-    rate = config.train.updates / config.budget.total if config.train.updates else 0.0
+    check_received(folder, ledger, transitions, labels)
+    rate = config.train.updates * MICRO / ledger.total if config.train.updates else 0.0
     run = Run(
         config=config,
         folder=folder,
@@ -147,6 +157,7 @@ def build(config: Config, is_resumed: bool) -> Run:
         progress=Progress(config.allocator.phases, rate, config.budget.total),
         numpy_rng=np.random.default_rng(derive_seed(config.seed, 2)),
         noise_rng=torch.Generator(device).manual_seed(derive_seed(config.seed, 3)),
+        lock=lock,
     )
     if is_resumed:
         restore(run)
@@ -155,7 +166,7 @@ def build(config: Config, is_resumed: bool) -> Run:
 
 def restore(run: Run) -> None:
     """Put the newest whole checkpoint back; a run that was killed before its first begins anew with what it bought."""
-    if not any((run.folder / "checkpoints").iterdir()):
+    if not checkpoint.list_checkpoints(run.folder / "checkpoints"):
         run.logger.line("no checkpoint yet: learning starts anew with everything that was bought")
         return
     found = checkpoint.load(run.folder / "checkpoints")
@@ -167,12 +178,36 @@ def restore(run: Run) -> None:
     )
     if parts.keys() != expected:
         raise checkpoint.CheckpointError(f"{found.path}: holds {sorted(parts)}, expected {sorted(expected)}")
-    run.learner.load_state_dict(parts["learner"])
-    run.transitions.load_state_dict(parts["transitions"])
-    if "labels" in parts:
-        run.labels.load_state_dict(parts["labels"])
-    run.progress = Progress(**parts["progress"])
+    try:
+        run.learner.load_state_dict(parts["learner"])
+        run.transitions.load_state_dict(parts["transitions"])
+        if "labels" in parts:
+            run.labels.load_state_dict(parts["labels"])
+        run.progress = Progress(**parts["progress"])
+    except (RuntimeError, ValueError, TypeError, KeyError) as error:  # torch and dataclasses say it each in their way
+        raise checkpoint.CheckpointError(
+            f"{found.path}: does not fit this run's {SAVED_AS} and data: {error}"
+        ) from error
     checkpoint.set_rng_state(parts["rng"], run.generators())
+
+
+def hold(folder: Path) -> IO:
+    """A lock on the run's folder, so that two processes never spend from one purse. It ends with the process."""
+    lock = open(folder / "lock", "w")  # noqa: SIM115  closed by Run.close
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        lock.close()
+        raise ConfigError(f"run.dir: another process is training the run in {folder}") from error
+    return lock
+
+
+def check_received(folder: Path, ledger: Ledger, transitions: TransitionReplay, labels: LabelReplay | LabelColumn):
+    """What the ledger sold is what the replays received; anything else means that files of the run are missing."""
+    sold = ledger.units("transition"), ledger.units("label")
+    received = transitions.received, labels.received
+    if sold != received:
+        raise ChunkError(f"{folder}: transitions and labels sold {sold}, found on disk {received}: files are missing")
 
 
 def make_learner(config: Config, spaces: Spaces, device: torch.device) -> Learner:
@@ -221,9 +256,14 @@ def task_spaces(config: Config) -> Spaces:
 
 
 def make_folder(config: Config, folder: Path) -> None:
+    """A crash half way leaves a folder that is no run yet, and in which nothing was bought: it can be made again."""
     for name in ("vault", "transitions", "labels", "checkpoints"):
         (folder / name).mkdir(parents=True, exist_ok=True)
-    Ledger.create(folder / "ledger.db", to_micro(config.budget.total), config.price.in_micro()).close()
+    path = folder / "ledger.db"
+    if path.exists() and Ledger.open(path).remaining != Ledger.open(path).total:
+        raise ConfigError(f"run.dir: {folder} has a ledger with purchases but no {SAVED_AS}: choose another folder")
+    path.unlink(missing_ok=True)
+    Ledger.create(path, to_micro(config.budget.total), config.price.in_micro()).close()
     save_config(config, folder / SAVED_AS)  # last: its presence makes the folder a run
 
 

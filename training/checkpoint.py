@@ -77,7 +77,7 @@ def load(folder: Path) -> Checkpoint:
     there is none at all or none that is whole.
     """
     folder = Path(folder)
-    found = _checkpoints(folder)
+    found = list_checkpoints(folder)
     if not found:
         raise CheckpointError(f"{folder}: holds no checkpoint")
     damages = []
@@ -124,7 +124,8 @@ def _generator_state(generator: NumberGenerator) -> Any:
 
 def _set_generator_state(generator: NumberGenerator, state: Any) -> None:
     if isinstance(generator, torch.Generator):
-        generator.set_state(state)
+        if len(state) == len(generator.get_state()):  # else it ran on another kind of device: nothing to go on from
+            generator.set_state(state)
     else:
         generator.bit_generator.state = state
 
@@ -199,7 +200,8 @@ def _order(path: Path) -> tuple[int, int]:
     return int(match[1]), int(match[2] or 0)
 
 
-def _checkpoints(folder: Path) -> list[Path]:
+def list_checkpoints(folder: Path) -> list[Path]:
+    """Finished ones in the order they were made; none where there is no such folder."""
     if not folder.is_dir():
         return []
     return sorted((path for path in folder.iterdir() if NAME.fullmatch(path.name)), key=_order)
@@ -207,7 +209,7 @@ def _checkpoints(folder: Path) -> list[Path]:
 
 def _free_name(folder: Path, step: int) -> Path:
     """<step>, or <step>-1 and on where it is taken: a folder with files in it cannot be replaced in one rename."""
-    taken = [_order(path)[1] for path in _checkpoints(folder) if _order(path)[0] == step]
+    taken = [_order(path)[1] for path in list_checkpoints(folder) if _order(path)[0] == step]
     return folder / (f"{step:012d}-{max(taken) + 1}" if taken else f"{step:012d}")
 
 
@@ -219,7 +221,7 @@ def _remove_leftovers(folder: Path) -> None:
 
 def _prune(folder: Path, newest: Path) -> None:
     """Keep `newest` and those before it up to KEEP. Later steps belong to a future that a resume has abandoned."""
-    found = _checkpoints(folder)
+    found = list_checkpoints(folder)
     end = found.index(newest) + 1
     kept = found[max(0, end - KEEP) : end]
     for path in found:

@@ -73,6 +73,9 @@ class Config:
             raise ValueError(f"threads: must be 0 or more, got {self.threads}")
         if self.mode == "coupled" and self.allocator.name != "coupled":
             raise ValueError(f"allocator.name: must be coupled where mode=coupled, got {self.allocator.name}")
+        if self.replay.capacity < self.train.batch * self.train.length:
+            least = self.train.batch * self.train.length
+            raise ValueError(f"replay.capacity: must hold a batch of {least} rows, got {self.replay.capacity}")
         if self.mode == "coupled" and self.envs.heldout_share > 0:
             raise ValueError(f"envs.heldout_share: must be 0 where mode=coupled, got {self.envs.heldout_share}")
 

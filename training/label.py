@@ -1,14 +1,18 @@
 """Buying labels: choose rows, reserve, ask, and take in whatever has been answered since."""
 
+import math
+
 import numpy as np
 
 from budget.ledger import Ledger
 from budget.money import Purchase
 from envs.labelers.base import Labeler
+from envs.labelers.env_reward import NonFiniteReward
 from envs.records import Query
 from worldmodel.replay.label_column import LabelColumn
 from worldmodel.replay.label_journal import LabelJournal
 from worldmodel.replay.labels import Asked, LabelReplay
+from worldmodel.replay.npz import ChunkError
 from worldmodel.replay.transitions import TransitionReplay
 
 
@@ -54,6 +58,9 @@ class LabelDesk:
     def collect(self) -> int:
         """Take in the answers that have come. -> how many."""
         answers = self.labeler.collect()
+        for label in answers:
+            if not math.isfinite(label.value):  # before it is sealed: a journal must always be readable again
+                raise NonFiniteReward(f"labeler: the answer to {label.key!r} is {label.value}")
         if answers:
             self.journal.seal_answers(answers)
             for label in answers:
@@ -69,6 +76,10 @@ class LabelDesk:
         for item in asked:
             self.labels.ask(item.query, item.copy, item.is_uniform)
         for label in self.journal.read_answers():
+            if label.key not in self.labels.pending:
+                raise ChunkError(
+                    f"{self.journal.folder}: {label.key} was answered, but the file of its question is missing"
+                )
             self.labels.answer(label)
         known = {item.query.key for item in asked}
         outstanding = [purchase.key for purchase in self.ledger.outstanding() if purchase.kind == "label"]

@@ -14,6 +14,8 @@ from worldmodel.replay.labels import LabelReplay
 from worldmodel.replay.transitions import Batch
 from worldmodel.rssm import Latent
 
+HELDOUT_LABELS = 2048  # the newest, for the reward model's held-out error
+HELDOUT_PIECE = 256  # rows filtered at a time
 HELDOUT_WINDOWS = 32  # of the training length, for the dynamics model's held-out losses
 OPEN_LOOP_CONTEXT = 8  # rows the model sees before it goes on blindly
 OPEN_LOOP_ROWS = 64
@@ -51,6 +53,25 @@ def measure(run: Run) -> None:
         draw(run, mode.trace)
 
 
+@torch.no_grad()
+def refresh_latents(run: Run) -> None:
+    """Filter the held-out rows anew, and give the labels' copies what the rows now hold.
+
+    Training refreshes the rows that it samples; held-out rows are never sampled, and a latent of an old model would
+    count as an error of today's.
+    """
+    dynamics, latent = run.learner.dynamics, None
+    for piece in run.transitions.heldout_pieces(HELDOUT_PIECE):
+        batch = piece.to(run.device)
+        start = dynamics.rssm.initial(len(batch.is_first)) if latent is None else latent
+        noise, embed = uniform(run, batch.is_first.shape), dynamics.encoder(batch.obs)
+        posterior, _ = dynamics.rssm.observe(start, batch.prev_action, embed, batch.is_first, noise)
+        run.transitions.write_back(piece.address, posterior.deter, posterior.stoch.argmax(-1))
+        latent = Latent(posterior.deter[:, -1], posterior.stoch[:, -1])
+    if isinstance(run.labels, LabelReplay):
+        run.labels.refresh(run.transitions)
+
+
 def onlooker(run: Run) -> Agent:
     """The agent with noise of its own: how much is looked at must not change what training draws."""
     return Agent(run.learner.dynamics, run.learner.actor_critic, run.spaces, derive_seed(run.config.seed, 5))
@@ -73,7 +94,7 @@ def heldout_reward(run: Run) -> dict[str, torch.Tensor]:
     """Mean absolute error of the ensemble, and its disagreement, on labels bought inside held-out episodes."""
     if not isinstance(run.labels, LabelReplay) or not run.labels.num_heldout:
         return {}
-    labels = run.labels.heldout().to(run.device)
+    labels = run.labels.heldout(HELDOUT_LABELS).to(run.device)
     feat = run.learner.dynamics.encode(labels, uniform(run, labels.is_first.shape))
     error = (run.learner.reward.predict(feat) - labels.value).abs()
     return {

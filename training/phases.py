@@ -9,7 +9,7 @@ from budget.money import to_micro
 from training.build import Run, build, make_evidence
 from training.config import Config, ConfigError, read_config, save_config
 from training.learn import catch_up, learn, updates_in_all
-from training.measure import measure
+from training.measure import measure, refresh_latents
 from training.run_folder import SAVED_AS
 from training.status import describe, last_result, show
 from training.stop import listening
@@ -106,8 +106,7 @@ def finish_phase(run: Run) -> None:
     run.desk.collect()
     if progress.phase == progress.phases:
         wind_up(run)
-    if run.config.mode == "decoupled":
-        run.labels.refresh(run.transitions)
+    refresh_latents(run)
     measure(run)
     show(run)
     progress.phase += 1

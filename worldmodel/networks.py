@@ -114,14 +114,14 @@ class Decoder(nn.Module):
         super().__init__()
         self.specs = dict(sorted(specs.items()))
         self.mlp = MLP(inputs, units, layers)
-        self.outputs = nn.ModuleDict({key: Linear(units, _width(spec)) for key, spec in self.specs.items()})
+        self.outputs = nn.ModuleList(Linear(units, _width(spec)) for spec in self.specs.values())  # in the keys' order
 
     def forward(self, feat: Tensor) -> dict[str, Tensor]:
         """feat (..., F) -> key: (..., *shape) in symlog space, or logits (..., *shape, classes)."""
         hidden = self.mlp(feat)
         return {
-            key: self.outputs[key](hidden).reshape(*feat.shape[:-1], *_output_shape(spec))
-            for key, spec in self.specs.items()
+            key: output(hidden).reshape(*feat.shape[:-1], *_output_shape(spec))
+            for (key, spec), output in zip(self.specs.items(), self.outputs, strict=True)
         }
 
     def losses(self, feat: Tensor, obs: dict[str, Tensor]) -> dict[str, Tensor]:

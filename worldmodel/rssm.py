@@ -72,7 +72,7 @@ class RSSM(nn.Module):
         keep = 1.0 - is_first.to(start.deter.dtype).unsqueeze(-1)  # (B, T, 1)
         weights = self.scan_weights()
         action_in = self.action_input(action * keep, weights)  # (B, T, D)
-        w_deter, w_embed = self.posterior_in.weight.split([deter_size, embed.shape[-1]], 1)
+        w_deter, w_embed = cast_once(self.posterior_in.weight).split([deter_size, embed.shape[-1]], 1)
         embed_in = F.linear(embed, w_embed, self.posterior_in.bias)  # (B, T, hidden)
 
         deter, stoch = start.deter, start.stoch.flatten(-2)
@@ -105,7 +105,7 @@ class RSSM(nn.Module):
         """The core's weight cut by input. The three hidden inputs are the same for every block, so their part is one
         dense (3 hidden, D) matrix and nothing is repeated."""
         deter, hidden = self.in_deter.weight.shape[1], self.in_deter.weight.shape[0]
-        own, shared = self.core.weight.split([deter // self.blocks, 3 * hidden], 1)
+        own, shared = cast_once(self.core.weight).split([deter // self.blocks, 3 * hidden], 1)
         shared = shared.transpose(0, 1).reshape(3 * hidden, deter)
         return ScanWeights(own, shared[: 2 * hidden], shared[2 * hidden :])
 
@@ -135,6 +135,14 @@ class RSSM(nn.Module):
     def grouped_log_probs(self, logits: Tensor) -> Tensor:
         """(..., S*K) -> (..., S, K), float32"""
         return categorical_log_probs(logits.float().unflatten(-1, (self.stoch, self.classes)), self.unimix)
+
+
+def cast_once(weight: Tensor) -> Tensor:
+    """Under autocast, the weight in its type: autocast would cast a part of a weight anew at every step of a scan."""
+    device_type = weight.device.type
+    if torch.is_autocast_enabled(device_type):
+        return weight.to(torch.get_autocast_dtype(device_type))
+    return weight
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,10 @@ from envs.records import Label, Query
 from envs.vault import RewardVault
 
 
+class NonFiniteReward(ValueError):
+    """A reward that was to be sold is NaN or infinite."""
+
+
 class EnvReward:
     """Answers a query with the true reward of its segment, `delay` calls of `collect` later than it could."""
 
@@ -16,7 +20,7 @@ class EnvReward:
         self._waiting: dict[str, tuple[int, Label]] = {}  # query key -> (number of the collect that gives it, answer)
 
     def submit(self, queries: list[Query]) -> None:
-        """UnknownReward for a segment that no environment produced, ValueError for one whose true reward is NaN."""
+        """UnknownReward for a segment that no environment produced, NonFiniteReward for one that is not a number."""
         for query in queries:
             label = Label(query.key, self._answer(query))
             self._waiting[query.key] = (self._num_collects + self._delay, label)
@@ -30,6 +34,7 @@ class EnvReward:
 
     def _answer(self, query: Query) -> float:
         value = self._vault.reward(query.segment)
-        if math.isnan(value):
-            raise ValueError(f"labeler: the true reward of {query.segment} (query {query.key!r}) is NaN")
+        if not math.isfinite(value):
+            where = f"environment {query.segment.env}, row {query.segment.step}"
+            raise NonFiniteReward(f"task: the reward of {where} is {value}, it cannot be sold as a label")
         return value

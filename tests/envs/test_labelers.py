@@ -72,7 +72,7 @@ def test_a_question_without_a_true_answer_is_an_error(name):
     vault = vault_of()
     vault.put(0, 101, math.nan)
     labeler = make_labeler(LabelerConfig(name=name), vault, 0)
-    with pytest.raises(ValueError, match="q101.*NaN"):
+    with pytest.raises(ValueError, match="environment 0, row 101 is nan"):
         labeler.submit(queries(101))
     with pytest.raises(UnknownReward, match="step=0"):
         labeler.submit(queries(0))

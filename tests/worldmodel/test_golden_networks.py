@@ -97,7 +97,11 @@ def test_golden_vector_decoder(codec, specs, check):
         load(decoder.mlp.linears[i], codec, f"dec/mlp/linear{i}")
         decoder.mlp.norms[i].scale.data.copy_(codec[f"dec/mlp/norm{i}/scale"])
     for key, spec in specs.items():
-        load(decoder.outputs[key], codec, f"dec/vec/{key}/{'logits' if spec.classes else 'pred'}")
+        load(
+            decoder.outputs[list(decoder.specs).index(key)],
+            codec,
+            f"dec/vec/{key}/{'logits' if spec.classes else 'pred'}",
+        )
 
     outputs = decoder(feat)
     losses = decoder.losses(feat, {key: codec[f"obs_{key}"] for key in specs})

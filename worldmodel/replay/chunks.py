@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,7 @@ from torch import Tensor
 
 from envs.records import Transition
 from worldmodel.replay.counts import Counts
-from worldmodel.replay.npz import ChunkError, read_npz, sync_folder, write_npz
+from worldmodel.replay.npz import ChunkError, read_npz, write_npz
 from worldmodel.replay.transitions import TransitionReplay
 
 FLAGS = ("is_first", "is_last", "is_terminal", "step", "is_heldout")
@@ -87,35 +86,13 @@ def read_chunks(folder: Path) -> Iterator[Tick]:
 
 def refill(replay: TransitionReplay, folder: Path) -> None:
     """Give an empty replay all that is on disk. Its load_state_dict comes afterwards."""
-    paths = _paths(Path(folder))
-    for number, path in enumerate(paths):
+    for path in _paths(Path(folder)):
         arrays = read_npz(path)
         origin = _origin(arrays)
-        if number == 0:
-            replay.begin(origin)
         if not np.array_equal(origin.rows, replay.counts.rows):
             raise ChunkError(f"{path}: begins at rows {origin.rows.tolist()}, expected {replay.counts.rows.tolist()}")
         for tick in _ticks(arrays):
             replay.add(tick.transition, tick.action, tick.deter, tick.stoch)
-
-
-def drop_evicted(replay: TransitionReplay, folder: Path) -> list[str]:
-    """Delete the oldest chunks none of whose rows the replay still holds; returns their keys.
-
-    Where a chunk ends is read from the one after it, so the newest is always kept. Call it only after a
-    checkpoint, and not with a key that the ledger has yet to settle.
-    """
-    oldest = np.stack([replay.training.oldest, replay.heldout.oldest])
-    dropped = []
-    paths = _paths(Path(folder))
-    for path, following in pairwise(paths):
-        if (_origin(read_npz(following)).rows > oldest).any():
-            break
-        path.unlink()
-        dropped.append(path.stem)
-    if dropped:
-        sync_folder(Path(folder))
-    return dropped
 
 
 def _path(folder: Path, key: str) -> Path:

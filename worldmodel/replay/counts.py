@@ -1,4 +1,4 @@
-"""How far N streams have come: the numbers that only grow, whatever the rings evict and whichever chunks are deleted."""
+"""How far N streams have come: the numbers that only grow, whatever the rings evict."""
 
 from dataclasses import dataclass
 

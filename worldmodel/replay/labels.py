@@ -112,9 +112,10 @@ class LabelReplay:
             return replace(labels, weight=torch.zeros(batch))
         return self._batch(self.training, rng.integers(self.num_training, size=batch))
 
-    def heldout(self) -> LabelBatch:
-        """All labels bought inside held-out episodes: they train nothing."""
-        return self._batch(self.held_out, np.arange(self.num_heldout))
+    def heldout(self, most: int | None = None) -> LabelBatch:
+        """Labels bought inside held-out episodes, which train nothing: all, or the newest `most`."""
+        row = np.arange(int(self.held_out.oldest[0]), int(self.held_out.count[0]))[-most if most else None :]
+        return self._batch(self.held_out, self.held_out.slot(np.zeros(len(row), np.int64), row))
 
     def _batch(self, rings: Rings, slot: np.ndarray) -> LabelBatch:
         """The labels in these slots (one ring holds them, so slots 0 .. alive-1 are exactly the ones held)."""

@@ -17,9 +17,6 @@ class OnlineWindows:
     def __len__(self) -> int:
         return len(self.queue)
 
-    def begin(self, count: np.ndarray) -> None:
-        self.next_row = count.astype(np.int64)
-
     def advance(self, count: np.ndarray) -> None:
         """Queue the windows that are complete now that the streams have `count` (N,) rows."""
         while (ready := np.flatnonzero(count - self.next_row >= self.rows)).size:

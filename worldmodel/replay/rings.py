@@ -16,26 +16,18 @@ class Rings:
     def __init__(self, columns: dict[str, tuple[tuple[int, ...], type]], num_streams: int, capacity: int):
         self.num_streams, self.capacity = num_streams, capacity
         self.count = np.zeros(num_streams, np.int64)  # rows ever written
-        self.base = np.zeros(num_streams, np.int64)  # rows before this one were never seen by this object
         self.length = min(capacity, FIRST_ROWS)
         self.columns = {name: np.zeros((num_streams * self.length, *s), d) for name, (s, d) in columns.items()}
 
     @property
     def oldest(self) -> np.ndarray:
         """(N,) number of the oldest row still held (equal to `count` where a ring is empty)."""
-        return np.maximum(self.count - self.capacity, self.base)
+        return np.maximum(self.count - self.capacity, 0)
 
     @property
     def alive(self) -> np.ndarray:
         """(N,) rows held now."""
         return self.count - self.oldest
-
-    def begin(self, count: np.ndarray) -> None:
-        """Number the rows from `count` (N,) on: the rows before were evicted and their chunks deleted."""
-        assert not self.count.any(), self.count
-        self.count, self.base = count.astype(np.int64), count.astype(np.int64)
-        if count.any():
-            self._resize(self.capacity)  # growth assumes that no ring has wrapped, and these have
 
     def append(self, stream: np.ndarray, values: dict[str, np.ndarray]) -> None:
         """One row for each of the streams (n,), each at most once; values (n, *shape) for every column."""

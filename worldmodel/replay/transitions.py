@@ -1,5 +1,6 @@
 """The transition replay: a training and a held-out ring for each environment, and windows drawn from them."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -80,13 +81,6 @@ class TransitionReplay:
         self.online = OnlineWindows(num_streams, length + 1)
         self.counts = Counts.zero(num_streams)
 
-    def begin(self, counts: Counts) -> None:
-        """Number the rows from `counts` on: for a refill from chunks whose oldest ones were deleted."""
-        self.counts = counts
-        self.training.begin(counts.rows[0])
-        self.heldout.begin(counts.rows[1])
-        self.online.begin(counts.rows[0])
-
     def add(self, transition: Transition, action: np.ndarray, deter: Tensor, stoch: Tensor) -> None:
         """One tick: action (N, A) chosen at these rows, latent deter (N, D) and stoch (N, S) of these rows."""
         self.counts = self.counts.after(transition)
@@ -144,6 +138,15 @@ class TransitionReplay:
         if not _starts_per_stream(self.heldout, length).any():
             return None
         return self._window(self.heldout, *_draw_starts(self.heldout, length, count, rng), length)
+
+    def heldout_pieces(self, length: int) -> Iterator[Batch]:
+        """All held-out rows, every stream from its oldest row on, in pieces of `length` rows of all streams (B = N).
+
+        Rows past the end of a shorter stream are padding: write_back skips them.
+        """
+        oldest, stream = self.heldout.oldest, np.arange(self.num_streams)
+        for start in range(0, int(self.heldout.alive.max()), length):
+            yield self._window(self.heldout, stream, oldest + start - 1, length)
 
     def heldout_episodes(self, most: int) -> list[Batch]:
         """The newest complete held-out episodes, at most `most`, newest last: batches of one, from is_first to is_last.
