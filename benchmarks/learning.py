@@ -42,9 +42,9 @@ CELLS = [
     Cell("pendulum", ("quick_pendulum",), (0, 1, 2), -200, 6),
     Cell("pendulum_label_30", ("quick_pendulum", "price.label=30"), (0, 1, 2), -200, 8),
     Cell("cartpole_v1", ("quick_cartpole",), (0,), 400, 12),
-    Cell("cartpole_swingup_coupled", ("quickstart", *COUPLED, "budget.total=60_000"), (0,)),
-    Cell("cartpole_balance_coupled", ("quick_balance", *COUPLED, "budget.total=25_000"), (0,)),
-    Cell("pendulum_coupled", ("quick_pendulum", *COUPLED, "budget.total=20_000"), (0, 1, 2)),
+    Cell("cartpole_swingup_coupled", ("quickstart", *COUPLED, "budget.total=120_000"), (0,)),
+    Cell("cartpole_balance_coupled", ("quick_balance", *COUPLED, "budget.total=40_000"), (0,)),
+    Cell("pendulum_coupled", ("quick_pendulum", *COUPLED, "budget.total=20_000"), (0,)),
     Cell("cartpole_v1_coupled", ("quick_cartpole", *COUPLED, "budget.total=50_000"), (0,)),
 ]
 

@@ -19,7 +19,7 @@ from worldmodel.rssm import Latent
 class TrainConfig:
     updates: int | None = 10_000  # updates in all, spread over the settled spend; null: ratio rules
     ratio: float | None = None  # replayed steps for each agent step, DreamerV3's train_ratio; null: updates rules
-    anneal: bool = False  # the learning rates fall linearly to a tenth over `updates`; as published they stay
+    anneal: bool = False  # the learning rates fall to a tenth in the second half of `updates`; as published they stay
     batch: int = 16  # sequences
     length: int = 64  # steps a sequence
     label_batch: int = 128  # labels an update
@@ -81,7 +81,7 @@ class Learner:
         is_bfloat16: bool = False,
         anneal: int = 0,
     ):
-        """anneal: updates over which the learning rates fall to a tenth, 0: never."""
+        """anneal: updates in the second half of which the learning rates fall to a tenth, 0: never."""
         self.dynamics, self.reward, self.actor_critic = dynamics, reward, actor_critic
         self.is_bfloat16 = is_bfloat16
         self.optimizers = {

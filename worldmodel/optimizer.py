@@ -34,7 +34,7 @@ class LaProp(torch.optim.Optimizer):
     """
 
     def __init__(self, params: Iterable[Tensor], config: OptimizerConfig, anneal: int = 0):
-        """anneal: updates over which the learning rate falls linearly to a tenth; 0: it stays, as published."""
+        """anneal: updates in the second half of which the learning rate falls linearly to a tenth; 0: it stays, as published."""
         super().__init__(params, {**config.__dict__, "anneal": anneal})
 
     @torch.no_grad()
@@ -77,7 +77,7 @@ def learning_rate(group: dict, count: Tensor) -> Tensor | float:
     if group["warmup"]:
         rate = rate * ((count - 1) / group["warmup"]).clamp(max=1.0)
     if group["anneal"]:
-        rate = rate * (1 - 0.9 * count / group["anneal"]).clamp(min=0.1)
+        rate = rate * (1.9 - 1.8 * count / group["anneal"]).clamp(min=0.1, max=1.0)
     return rate
 
 

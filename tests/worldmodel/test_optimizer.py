@@ -18,9 +18,10 @@ def test_warmup_rises_from_zero_at_the_first_update():
     assert rate(50, lr=1.0, warmup=4) == 1.0
 
 
-def test_anneal_falls_to_a_tenth_and_stays_there():
+def test_anneal_falls_to_a_tenth_in_its_second_half_and_stays_there():
     settings = {"lr": 2.0, "warmup": 0, "anneal": 100}
-    assert rate(50, **settings) == pytest.approx(2.0 * (1 - 0.9 / 2))
+    assert rate(50, **settings) == pytest.approx(2.0)
+    assert rate(75, **settings) == pytest.approx(2.0 * (1 - 0.9 / 2))
     assert rate(100, **settings) == pytest.approx(0.2)
     assert rate(1000, **settings) == pytest.approx(0.2)
 

@@ -1,0 +1,116 @@
+"""What a run refuses when it is opened, and that looking changes nothing."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from envs.labelers.env_reward import NonFiniteReward
+from envs.vault import RewardVault
+from training import checkpoint
+from training.build import build, hold, make_learner, task_spaces
+from training.config import ConfigError
+from training.fit import Noise
+from training.phases import train
+from worldmodel.replay.npz import ChunkError
+
+
+def learner_state(config) -> dict:
+    return checkpoint.load(Path(config.run.dir) / "checkpoints").parts["learner"]
+
+
+def test_a_run_in_use_is_refused(tiny):
+    config = tiny()
+    train(config)
+    lock = hold(Path(config.run.dir))
+    with pytest.raises(ConfigError, match="another process is training"):
+        build(config, is_resumed=True)
+    lock.close()
+    build(config, is_resumed=True).close()
+
+
+@pytest.mark.parametrize("missing", ["transitions/*.npz", "labels/answers-*.npz", "labels/asked-*.npz"])
+def test_a_missing_newest_file_is_named(tiny, missing):
+    config = tiny()
+    train(config)
+    sorted(Path(config.run.dir).glob(missing))[-1].unlink()
+    with pytest.raises(ChunkError, match="missing"):
+        build(config, is_resumed=True)
+
+
+def test_prices_cannot_be_edited_behind_the_ledgers_back(tiny):
+    config = tiny()
+    train(config)
+    with pytest.raises(ConfigError, match="price"):
+        build(replace(config, price=replace(config.price, label=2.0)), is_resumed=True)
+
+
+def test_other_widths_than_the_checkpoints_are_an_error(tiny):
+    config = tiny()
+    train(config)
+    with pytest.raises(checkpoint.CheckpointError, match="does not fit"):
+        build(replace(config, dynamics=replace(config.dynamics, units=16)), is_resumed=True)
+
+
+def test_a_run_killed_in_its_first_checkpoint_begins_anew_with_what_it_bought(tiny, audit):
+    config = tiny()
+    train(config)
+    folder = Path(config.run.dir)
+    for path in checkpoint.list_checkpoints(folder / "checkpoints"):
+        path.rename(path.with_suffix(".tmp"))
+    train(config, resume=folder)
+    assert audit(folder)["spent"] == config.budget.total
+
+
+@pytest.mark.parametrize("reward", [float("nan"), float("inf")])
+def test_a_reward_that_is_no_number_is_not_sold(tiny, monkeypatch, reward):
+    monkeypatch.setattr(RewardVault, "reward", lambda self, segment: reward)
+    with pytest.raises(NonFiniteReward, match="task: the reward of environment"):
+        train(tiny())
+
+
+def test_how_much_is_looked_at_changes_nothing_that_is_learned(tiny):
+    once, often = tiny(folder="once"), tiny("evaluate.episodes=3", folder="often")
+    train(once)
+    train(often)
+    first, second = (torch.nn.utils.parameters_to_vector(actor(config)) for config in (once, often))
+    assert torch.equal(first, second)
+
+
+def actor(config) -> list[torch.Tensor]:
+    return [value for value in learner_state(config)["actor_critic"].values() if value.is_floating_point()]
+
+
+def test_a_generator_of_another_device_keeps_its_own_seed():
+    generator = torch.Generator().manual_seed(3)
+    before = generator.get_state()
+    state = checkpoint.rng_state({"noise": generator})
+    state["generators"]["noise"] = torch.zeros(16, dtype=torch.uint8)  # what a GPU's generator saves
+    checkpoint.set_rng_state(state, {"noise": generator})
+    assert torch.equal(generator.get_state(), before)
+
+
+@pytest.mark.parametrize("task", ["toy_lq", "gym:CartPole-v1"])
+def test_every_trained_number_gets_a_gradient_in_bfloat16(tiny, task):
+    config = tiny(f"task={task}", "precision=bfloat16", "dynamics.free_nats=0")  # a floored KL has no gradient
+    run = build(config, is_resumed=False)
+    run.collector.open(200)
+    for _ in range(40):
+        run.collector.tick(run.agent)
+    run.collector.close()
+    run.desk.ask(8, run.numpy_rng)
+    run.desk.collect()
+    learner = make_learner(config, task_spaces(config), torch.device("cpu"))
+    # The rewards and values start at zero whatever the features: outputs that are not zero let gradients through.
+    for out in (learner.reward.out_weight, learner.actor_critic.critic.out.weight):
+        torch.nn.init.normal_(out, std=0.1)
+    shape = (config.train.label_batch, config.labels.burn_in + 1)
+    noise = Noise.draw(run.noise_rng, config.train, config.dynamics.stoch, run.spaces, *shape)
+    labels = run.labels.sample(config.train.label_batch, run.numpy_rng)
+    learner.update(run.transitions.sample(config.train.batch, run.numpy_rng), labels, noise)
+    run.close()
+    trained = [*learner.dynamics.named_parameters(), *learner.reward.named_parameters()]
+    trained += [(name, p) for name, p in learner.actor_critic.named_parameters() if p.requires_grad]
+    without = [name for name, p in trained if p.grad is None or not p.grad.abs().sum() > 0]
+    assert without == []
