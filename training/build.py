@@ -139,6 +139,7 @@ def build(config: Config, is_resumed: bool) -> Run:
     env = VectorEnv(config.task, config.envs, config.seed, vault, transitions.next_step, transitions.next_episode)
     check_received(folder, ledger, transitions, labels)
     rate = config.train.updates * MICRO / ledger.total if config.train.updates else 0.0
+    first_phase = 1 if config.mode == "coupled" else 0  # as published: no pilot
     run = Run(
         config=config,
         folder=folder,
@@ -154,7 +155,7 @@ def build(config: Config, is_resumed: bool) -> Run:
         allocator=make_allocator(config.allocator),
         evaluator=Evaluator(config.task, config.envs, config.evaluate, config.seed),
         logger=Logger(folder, config.log),
-        progress=Progress(config.allocator.phases, rate, config.budget.total),
+        progress=Progress(config.allocator.phases, rate, config.budget.total, phase=first_phase),
         numpy_rng=np.random.default_rng(derive_seed(config.seed, 2)),
         noise_rng=torch.Generator(device).manual_seed(derive_seed(config.seed, 3)),
         lock=lock,

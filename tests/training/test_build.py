@@ -34,7 +34,7 @@ def test_a_run_in_use_is_refused(tiny):
 def test_a_missing_newest_file_is_named(tiny, missing):
     config = tiny()
     train(config)
-    sorted(Path(config.run.dir).glob(missing))[-1].unlink()
+    max(Path(config.run.dir).glob(missing)).unlink()
     with pytest.raises(ChunkError, match="missing"):
         build(config, is_resumed=True)
 
