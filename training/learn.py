@@ -1,8 +1,8 @@
 """When to learn and on what: how many updates are due for the coins spent so far, and one update's draw and write-back."""
 
 from budget.money import MICRO
-from training.build import Run
 from training.fit import Noise
+from training.run import Run
 from training.status import show
 
 

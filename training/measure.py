@@ -7,8 +7,8 @@ from budget.money import MICRO
 from envs.wrappers import derive_seed
 from training import figures
 from training.agent import Agent
-from training.build import Run
 from training.evaluate import Trace
+from training.run import Run
 from worldmodel.distributions import symexp
 from worldmodel.replay.labels import LabelReplay
 from worldmodel.replay.transitions import Batch

@@ -6,10 +6,11 @@ from pathlib import Path
 
 from budget.allocator import Plan
 from budget.money import to_micro
-from training.build import Run, build, make_evidence
+from training.build import build, make_evidence
 from training.config import Config, ConfigError, read_config, save_config
 from training.learn import catch_up, learn, updates_in_all
 from training.measure import measure, refresh_latents
+from training.run import Run
 from training.run_folder import SAVED_AS
 from training.status import describe, last_result, show
 from training.stop import listening

@@ -1,8 +1,8 @@
 """What a person is told while a run goes: the money and speed line, the heading and the last word."""
 
 from budget.money import MICRO
-from training.build import Run
 from training.logger import Progress as Line
+from training.run import Run
 
 
 def show(run: Run) -> None:

@@ -14,10 +14,11 @@ from budget.ledger import Ledger
 from envs.records import Segment
 from envs.vault import RewardVault
 from training import checkpoint
-from training.build import Run, build
+from training.build import build
 from training.collect import Collector
 from training.fit import Noise
 from training.phases import train
+from training.run import Run
 from worldmodel.replay.chunks import read_chunks
 from worldmodel.replay.label_journal import LabelJournal
 from worldmodel.replay.labels import LabelReplay

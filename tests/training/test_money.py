@@ -14,11 +14,12 @@ import tandem
 import training.collect
 from budget.ledger import BudgetConfig, Ledger
 from training import checkpoint
-from training.build import Run, build
+from training.build import build
 from training.collect import Collector
 from training.config import Config, ConfigError
 from training.label import LabelDesk
 from training.phases import train
+from training.run import Run
 from worldmodel.replay.chunks import ChunkWriter
 from worldmodel.replay.label_journal import LabelJournal
 
