@@ -46,32 +46,15 @@ def build(config: Config, is_resumed: bool) -> Run:
         torch.set_num_threads(config.threads)
     spaces = task_spaces(config)
     if not is_resumed:
-        evidence = make_evidence(config, phase=0, phases=config.allocator.phases, transitions=0, labels=0)
-        check_budget(config.allocator, evidence, to_micro(config.budget.total), config.price.in_micro())
+        check_pilot(config)
         make_folder(config, folder)
     lock = hold(folder)
-    ledger = Ledger.open(folder / "ledger.db")
-    if ledger.prices != config.price.in_micro():
-        raise ConfigError(f"price: {folder / SAVED_AS} says other prices than the ledger, which has {ledger.prices}")
+    ledger = open_ledger(config, folder)
     torch.manual_seed(config.seed)
     learner = make_learner(config, spaces, device)
-    replay_shape = (config.dynamics.deter, config.dynamics.stoch)
-    transitions = TransitionReplay(config.replay, spaces, config.envs.num, config.train.length, *replay_shape)
-    if config.mode == "coupled":
-        labels = LabelColumn(config.envs.num)
-    else:
-        labels = LabelReplay(config.labels, spaces, *replay_shape)
-    vault = RewardVault()
-    vault.load(folder / "vault")
-    reconcile_transitions(ledger, folder)
-    refill(transitions, folder / "transitions")
-    labeler = make_labeler(config.labeler, vault, config.seed)
-    desk = LabelDesk(transitions, labels, labeler, ledger, LabelJournal(folder / "labels"), config.labels.burn_in)
-    desk.reopen()
+    vault, desk = open_data(config, folder, spaces, ledger)
+    transitions = desk.transitions
     env = VectorEnv(config.task, config.envs, config.seed, vault, transitions.next_step, transitions.next_episode)
-    check_received(folder, ledger, transitions, labels)
-    rate = config.train.updates * MICRO / ledger.total if config.train.updates else 0.0
-    first_phase = 1 if config.mode == "coupled" else 0  # as published: no pilot
     run = Run(
         config=config,
         folder=folder,
@@ -81,13 +64,13 @@ def build(config: Config, is_resumed: bool) -> Run:
         agent=Agent(learner.dynamics, learner.actor_critic, spaces, derive_seed(config.seed, 1)),
         collector=Collector(env, vault, transitions, ledger, folder),
         transitions=transitions,
-        labels=labels,
+        labels=desk.labels,
         desk=desk,
         ledger=ledger,
         allocator=make_allocator(config.allocator),
         evaluator=Evaluator(config.task, config.envs, config.evaluate, config.seed),
         logger=Logger(folder, config.log),
-        progress=Progress(config.allocator.phases, rate, config.budget.total, phase=first_phase),
+        progress=first_progress(config, ledger),
         numpy_rng=np.random.default_rng(derive_seed(config.seed, 2)),
         noise_rng=torch.Generator(device).manual_seed(derive_seed(config.seed, 3)),
         lock=lock,
@@ -95,6 +78,44 @@ def build(config: Config, is_resumed: bool) -> Run:
     if is_resumed:
         restore(run)
     return run
+
+
+def check_pilot(config: Config) -> None:
+    """ValueError naming budget.total where it cannot pay for the pilot."""
+    evidence = make_evidence(config, phase=0, phases=config.allocator.phases, transitions=0, labels=0)
+    check_budget(config.allocator, evidence, to_micro(config.budget.total), config.price.in_micro())
+
+
+def open_ledger(config: Config, folder: Path) -> Ledger:
+    ledger = Ledger.open(folder / "ledger.db")
+    if ledger.prices != config.price.in_micro():
+        raise ConfigError(f"price: {folder / SAVED_AS} says other prices than the ledger, which has {ledger.prices}")
+    return ledger
+
+
+def open_data(config: Config, folder: Path, spaces: Spaces, ledger: Ledger) -> tuple[RewardVault, LabelDesk]:
+    """The replays filled with what the disk holds, and the accounts brought in line with it."""
+    latent = (config.dynamics.deter, config.dynamics.stoch)
+    transitions = TransitionReplay(config.replay, spaces, config.envs.num, config.train.length, *latent)
+    if config.mode == "coupled":
+        labels = LabelColumn(config.envs.num)
+    else:
+        labels = LabelReplay(config.labels, spaces, *latent)
+    vault = RewardVault()
+    vault.load(folder / "vault")
+    reconcile_transitions(ledger, folder)
+    refill(transitions, folder / "transitions")
+    labeler = make_labeler(config.labeler, vault, config.seed)
+    desk = LabelDesk(transitions, labels, labeler, ledger, LabelJournal(folder / "labels"), config.labels.burn_in)
+    desk.reopen()
+    check_received(folder, ledger, transitions, labels)
+    return vault, desk
+
+
+def first_progress(config: Config, ledger: Ledger) -> Progress:
+    rate = config.train.updates * MICRO / ledger.total if config.train.updates else 0.0
+    first_phase = 1 if config.mode == "coupled" else 0  # as published: no pilot
+    return Progress(config.allocator.phases, rate, config.budget.total, phase=first_phase)
 
 
 def restore(run: Run) -> None:
