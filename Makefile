@@ -3,15 +3,12 @@ PYTHON ?= python3
 ARGS ?=
 READY = .venv/installed
 
-.PHONY: train test test-all lint venv clean
+.PHONY: train test lint venv clean
 
 train: $(READY)
 	.venv/bin/python train.py $(ARGS)
 
 test: $(READY)
-	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -m "not slow"
-
-test-all: $(READY)
 	OMP_NUM_THREADS=1 .venv/bin/python -m pytest
 
 lint: $(READY)

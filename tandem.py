@@ -184,7 +184,9 @@ def _run_folder(folder: Path) -> Path:
 
 
 def _eval(arguments: list[str]) -> None:
-    parser = Parser(prog="tandem eval", description="The true return of a run's newest agent, in new episodes.")
+    parser = Parser(
+        prog="tandem eval", description="The true return of a run's newest agent, in episodes that training never saw."
+    )
     parser.add_argument("run", type=Path, help="the run's folder")
     parser.add_argument("--episodes", type=_count, metavar="N", help="of each kind; default: evaluate.final_episodes")
     parser.add_argument("--video", type=Path, metavar="FILE.mp4", help="film one episode")

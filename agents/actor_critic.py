@@ -48,6 +48,9 @@ class ActorCriticConfig:
         for name in ("lam", "actor_unimix", "slow_rate"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name}: must be in [0, 1], got {getattr(self, name)}")
+        for name in ("entropy", "slow_scale", "replay_scale"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name}: must be 0 or more, got {getattr(self, name)}")
         if not 0 < self.min_std <= self.max_std:
             raise ValueError(f"min_std: must be above 0 and at most max_std ({self.max_std}), got {self.min_std}")
 

@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import time
@@ -66,6 +67,7 @@ def run(cell: Cell, seed: int, runs: Path) -> None:
     if (folder / "result.json").exists():
         return
     command = [sys.executable, "train.py", *cell.arguments, f"seed={seed}", "threads=1", f"run.dir={folder}"]
+    shutil.rmtree(folder, ignore_errors=True)  # what a broken-off run left: the minutes must be of whole runs
     runs.mkdir(parents=True, exist_ok=True)
     start = time.monotonic()
     with open(runs / f"{cell.name}-s{seed}.log", "w") as log:

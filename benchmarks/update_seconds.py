@@ -6,14 +6,15 @@ docs/benchmarks.md. Time it on an idle machine.
 
 import argparse
 import time
+from dataclasses import replace
 
 import numpy as np
 import torch
 
 from envs.records import ObsSpec, Spaces, Transition
-from training.build import make_learner, resolve_device
+from training.build import make_learner, resolve_device, use_bfloat16
 from training.config import load_config
-from training.fit import Learner, Noise
+from training.fit import Noise
 from worldmodel.replay.labels import LabelBatch
 from worldmodel.replay.transitions import TransitionReplay
 
@@ -33,14 +34,14 @@ def main() -> None:
     parser.add_argument("settings", nargs="*", help="further key=value settings")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    print(f"torch {torch.__version__}, {options.threads} threads")
+    print(f"torch {torch.__version__}, {options.threads} threads", flush=True)
     for size in options.sizes.split(","):
         for mode in options.modes.split(","):
             config = load_config([size, *MODES[mode], *options.settings])
             seconds, parameters = time_updates(config, options.updates)
             print(
-                f"{size} {mode}: {parameters / 1e6:.2f} M parameters, "
-                f"min {min(seconds):.3f} s, median {float(np.median(seconds)):.3f} s",
+                f"{size} {mode}: {parameters / 1e6:.2f} M parameters, {device_name(config)}: "
+                f"min {1000 * min(seconds):.1f} ms, median {1000 * float(np.median(seconds)):.1f} ms",
                 flush=True,
             )
 
@@ -53,12 +54,23 @@ def time_updates(config, updates: int) -> tuple[list[float], int]:
     seconds = []
     for _ in range(updates + 2):
         batch, labels, noise = inputs(config, device)
+        finish_kernels(device)
         start = time.perf_counter()
         learner.update(batch, labels, noise)
-        if device.type == "cuda":
-            torch.cuda.synchronize()
+        finish_kernels(device)
         seconds.append(time.perf_counter() - start)
-    return seconds[2:], count(learner)
+    return seconds[2:], learner.num_parameters
+
+
+def finish_kernels(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def device_name(config) -> str:
+    device = resolve_device(config)
+    name = torch.cuda.get_device_name() if device.type == "cuda" else "CPU"
+    return f"{name}, {'bfloat16' if use_bfloat16(config, device) else 'float32'}"
 
 
 def inputs(config, device: torch.device):
@@ -74,7 +86,7 @@ def inputs(config, device: torch.device):
     rows = config.labels.burn_in + 1
     if config.mode == "coupled":
         reward = torch.randn(train.batch, train.length, device=device)
-        batch = type(batch)(**{**batch.__dict__, "reward": reward, "reward_weight": torch.ones_like(reward)})
+        batch = replace(batch, reward=reward, reward_weight=torch.ones_like(reward))
         labels, shape = None, (0, 1)
     else:
         labels, shape = label_batch(config, rows).to(device), (train.label_batch, rows)
@@ -94,10 +106,6 @@ def label_batch(config, rows: int) -> LabelBatch:
         weight=torch.ones(number),
         fold=torch.arange(number),
     )
-
-
-def count(learner: Learner) -> int:
-    return sum(p.numel() for model in learner.models() for p in model.parameters() if p.requires_grad)
 
 
 if __name__ == "__main__":

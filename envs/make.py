@@ -98,16 +98,18 @@ def _own_length(task: str) -> int:
 
 
 def _dmc(task: str):
-    try:
-        from envs import dmc  # imported late: it takes a second and is not needed for other tasks
-    except (ImportError, AttributeError) as error:  # what dm_control raises for a GL library that is not there
-        gl = os.environ.get("MUJOCO_GL", "unset")
-        raise UnknownTask(
-            f"task: {task} needs dm_control, which cannot be imported (MUJOCO_GL is {gl}): {error}"
-        ) from error
-
+    dmc = _import_dmc(task)
     if task not in dmc.TASKS:
         raise _unknown(task)
+    return dmc
+
+
+def _import_dmc(task: str):
+    try:
+        from envs import dmc  # imported late: it takes a second and is not needed for other tasks
+    except (ImportError, AttributeError, RuntimeError) as error:  # what dm_control raises where a GL library is missing
+        gl = os.environ.get("MUJOCO_GL", "unset")
+        raise UnknownTask(f"task: {task}: dm_control cannot be imported (MUJOCO_GL is {gl}): {error}") from error
     return dmc
 
 
@@ -140,9 +142,7 @@ def _from_class(task: str) -> gymnasium.Env:
 
 
 def _unknown(task: str) -> UnknownTask:
-    from envs import dmc
-
-    known = ["toy_lq", *dmc.TASKS, *(f"gym:{name}" for name in gymnasium.registry)]
+    known = ["toy_lq", *_import_dmc(task).TASKS, *(f"gym:{name}" for name in gymnasium.registry)]
     nearest = difflib.get_close_matches(task, known, n=1, cutoff=0.0)[0]
     forms = "dmc_<domain>_<task>, gym:<Id>, module:Class, toy_lq"
     return UnknownTask(f"task: no task {task!r}; the nearest is {nearest!r} (tasks are {forms})")

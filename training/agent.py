@@ -39,9 +39,10 @@ class Agent:
         -> action (N, A) float32 in [-1, 1] or one-hot (sampled actions may lie outside; environments clip), and the state
         to hand in next time. mode=False samples.
         """
-        is_single = next(iter(obs.values())).ndim == len(next(iter(self.spaces.obs.items()))[1].shape)
         if missing := set(self.spaces.obs) - set(obs):
             raise ValueError(f"obs: missing {sorted(missing)}, got {sorted(obs)}")
+        key, spec = next(iter(self.spaces.obs.items()))
+        is_single = obs[key].ndim == len(spec.shape)
         obs = {k: torch.as_tensor(obs[k], device=self.device) for k in self.spaces.obs}
         if is_single:
             obs = {k: v.unsqueeze(0) for k, v in obs.items()}

@@ -1,6 +1,9 @@
 """Putting a run together: every part made from its own section of the configuration, fresh or from a run's folder."""
 
 import fcntl
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import IO
@@ -62,7 +65,7 @@ def build(config: Config, is_resumed: bool) -> Run:
         device=device,
         learner=learner,
         agent=Agent(learner.dynamics, learner.actor_critic, spaces, derive_seed(config.seed, 1)),
-        collector=Collector(env, vault, transitions, ledger, folder),
+        collector=Collector(env, vault, transitions, ledger, folder, has_returns=config.mode == "coupled"),
         transitions=transitions,
         labels=desk.labels,
         desk=desk,
@@ -132,17 +135,24 @@ def restore(run: Run) -> None:
     )
     if parts.keys() != expected:
         raise checkpoint.CheckpointError(f"{found.path}: holds {sorted(parts)}, expected {sorted(expected)}")
-    try:
+    with fitting(found):
         run.learner.load_state_dict(parts["learner"])
         run.transitions.load_state_dict(parts["transitions"])
         if "labels" in parts:
             run.labels.load_state_dict(parts["labels"])
         run.progress = Progress(**parts["progress"])
+    checkpoint.set_rng_state(parts["rng"], run.generators())
+
+
+@contextmanager
+def fitting(found: checkpoint.Checkpoint) -> Iterator[None]:
+    """CheckpointError for parts that do not take what the checkpoint holds."""
+    try:
+        yield
     except (RuntimeError, ValueError, TypeError, KeyError) as error:  # torch and dataclasses say it each in their way
         raise checkpoint.CheckpointError(
-            f"{found.path}: does not fit this run's {SAVED_AS} and data: {error}"
+            f"{found.path}: does not fit the run's {SAVED_AS} and data: {error}"
         ) from error
-    checkpoint.set_rng_state(parts["rng"], run.generators())
 
 
 def hold(folder: Path) -> IO:
@@ -184,7 +194,11 @@ def load_agent(folder: Path) -> Agent:
     device = torch.device("cpu")
     spaces = task_spaces(config)
     learner = make_learner(replace(config, precision="float32"), spaces, device)
-    learner.load_state_dict(checkpoint.load(folder / "checkpoints").parts["learner"])
+    found = checkpoint.load(folder / "checkpoints")
+    for warning in found.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    with fitting(found):
+        learner.load_state_dict(found.parts["learner"])
     return Agent(learner.dynamics, learner.actor_critic, spaces, derive_seed(config.seed, 4))
 
 
@@ -214,9 +228,11 @@ def make_folder(config: Config, folder: Path) -> None:
     for name in ("vault", "transitions", "labels", "checkpoints"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     path = folder / "ledger.db"
-    if path.exists() and Ledger.open(path).remaining != Ledger.open(path).total:
-        raise ConfigError(f"run.dir: {folder} has a ledger with purchases but no {SAVED_AS}: choose another folder")
-    path.unlink(missing_ok=True)
+    if path.exists():
+        with closing(Ledger.open(path)) as old:
+            if old.remaining != old.total:
+                raise ConfigError(f"run.dir: {folder} has a ledger with purchases but no {SAVED_AS}: choose another")
+        path.unlink()
     Ledger.create(path, to_micro(config.budget.total), config.price.in_micro()).close()
     save_config(config, folder / SAVED_AS)  # last: its presence makes the folder a run
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from budget.ledger import Ledger
 from budget.money import Purchase
@@ -19,11 +20,20 @@ CHUNK = 128  # transitions between two commits, about
 class Collector:
     """Buys transitions by the chunk: reserve, act, seal on disk, settle. A crash loses at most an unpaid chunk."""
 
-    def __init__(self, env: VectorEnv, vault: RewardVault, replay: TransitionReplay, ledger: Ledger, folder: Path):
+    def __init__(
+        self,
+        env: VectorEnv,
+        vault: RewardVault,
+        replay: TransitionReplay,
+        ledger: Ledger,
+        folder: Path,
+        has_returns: bool,
+    ):
+        """has_returns: whether tick() reads the true returns of training episodes; only reference mode logs them."""
         self.env, self.vault, self.replay, self.ledger = env, vault, replay, ledger
         self.vault_folder = folder / "vault"
         self.writer = ChunkWriter(folder / "transitions")
-        self.episodes = EpisodeReturns(vault, env.num)
+        self.episodes = EpisodeReturns(vault, env.num) if has_returns else None
         self.action = np.zeros((env.num, env.spaces.action_size), np.float32)
         self.state: AgentState | None = None
         self.key = ""
@@ -40,16 +50,16 @@ class Collector:
         return ticks
 
     def tick(self, agent: Agent) -> list[Episode]:
-        """One lockstep step of all environments. -> training episodes that ended, for the log alone."""
+        """One lockstep step of all environments. -> training episodes that ended, for the log alone (see has_returns)."""
         transition = self.env.step(self.action)
         action, self.state = agent.act(transition.obs, self.state, transition.is_first, mode=False)
         self.action = np.where(transition.is_last[:, None], np.float32(0), action)
         latent = self.state.latent
-        record = (transition, self.action, latent.deter, latent.stoch.argmax(-1))
-        self.replay.add(*record)
-        self.writer.append(*record)
+        deter, stoch = latent.deter.float().cpu(), latent.stoch.argmax(-1).to("cpu", torch.uint8)
+        self.replay.add(transition, self.action, deter, stoch)
+        self.writer.append(transition, self.action, deter, stoch)
         self.received += transition.num_bought
-        return self.episodes.add(transition)
+        return self.episodes.add(transition) if self.episodes else []
 
     def close(self) -> int:
         """Seal the open chunk and settle it. -> transitions received."""

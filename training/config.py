@@ -60,7 +60,7 @@ class Config:
     dynamics: DynamicsConfig = field(default_factory=DynamicsConfig)
     reward: RewardConfig = field(default_factory=RewardConfig)
     actor_critic: ActorCriticConfig = field(default_factory=ActorCriticConfig)
-    train: TrainConfig = field(default_factory=lambda: TrainConfig(updates=10_000))
+    train: TrainConfig = field(default_factory=TrainConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
     log: LogConfig = field(default_factory=LogConfig)
 

@@ -138,6 +138,11 @@ class Learner:
     def models(self) -> list[torch.nn.Module]:
         return [self.dynamics, self.reward, self.actor_critic]
 
+    @property
+    def num_parameters(self) -> int:
+        """Trained numbers."""
+        return sum(p.numel() for model in self.models() for p in model.parameters() if p.requires_grad)
+
     def state_dict(self) -> dict:
         return {
             "dynamics": self.dynamics.state_dict(),

@@ -4,6 +4,8 @@ from budget.money import MICRO
 from training.fit import Noise
 from training.run import Run
 from training.status import show
+from worldmodel.replay.labels import LabelBatch
+from worldmodel.replay.transitions import Address, Batch
 
 
 def learn(run: Run) -> None:
@@ -45,10 +47,19 @@ def updates_due(run: Run) -> int:
 
 def updates_in_all(run: Run) -> int:
     """Where train.updates rules; a budget raised later brings updates in proportion."""
-    return int(run.progress.updates_per_coin * run.ledger.total / MICRO)
+    return round(run.progress.updates_per_coin * run.ledger.total / MICRO)
 
 
 def update(run: Run) -> None:
+    address, *inputs = draw_inputs(run)
+    metrics, latent = run.learner.update(*inputs)
+    run.transitions.write_back(address, latent.deter, latent.stoch.argmax(-1))
+    run.logger.add(metrics)
+    run.progress.updates += 1
+
+
+def draw_inputs(run: Run) -> tuple[Address, Batch, LabelBatch | None, Noise]:
+    """Where the next batch came from, and what the learner takes: batch, labels (decoupled) and noise, on its device."""
     config, train_config = run.config, run.config.train
     batch = run.transitions.sample(train_config.batch, run.numpy_rng)
     if config.mode == "coupled":
@@ -57,7 +68,4 @@ def update(run: Run) -> None:
         labels = run.labels.sample(train_config.label_batch, run.numpy_rng).to(run.device)
         label_shape = (train_config.label_batch, config.labels.burn_in + 1)
     noise = Noise.draw(run.noise_rng, train_config, config.dynamics.stoch, run.spaces, *label_shape)
-    metrics, latent = run.learner.update(batch.to(run.device), labels, noise)
-    run.transitions.write_back(batch.address, latent.deter, latent.stoch.argmax(-1))
-    run.logger.add(metrics)
-    run.progress.updates += 1
+    return batch.address, batch.to(run.device), labels, noise

@@ -29,7 +29,7 @@ class LogConfig:
 
 
 @dataclass(frozen=True)
-class Progress:
+class ProgressLine:
     """Where a run stands. `step` is environment steps over all streams, money is in coins."""
 
     phase: int  # 0 is the pilot
@@ -68,7 +68,7 @@ class Logger:
         """Whether every_seconds have passed since the last progress line, so that it is time to flush and progress."""
         return self._clock() - self._last_progress >= self._config.every_seconds
 
-    def progress(self, now: Progress) -> None:
+    def progress(self, now: ProgressLine) -> None:
         """Write the terminal line. The caller asks is_due() first, or writes one out of turn at the end of a phase."""
         self._last_progress = self._clock()
         self._speed.add(self._last_progress, now)
@@ -130,7 +130,7 @@ class Speed:
         self._marks: deque[tuple[float, int, float]] = deque(maxlen=SPEED_WINDOW)  # seconds, updates, coins spent
         self._coins_left = math.inf
 
-    def add(self, seconds: float, now: Progress) -> None:
+    def add(self, seconds: float, now: ProgressLine) -> None:
         self._marks.append((seconds, now.updates, now.spent))
         self._coins_left = max(0.0, now.total - now.spent)
 
@@ -148,7 +148,7 @@ class Speed:
         return (self._marks[-1][column] - self._marks[0][column]) / (self._marks[-1][0] - self._marks[0][0])
 
 
-def progress_line(now: Progress, speed: Speed) -> str:
+def progress_line(now: ProgressLine, speed: Speed) -> str:
     """One line, in the order in which a person asks: how far, what was bought, is it learning, how long still."""
     rate, left = speed.updates_per_second(), speed.seconds_left()
     parts = [

@@ -124,7 +124,7 @@ def draw(run: Run, trace: Trace) -> None:
         "reward/imagined_against_real": figures.imagined_vs_real_reward(*reward_along(run, trace)),
     }
     if episodes := run.transitions.heldout_episodes(1):
-        pictures["dynamics/open_loop"] = figures.open_loop(*open_loop(run, episodes[0]), OPEN_LOOP_CONTEXT)
+        pictures["dynamics/open_loop"] = figures.open_loop(*open_loop(run, episodes[0]))
     for name, figure in pictures.items():
         run.logger.figure(name, figure, step)
 
@@ -156,8 +156,9 @@ def reward_along(run: Run, trace: Trace) -> tuple[np.ndarray, np.ndarray, np.nda
 
 
 @torch.no_grad()
-def open_loop(run: Run, episode: Batch) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """A held-out episode and the model's idea of it: reconstruction at first, then imagination along its actions."""
+def open_loop(run: Run, episode: Batch) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], int]:
+    """A held-out episode and the model's idea of it: reconstruction at first, then, from the row
+    given last, imagination along its actions."""
     rows = min(OPEN_LOOP_ROWS, episode.is_first.shape[1])
     seen = min(OPEN_LOOP_CONTEXT, rows)
     dynamics, episode = run.learner.dynamics, episode.to(run.device)
@@ -178,7 +179,7 @@ def open_loop(run: Run, episode: Batch) -> tuple[dict[str, np.ndarray], dict[str
     decoded = dynamics.decoder(torch.cat(feats, 1))
     predicted = {key: symexp(value)[0].flatten(1).cpu().numpy() for key, value in decoded.items()}
     truth = {key: value[0, :rows].flatten(1).cpu().numpy() for key, value in episode.obs.items()}
-    return truth, predicted
+    return truth, predicted, seen
 
 
 def uniform(run: Run, shape: tuple[int, ...]) -> torch.Tensor:

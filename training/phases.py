@@ -62,10 +62,8 @@ def spend(run: Run, plan: Plan) -> None:
 
 def collect_chunk(run: Run, wanted: int) -> None:
     for _ in range(run.collector.open(wanted)):
-        episodes = run.collector.tick(run.agent)
-        if run.config.mode == "coupled":  # published curves are training returns
-            for episode in episodes:
-                run.logger.scalars(run.env_steps, {"train/return": episode.episode_return})
+        for episode in run.collector.tick(run.agent):  # published curves are training returns
+            run.logger.scalars(run.env_steps, {"train/return": episode.episode_return})
         learn(run)
         if run.stop.is_asked:
             break

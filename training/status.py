@@ -1,7 +1,7 @@
 """What a person is told while a run goes: the money and speed line, the heading and the last word."""
 
 from budget.money import MICRO
-from training.logger import Progress as Line
+from training.logger import ProgressLine
 from training.run import Run
 
 
@@ -19,7 +19,7 @@ def show(run: Run) -> None:
     }
     run.logger.scalars(run.env_steps, money)
     run.logger.progress(
-        Line(
+        ProgressLine(
             phase=min(progress.phase, progress.phases),
             phases=progress.phases,
             step=run.env_steps,
@@ -35,9 +35,8 @@ def show(run: Run) -> None:
 
 def describe(run: Run) -> str:
     config, balance = run.config, run.ledger.balance()
-    parameters = sum(p.numel() for model in run.learner.models() for p in model.parameters() if p.requires_grad)
     return (
-        f"{config.mode}, {parameters / 1e6:.2f} M parameters on {run.device.type}, {balance.total / MICRO:,.0f} coins, "
+        f"{config.mode}, {run.learner.num_parameters / 1e6:.2f} M parameters on {run.device.type}, {balance.total / MICRO:,.0f} coins, "
         f"a transition {config.price.transition:g}, a label {config.price.label:g}"
     )
 

@@ -36,9 +36,13 @@ class DynamicsConfig:
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
 
     def __post_init__(self):
-        for name in ("deter", "hidden", "stoch", "classes", "blocks", "units", "encoder_layers", "decoder_layers"):
+        widths = ("deter", "hidden", "stoch", "classes", "blocks", "units")
+        for name in (*widths, "encoder_layers", "decoder_layers", "prior_layers", "cont_layers"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: must be at least 1, got {getattr(self, name)}")
+        for name in ("free_nats", "dyn_scale", "rep_scale", "rec_scale", "cont_scale"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name}: must be 0 or more, got {getattr(self, name)}")
         if self.deter % self.blocks:
             raise ValueError(f"deter: must be a multiple of blocks ({self.blocks}), got {self.deter}")
         if not 2 <= self.classes <= 256:

@@ -21,6 +21,11 @@ class OptimizerConfig:
             raise ValueError(f"lr: must be above 0, got {self.lr}")
         if self.warmup < 0:
             raise ValueError(f"warmup: must be 0 or more updates, got {self.warmup}")
+        for name in ("beta1", "beta2"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name}: must be in [0, 1), got {getattr(self, name)}")
+        if not self.eps > 0:
+            raise ValueError(f"eps: must be above 0, got {self.eps}")
         if not self.agc > 0:
             raise ValueError(f"agc: must be above 0, got {self.agc}")
 

@@ -9,7 +9,7 @@ import torch
 from matplotlib.figure import Figure
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from training.logger import LogConfig, Logger, Progress, Speed, duration, progress_line
+from training.logger import LogConfig, Logger, ProgressLine, Speed, duration, progress_line
 
 
 class Clock:
@@ -35,7 +35,7 @@ def events(folder):
 def standing(**changes):
     first = {"phase": 2, "phases": 12, "step": 41_200, "transitions": 40_000, "labels": 9_500}
     money = {"spent": 7_000.0, "total": 20_000.0, "updates": 300, "episode_return": 523.14}
-    return Progress(**(first | money | changes))
+    return ProgressLine(**(first | money | changes))
 
 
 def test_the_same_numbers_reach_the_json_and_tensorboard(tmp_path):
