@@ -20,6 +20,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from worldmodel.replay.npz import sync_folder
+
 FORMAT = 1
 KEEP = 2
 MANIFEST = "manifest.json"
@@ -60,7 +62,7 @@ def save(folder: Path, step: int, parts: dict[str, Any]) -> Path:
         _write_parts(temporary, step, states)
         final = _free_name(folder, step)
         temporary.rename(final)
-        _sync_folder(folder)
+        sync_folder(folder)
     except (OSError, RuntimeError) as error:  # torch's zip writer turns a failed write into a RuntimeError
         shutil.rmtree(temporary, ignore_errors=True)
         raise CheckpointError(
@@ -152,7 +154,7 @@ def _write_parts(temporary: Path, step: int, states: dict[str, Any]) -> None:
     with open(temporary / MANIFEST, "w") as file:
         json.dump({"format": FORMAT, "step": step, "files": files}, file, indent=1)
         _sync(file)
-    _sync_folder(temporary)
+    sync_folder(temporary)
 
 
 def _write_part(path: Path, state: Any) -> dict[str, Any]:
@@ -237,14 +239,6 @@ def _sha256(path: Path) -> str:
 def _sync(file: Any) -> None:
     file.flush()
     os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _reason(error: Exception) -> str:
