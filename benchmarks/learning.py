@@ -101,10 +101,12 @@ def last_evaluation(folder: Path) -> dict:
 
 
 def write(runs: Path) -> None:
-    results = {}
-    for cell in CELLS:
+    published = RESULTS / "learning.json"
+    results = json.loads(published.read_text())["cells"] if published.exists() else {}
+    for cell in CELLS:  # what was run here replaces what was published, the rest of it stays
         files = {seed: runs / f"{cell.name}-s{seed}" / "result.json" for seed in cell.seeds}
-        results[cell.name] = {str(s): json.loads(f.read_text()) for s, f in files.items() if f.exists()}
+        found = {str(seed): json.loads(file.read_text()) for seed, file in files.items() if file.exists()}
+        results[cell.name] = results.get(cell.name, {}) | found
     machine = f"{platform.processor() or platform.machine()}, torch {torch.__version__}, one thread a run"
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "learning.json").write_text(json.dumps({"machine": machine, "cells": results}, indent=1) + "\n")
