@@ -1,13 +1,15 @@
 """Who decides what the next coins buy: a pilot, then phases, each a plan of whole counts that what is left can pay."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal, Protocol
 
 from budget.ledger import BudgetExceeded, Ledger
+from budget.market import Counts, Market, at_label_share, coupled, split
 from budget.money import MICRO
-from budget.scaling import Counts, Market, PowerLaw, at_label_share, check_positive_pair, coupled, split
+from budget.scaling import Curve, PowerLaw, check_positive_pair
+from budget.tiers import LabelOffer
 
 _OPTIMUM_PILOT_SHARE = 0.5  # of the pilot on labels: hard to beat before anything is measured
 
@@ -31,11 +33,24 @@ class AllocatorConfig:
             raise ValueError(f"phases: must be 1 or more, got {self.phases}")
         if not 0 <= self.pilot_share <= 1:
             raise ValueError(f"pilot_share: must be from 0 to 1, got {self.pilot_share}")
-        for field, count in (("pilot_episodes", self.pilot_episodes), ("pilot_labels", self.pilot_labels)):
+        for name, count in (("pilot_episodes", self.pilot_episodes), ("pilot_labels", self.pilot_labels)):
             if count < 0:
-                raise ValueError(f"{field}: must be 0 or more, got {count}")
-        for field, pair in (("dynamics", self.dynamics), ("reward", self.reward), ("weights", self.weights)):
-            check_positive_pair(field, pair)
+                raise ValueError(f"{name}: must be 0 or more, got {count}")
+        for name, pair in (("dynamics", self.dynamics), ("reward", self.reward), ("weights", self.weights)):
+            check_positive_pair(name, pair)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Errors of a phase's end, from data that did not train what is measured. Plain numbers, so that it goes to JSON.
+
+    weight * error is in return units, for either side: only there do the two errors have a common unit.
+    """
+
+    dynamics: Curve  # error against transitions bought, a point a phase, all on today's held-out block
+    reward: Curve  # error against labels in clean-label equivalents, a point a refit
+    weights: tuple[float, float]  # of the two errors, as measured now
+    explained_variance: float  # of held-out returns by the critic; below .2 the weights mean nothing
 
 
 @dataclass(frozen=True)
@@ -50,6 +65,10 @@ class Evidence:
     episode_length: int  # agent steps, 0 where it is not known
     min_transitions: int  # what training needs to start
     labels_per_transition: float = 1.0  # most labels a transition (kappa)
+    measured: Measured | None = None  # None where nothing could be measured
+    weights_before: tuple[float, float] | None = None  # the smoothed weights of the last plan, None before the first
+    clean_labels: float | None = None  # the labels held in clean-label equivalents; None: as many as the labels
+    offers: tuple[LabelOffer, ...] = ()  # the ways to buy labels; none: the ledger's price, one clean answer an item
 
 
 @dataclass(frozen=True)
@@ -58,10 +77,13 @@ class Plan:
 
     phase: int
     transitions: int
-    labels: int
+    labels: int  # answers, repeated and gold ones included
     money_micro: int  # what it costs at the ledger's prices
     label_spend_share: float  # labels' part of that cost, 0 for an empty plan
     note: str = ""
+    offer: LabelOffer | None = None  # how the labels are bought; None: the default tier, one answer an item
+    weights: tuple[float, float] | None = None  # the smoothed weights that the plan was made with
+    facts: dict[str, float] = field(default_factory=dict)  # what a person should know of the decision
 
 
 class Allocator(Protocol):

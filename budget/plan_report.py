@@ -2,8 +2,9 @@
 
 import math
 
+from budget.market import Counts, Market, at_label_share, coupled, gap, split
 from budget.money import check_coins, to_micro
-from budget.scaling import Counts, Market, PowerLaw, at_label_share, check_positive_pair, coupled, gap, split
+from budget.scaling import PowerLaw, check_positive_pair
 
 
 def plan_answer(

@@ -1,27 +1,8 @@
-"""How errors fall with data, and the split of money between transitions and labels that makes their sum least.
-
-The problem: minimise w_d err_d(N_d) + w_r err_r(N_r) where c_d N_d + c_r N_r <= C. At the best interior point the money
-on the two sides stands as alpha_d g_d : alpha_r g_r, with g the weighted errors above their floors (arXiv 2605.06732,
-theorem 1, says the same of the counts). Stock that cannot be sold, caps and lots are in `Market`.
-"""
+"""How errors fall with data."""
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import NamedTuple
-
-_SEARCH_LOTS = 2  # on either side of the continuous optimum; counts that are not whole lots lie between two that are
-_HALVINGS = 60  # of an interval of length 120: down to 1e-16
-
-
-class Counts(NamedTuple):
-    """Numbers held or to be held, what was bought before included."""
-
-    transitions: int
-    labels: int
-
-
-_NOTHING = Counts(0, 0)
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 
 def check_positive_pair(field: str, pair: Sequence[float]) -> None:
@@ -55,147 +36,9 @@ class PowerLaw:
 
 
 @dataclass(frozen=True)
-class Market:
-    """What `money` can add to a stock. Money and prices are whole numbers of one unit (micro-coins), so sums are exact.
+class Curve:
+    """Errors measured at counts of data, K points. A point of weight .5 counts half as much as one of weight 1."""
 
-    Pairs are (transitions, labels). Caps and `labels_per_transition` bound the counts held at the end, stock included;
-    what is added comes in whole lots. A stock beyond its bounds stays: nothing can be sold.
-    """
-
-    money: int
-    prices: tuple[int, int]
-    stock: Counts = _NOTHING
-    caps: tuple[float, float] = (math.inf, math.inf)
-    labels_per_transition: float = math.inf
-    lots: tuple[int, int] = (1, 1)
-
-    def __post_init__(self):
-        if self.money < 0 or min(self.prices) < 0 or min(self.stock) < 0 or min(self.lots) < 1:
-            raise ValueError(f"market: money, prices and stock must be 0 or more and lots 1 or more, got {self}")
-        label_cap = min(self.caps[1], self.labels_per_transition)
-        if any(price == 0 and cap == math.inf for price, cap in zip(self.prices, (self.caps[0], label_cap))):
-            raise ValueError(f"prices: 0 needs a cap on what is free, got {self.prices} and caps {self.caps}")
-
-    @property
-    def wealth(self) -> int:
-        """The money, and the stock at today's prices."""
-        return self.money + self.prices[0] * self.stock.transitions + self.prices[1] * self.stock.labels
-
-    def spend_range(self) -> tuple[float, float]:
-        """Least and most of the wealth that can stand in transitions; where bounds conflict, the most is right."""
-        price, label_price = self.prices
-        least = max(
-            price * self.stock.transitions,
-            self.wealth - label_price * self.caps[1],
-            self.wealth * price / (price + self.labels_per_transition * label_price),
-        )
-        most = min(self.wealth - label_price * self.stock.labels, price * self.caps[0])
-        return min(least, most), most
-
-    def at_transitions(self, count: float) -> Counts:
-        """`count` transitions or the most below it, the rest of the money in labels, what is left of it back again."""
-        (price, _), (lot, _) = self.prices, self.lots
-        transitions = _most(self.stock.transitions, self.money, price, lot, min(count, self.caps[0]))
-        return self._filled(transitions)
-
-    def at_labels(self, count: float) -> Counts:
-        """The same from the labels' side."""
-        (_, price), (_, lot) = self.prices, self.lots
-        labels = _most(self.stock.labels, self.money, price, lot, min(count, self.caps[1]))
-        return self._filled(self._transitions_beside(labels))
-
-    def _filled(self, transitions: int) -> Counts:
-        """Leave no money that could still buy a lot of either kind."""
-        transitions = self._transitions_beside(self._labels_beside(transitions))
-        return Counts(transitions, self._labels_beside(transitions))
-
-    def _transitions_beside(self, labels: int) -> int:
-        left = self.money - self.prices[1] * (labels - self.stock.labels)
-        return _most(self.stock.transitions, left, self.prices[0], self.lots[0], self.caps[0])
-
-    def _labels_beside(self, transitions: int) -> int:
-        left = self.money - self.prices[0] * (transitions - self.stock.transitions)
-        # 0 transitions times no limit would be NaN
-        attached = math.inf if self.labels_per_transition == math.inf else self.labels_per_transition * transitions
-        return _most(self.stock.labels, left, self.prices[1], self.lots[1], min(self.caps[1], attached))
-
-
-def _most(stock: int, money: int, price: int, lot: int, cap: float) -> int:
-    """The largest count up to `cap` that adding whole lots to `stock` reaches with `money`; never below the stock."""
-    assert price > 0 or cap < math.inf, "a free and unlimited good"
-    affordable = [money // (price * lot)] if price > 0 else []
-    allowed = [(math.floor(cap) - stock) // lot] if cap < math.inf else []
-    return stock + lot * max(0, min(affordable + allowed))
-
-
-def gap(counts: Counts, dynamics: PowerLaw, reward: PowerLaw, weights: tuple[float, float] = (1.0, 1.0)) -> float:
-    """w_d err_d + w_r err_r; infinite while one side has no data."""
-    return weights[0] * dynamics.error(counts.transitions) + weights[1] * reward.error(counts.labels)
-
-
-def split(market: Market, dynamics: PowerLaw, reward: PowerLaw, weights: tuple[float, float] = (1.0, 1.0)) -> Counts:
-    """The whole counts, stock included, of least gap. They never cost more than the money.
-
-    Solved for everything held in the end, so that calling it phase after phase with the growing stock follows the
-    expansion path: both optimal counts grow with wealth, and nothing would ever have to be sold. Clipping the
-    unconstrained answer is right because the gap is convex in the spend.
-    """
-    if 0 in market.prices:  # what is free is taken, the money goes to the other side
-        return market.at_transitions(math.inf if market.prices[0] else market.caps[0])
-    least, most = market.spend_range()
-    spend = min(max(_unconstrained_spend(market, dynamics, reward, weights), least), most)
-    return min(_whole_counts_near(market, spend), key=lambda counts: gap(counts, dynamics, reward, weights))
-
-
-def _unconstrained_spend(market: Market, dynamics: PowerLaw, reward: PowerLaw, weights: tuple[float, float]) -> float:
-    """The part of the wealth that transitions get where nothing binds, by bisection on u = log(spend_d / spend_r)."""
-    if market.wealth == 0:
-        return 0.0
-    log_wealth, log_prices = math.log(market.wealth), [math.log(price) for price in market.prices]
-
-    def log_spends(u: float) -> tuple[float, float]:
-        return log_wealth - _softplus(-u), log_wealth - _softplus(u)
-
-    def excess(u: float) -> float:
-        """Log gain of the next coin in transitions over that of one in labels: strictly decreasing in u."""
-        gains = [
-            math.log(weight) - log_price + law.log_slope(log_spend - log_price)
-            for weight, log_price, law, log_spend in zip(weights, log_prices, (dynamics, reward), log_spends(u))
-        ]
-        return gains[0] - gains[1]
-
-    low, high = -60.0, 60.0
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        low, high = (middle, high) if excess(middle) > 0 else (low, middle)
-    return math.exp(log_spends(low)[0])
-
-
-def _whole_counts_near(market: Market, spend: float) -> Iterator[Counts]:
-    """Candidates: a few lots around the continuous answer on either side, the rest of the money in the other."""
-    transitions, labels = spend / market.prices[0], (market.wealth - spend) / market.prices[1]
-    for lots in range(-_SEARCH_LOTS, _SEARCH_LOTS + 1):
-        yield market.at_transitions(transitions + lots * market.lots[0])
-        yield market.at_labels(labels + lots * market.lots[1])
-
-
-def at_label_share(market: Market, label_share: float) -> Counts:
-    """The whole counts at which labels are `label_share` (0 .. 1) of all spend, as far as stock and caps allow."""
-    least, most = market.spend_range()
-    spend = min(max((1 - label_share) * market.wealth, least), most)
-    return market.at_transitions(spend / market.prices[0])
-
-
-def coupled(market: Market) -> Counts:
-    """A label for every transition: equal counts (or the cap on labels); money that buys no such pair is left over."""
-    paired = replace(market, labels_per_transition=min(1, market.labels_per_transition))
-    price, label_price = market.prices
-    pairs = market.wealth // (price + label_price * paired.labels_per_transition)
-    wanted = min(max(pairs, market.stock.labels), market.caps[0])
-    transitions = _most(market.stock.transitions, market.money, price, market.lots[0], wanted)
-    return Counts(transitions, paired._labels_beside(transitions))
-
-
-def _softplus(x: float) -> float:
-    """log(1 + e^x) without overflow."""
-    return max(x, 0.0) + math.log1p(math.exp(-abs(x)))
+    counts: tuple[float, ...]
+    errors: tuple[float, ...]
+    weights: tuple[float, ...]

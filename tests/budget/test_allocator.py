@@ -2,8 +2,9 @@ import pytest
 
 from budget.allocator import AllocatorConfig, Evidence, Plan, check_budget, make_allocator
 from budget.ledger import BudgetExceeded, Ledger
+from budget.market import Counts, Market, split
 from budget.money import MICRO, Purchase
-from budget.scaling import Counts, Market, PowerLaw, split
+from budget.scaling import PowerLaw
 
 
 @pytest.fixture
