@@ -12,11 +12,11 @@ import numpy as np
 import torch
 
 from agents.actor_critic import ActorCritic
-from budget.allocator import Evidence, check_budget, make_allocator
+from budget.allocator import check_budget, make_allocator
 from budget.ledger import Ledger, to_micro
 from budget.money import MICRO
 from envs.labelers.base import make_labeler
-from envs.make import episode_length, make_env, spaces_of
+from envs.make import make_env, spaces_of
 from envs.records import Spaces
 from envs.vault import RewardVault
 from envs.vector import VectorEnv
@@ -26,11 +26,13 @@ from training.agent import Agent
 from training.collect import Collector, reconcile_transitions
 from training.config import Config, ConfigError, read_config, save_config
 from training.evaluate import Evaluator
+from training.evidence import make_evidence
 from training.fit import Learner
 from training.label import LabelDesk
 from training.logger import Logger
 from training.run import Progress, Run
 from training.run_folder import SAVED_AS
+from training.snapshots import Snapshots
 from worldmodel.dynamics import DynamicsModel
 from worldmodel.replay.chunks import refill
 from worldmodel.replay.label_column import LabelColumn
@@ -73,6 +75,7 @@ def build(config: Config, is_resumed: bool) -> Run:
         allocator=make_allocator(config.allocator),
         evaluator=Evaluator(config.task, config.envs, config.evaluate, config.seed),
         logger=Logger(folder, config.log),
+        snapshots=Snapshots(folder / "snapshots", config.measure.snapshots),
         progress=first_progress(config, ledger),
         numpy_rng=np.random.default_rng(derive_seed(config.seed, 2)),
         noise_rng=torch.Generator(device).manual_seed(derive_seed(config.seed, 3)),
@@ -200,19 +203,6 @@ def load_agent(folder: Path) -> Agent:
     with fitting(found):
         learner.load_state_dict(found.parts["learner"])
     return Agent(learner.dynamics, learner.actor_critic, spaces, derive_seed(config.seed, 4))
-
-
-def make_evidence(config: Config, phase: int, phases: int, transitions: int, labels: int) -> Evidence:
-    needed = config.train.batch * config.train.length + config.envs.num * (config.train.length + 1)
-    return Evidence(
-        phase=phase,
-        phases=phases,
-        transitions=transitions,
-        labels=labels,
-        transition_lot=config.envs.num,
-        episode_length=episode_length(config.task, config.envs),
-        min_transitions=needed,
-    )
 
 
 def task_spaces(config: Config) -> Spaces:

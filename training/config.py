@@ -24,6 +24,7 @@ from envs.labelers.base import LabelerConfig
 from envs.make import EnvConfig
 from training.evaluate import EvaluateConfig
 from training.fit import TrainConfig
+from training.gap import MeasureConfig
 from training.logger import LogConfig
 from training.run_folder import SAVED_AS, RunConfig
 from worldmodel.dynamics import DynamicsConfig
@@ -61,6 +62,7 @@ class Config:
     reward: RewardConfig = field(default_factory=RewardConfig)
     actor_critic: ActorCriticConfig = field(default_factory=ActorCriticConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+    measure: MeasureConfig = field(default_factory=MeasureConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
     log: LogConfig = field(default_factory=LogConfig)
 

@@ -62,7 +62,7 @@ class Trace:
 class EvalResult:
     returns: list[float]  # true returns, one an episode
     lengths: list[int]  # agent steps
-    trace: Trace  # of the first episode
+    traces: list[Trace]  # of each environment's first episode
 
     @property
     def mean_return(self) -> float:
@@ -120,7 +120,7 @@ class Evaluator:
             env.close()
 
     def _play(self, env: VectorEnv, vault: RewardVault, policy: Policy, episodes: int, mode: bool) -> EvalResult:
-        returns, trace = EpisodeReturns(vault, env.num), _TraceRecorder(vault)
+        returns, recorders = EpisodeReturns(vault, env.num), [_TraceRecorder(vault, index) for index in range(env.num)]
         shares = [len(range(index, episodes, env.num)) for index in range(env.num)]
         played: list[list[Episode]] = [[] for _ in shares]
         longest = _longest(self._task, self._env_config) * max(shares)
@@ -128,36 +128,40 @@ class Evaluator:
         for _ in range(longest):
             transition = env.step(action)
             action, state = policy.act(transition.obs, state, transition.is_first, mode)
-            trace.add(transition, action)
+            for recorder in recorders:
+                recorder.add(transition, action)
             for episode in returns.add(transition):
                 played[episode.env].append(episode)
             if all(len(done) >= share for done, share in zip(played, shares, strict=True)):
                 kept = [played[index % env.num][index // env.num] for index in range(episodes)]
-                return EvalResult([one.episode_return for one in kept], [one.length for one in kept], trace.finished())
+                traces = [recorder.finished() for recorder in recorders]
+                return EvalResult([one.episode_return for one in kept], [one.length for one in kept], traces)
         raise ValueError(f"envs.time_limit: {self._task} has not ended after {longest} agent steps: it needs a limit")
 
 
 @dataclass
 class _TraceRecorder:
-    """Collects the first whole episode of environment 0."""
+    """Collects the first whole episode of one environment."""
 
     vault: RewardVault
+    env: int
     rows: list[tuple[dict[str, np.ndarray], np.ndarray, float, bool]] = field(default_factory=list)
     is_done: bool = False
 
     def add(self, transition: Transition, action: np.ndarray) -> None:
         if self.is_done:
             return
-        if transition.is_first[0]:
+        env = self.env
+        if transition.is_first[env]:
             self.rows.clear()  # also when a worker died and the stream began again
-        self.is_done = bool(transition.is_last[0])
-        reward = 0.0 if transition.is_first[0] else self.vault.reward(Segment(0, int(transition.step[0])))
-        obs = {key: values[0].copy() for key, values in transition.obs.items()}
-        chosen = np.zeros_like(action[0]) if self.is_done else action[0].copy()
-        self.rows.append((obs, chosen, reward, bool(transition.is_terminal[0])))
+        self.is_done = bool(transition.is_last[env])
+        reward = 0.0 if transition.is_first[env] else self.vault.reward(Segment(env, int(transition.step[env])))
+        obs = {key: values[env].copy() for key, values in transition.obs.items()}
+        chosen = np.zeros_like(action[env]) if self.is_done else action[env].copy()
+        self.rows.append((obs, chosen, reward, bool(transition.is_terminal[env])))
 
     def finished(self) -> Trace:
-        assert self.is_done, f"environment 0 has not ended after {len(self.rows)} rows"
+        assert self.is_done, f"environment {self.env} has not ended after {len(self.rows)} rows"
         obs, action, reward, is_terminal = zip(*self.rows, strict=True)
         stacked = {key: np.stack([row[key] for row in obs]) for key in obs[0]}
         return Trace(stacked, np.stack(action), np.array(reward), np.array(is_terminal))

@@ -1,8 +1,11 @@
-"""What is looked at when a phase ends: held-out errors, true returns, and the pictures. Nothing here is trained on."""
+"""What a person sees of a phase's end: true returns, held-out losses, pictures. Nothing here is trained on or bought by."""
+
+from dataclasses import asdict
 
 import numpy as np
 import torch
 
+from budget.allocator import Measured
 from budget.money import MICRO
 from envs.wrappers import derive_seed
 from training import figures
@@ -21,8 +24,8 @@ OPEN_LOOP_CONTEXT = 8  # rows the model sees before it goes on blindly
 OPEN_LOOP_ROWS = 64
 
 
-def measure(run: Run) -> None:
-    """Evaluate, write the phase's scalars and figures, and add a row to the run's history."""
+def look(run: Run, measured: Measured | None, scalars: dict[str, float]) -> None:
+    """Evaluate, write the phase's scalars (those given too) and figures, and add a row to the run's history."""
     is_last = run.progress.phase >= run.progress.phases
     episodes = run.config.evaluate.final_episodes if is_last else run.config.evaluate.episodes
     mode = run.evaluator.run(onlooker(run), episodes, mode=True)
@@ -40,17 +43,19 @@ def measure(run: Run) -> None:
             "returns_mode": mode.returns,
             "returns_sampled": sampled.returns,
             "plan": dict(run.progress.plan),
+            "measured": asdict(measured) if measured else None,
         }
     )
-    scalars = {
+    scalars = scalars | {
         "eval/return": mode.mean_return,
         "eval/return_sampled": sampled.mean_return,
         "eval/length": mode.mean_length,
         "budget/spent": balance.spent / MICRO,
     }
+    scalars |= imagined_gap(run, sampled.traces)
     run.logger.scalars(run.env_steps, scalars | heldout_dynamics(run) | heldout_reward(run))
     if run.config.log.figures:
-        draw(run, mode.trace)
+        draw(run, mode.traces[0])
 
 
 @torch.no_grad()
@@ -75,6 +80,37 @@ def refresh_latents(run: Run) -> None:
 def onlooker(run: Run) -> Agent:
     """The agent with noise of its own: how much is looked at must not change what training draws."""
     return Agent(run.learner.dynamics, run.learner.actor_critic, run.spaces, derive_seed(run.config.seed, 5))
+
+
+@torch.no_grad()
+def imagined_gap(run: Run, traces: list[Trace]) -> dict[str, float]:
+    """How far the critic, which knows only dreams, is from the true discounted returns of evaluated episodes with sampled
+    actions: the gap that the allocator's errors stand for. Rows of the first half of each episode, bootstrapped at a cut.
+    """
+    dynamics, gaps = run.learner.dynamics, []
+    for trace in traces:
+        batch = {key: torch.from_numpy(value)[None].to(run.device) for key, value in trace.obs.items()}
+        latent = _filtered(run, batch, trace.action)
+        value = run.learner.actor_critic.value(latent.feat)[0].double().cpu().numpy()  # (T,)
+        following, found = value[-1] * (not trace.is_terminal[-1]), []
+        for reward in trace.reward[:0:-1]:
+            following = reward + dynamics.config.discount * following
+            found.append(following)
+        half = max(1, len(found) // 2)
+        gaps.append(float(np.mean(value[:half] - np.array(found[::-1])[:half])))
+    return {"eval/imagined_gap": float(np.mean(np.abs(gaps))), "eval/imagined_gap_signed": float(np.mean(gaps))}
+
+
+def _filtered(run: Run, obs: dict[str, torch.Tensor], action: np.ndarray) -> Latent:
+    """The latents along an episode: obs key -> (1, T, *shape), action (T, A) chosen at each row -> (1, T, ...)."""
+    chosen = torch.from_numpy(action)[None].float().to(run.device)
+    prev_action = torch.cat([torch.zeros_like(chosen[:, :1]), chosen[:, :-1]], 1)
+    is_first = torch.zeros(prev_action.shape[:2], dtype=torch.bool, device=run.device)
+    is_first[:, 0] = True
+    dynamics = run.learner.dynamics
+    noise = uniform(run, is_first.shape)
+    seen, _ = dynamics.rssm.observe(dynamics.rssm.initial(1), prev_action, dynamics.encoder(obs), is_first, noise)
+    return seen
 
 
 @torch.no_grad()
@@ -136,20 +172,17 @@ def reward_along(run: Run, trace: Trace) -> tuple[np.ndarray, np.ndarray, np.nda
     Every train.horizon rows a dream starts from what the model has seen so far and follows the recorded actions.
     """
     obs = {key: torch.from_numpy(value)[None].to(run.device) for key, value in trace.obs.items()}
-    action = torch.from_numpy(trace.action)[None].float().to(run.device)
-    prev_action = torch.cat([torch.zeros_like(action[:, :1]), action[:, :-1]], 1)  # (1, T, A)
-    is_first = torch.zeros(prev_action.shape[:2], dtype=torch.bool, device=run.device)
-    is_first[:, 0] = True
+    seen = _filtered(run, obs, trace.action)
     dynamics, reward, horizon = run.learner.dynamics, run.learner.reward, run.config.train.horizon
-    noise = uniform(run, is_first.shape)
-    seen, _ = dynamics.rssm.observe(dynamics.rssm.initial(1), prev_action, dynamics.encoder(obs), is_first, noise)
-    last = prev_action.shape[1] - 1
+    prev_action = torch.from_numpy(np.roll(trace.action, 1, 0)).float().to(run.device)  # (T, A), its first row unused
+    noise = uniform(run, seen.deter.shape[:2])
+    last = len(prev_action) - 1
     start = torch.arange(0, last, horizon, device=run.device)  # (K,) rows from which to dream
     latent, feats = Latent(seen.deter[0, start], seen.stoch[0, start]), []
     weights = dynamics.rssm.scan_weights()
     for step in range(1, horizon + 1):
         row = (start + step).clamp(max=last)
-        latent = dynamics.rssm.imagine_step(latent, prev_action[0, row], noise[0, row], weights)
+        latent = dynamics.rssm.imagine_step(latent, prev_action[row], noise[0, row], weights)
         feats.append(latent.feat)
     members = reward.members(torch.stack(feats, 1)).flatten(1)[:, :last].cpu()  # (M, T-1): a first row has no reward
     return members.mean(0).numpy(), trace.reward[1:], members.std(0, correction=0).numpy()

@@ -6,10 +6,12 @@ from pathlib import Path
 
 from budget.allocator import Plan
 from budget.money import to_micro
-from training.build import build, make_evidence
+from training.build import build
 from training.config import Config, ConfigError, read_config, save_config
+from training.evidence import evidence, plan_of
 from training.learn import catch_up, learn, updates_in_all
-from training.measure import measure, refresh_latents
+from training.look import look, refresh_latents
+from training.measure import measure
 from training.run import Run
 from training.run_folder import SAVED_AS
 from training.status import describe, last_result, show
@@ -38,13 +40,12 @@ def decide(run: Run) -> Plan:
     """The plan of the phase under way, or a new one from the evidence and the ledger."""
     progress = run.progress
     if progress.plan is not None:
-        return Plan(**progress.plan)
-    stock = run.ledger.units("transition"), run.desk.num_bought
-    evidence = make_evidence(run.config, progress.phase, progress.phases, *stock)
-    plan = run.allocator.plan(evidence, run.ledger)
-    run.ledger.record_decision(progress.phase, asdict(evidence), asdict(plan))
+        return plan_of(progress.plan)
+    known = evidence(run)
+    plan = run.allocator.plan(known, run.ledger)
+    run.ledger.record_decision(progress.phase, asdict(known), asdict(plan))
     run.logger.scalars(run.env_steps, {"plan/transitions": plan.transitions, "plan/labels": plan.labels})
-    progress.plan, progress.stock = asdict(plan), list(stock)
+    progress.plan, progress.stock = asdict(plan), [known.transitions, known.labels]
     return plan
 
 
@@ -106,7 +107,7 @@ def finish_phase(run: Run) -> None:
     if progress.phase == progress.phases:
         wind_up(run)
     refresh_latents(run)
-    measure(run)
+    look(run, *measure(run))
     show(run)
     progress.phase += 1
     progress.plan = None

@@ -18,6 +18,7 @@ from training.evaluate import Evaluator
 from training.fit import Learner
 from training.label import LabelDesk
 from training.logger import Logger
+from training.snapshots import Snapshots
 from training.stop import Stop
 from worldmodel.replay.label_column import LabelColumn
 from worldmodel.replay.labels import LabelReplay
@@ -60,6 +61,7 @@ class Run:
     allocator: Allocator
     evaluator: Evaluator
     logger: Logger
+    snapshots: Snapshots
     progress: Progress
     numpy_rng: np.random.Generator
     noise_rng: torch.Generator

@@ -99,13 +99,13 @@ def test_every_evaluation_plays_the_same_start_states():
 def test_no_training_episode_starts_where_an_evaluation_does():
     config = EnvConfig(num=3)
     training = VectorEnv("toy_lq", config, 0, RewardVault()).step(np.zeros((3, 1), np.float32)).obs["state"]
-    start = evaluator("toy_lq").run(Zero(), 1, mode=True).trace.obs["state"][0]
+    start = evaluator("toy_lq").run(Zero(), 1, mode=True).traces[0].obs["state"][0]
     assert not (training == start).all(axis=1).any()
 
 
 def test_the_trace_is_the_first_episode():
     result = evaluator().run(Constant(), episodes=5, mode=True)
-    trace, length = result.trace, result.lengths[0]
+    trace, length = result.traces[0], result.lengths[0]
     assert trace.obs["state"][:, 0].tolist() == list(range(length + 1))
     assert trace.reward.tolist() == [0.0] + [step + 0.5 for step in range(1, length + 1)]
     assert trace.action[:, 0].tolist() == [0.5] * length + [0.0]
@@ -116,7 +116,7 @@ def test_the_trace_is_the_first_episode():
 def test_an_action_repeat_shortens_the_episode_and_keeps_the_money():
     result = evaluator("toy_lq", repeat=8).run(Zero(), 1, mode=True)
     assert result.lengths == [25]  # 200 environment steps
-    assert result.trace.reward.sum() == pytest.approx(result.returns[0])
+    assert result.traces[0].reward.sum() == pytest.approx(result.returns[0])
 
 
 def test_a_control_suite_task_is_evaluated():

@@ -114,8 +114,14 @@ class LabelReplay:
 
     def heldout(self, most: int | None = None) -> LabelBatch:
         """Labels bought inside held-out episodes, which train nothing: all, or the newest `most`."""
-        row = np.arange(int(self.held_out.oldest[0]), int(self.held_out.count[0]))[-most if most else None :]
-        return self._batch(self.held_out, self.held_out.slot(np.zeros(len(row), np.int64), row))
+        return self._batch(self.held_out, _newest(self.held_out, most))
+
+    def newest(self, most: int, is_heldout: bool = False) -> tuple[LabelBatch, Tensor]:
+        """The newest `most` labels of training (or held-out) episodes, and which of them were drawn uniformly, (K,) bool:
+        these alone may estimate an error."""
+        rings = self.held_out if is_heldout else self.training
+        slot = _newest(rings, most)
+        return self._batch(rings, slot), rings.take("is_uniform", slot)
 
     def _batch(self, rings: Rings, slot: np.ndarray) -> LabelBatch:
         """The labels in these slots (one ring holds them, so slots 0 .. alive-1 are exactly the ones held)."""
@@ -149,3 +155,9 @@ class LabelReplay:
             raise ValueError(f"labels: the checkpoint holds {sorted(state)}, expected training, heldout")
         self.training.load_state_dict(state["training"], SAVED)
         self.held_out.load_state_dict(state["heldout"], SAVED)
+
+
+def _newest(rings: Rings, most: int | None) -> np.ndarray:
+    """Slots of the newest `most` rows of the only ring, all of them where `most` is None; oldest first."""
+    row = np.arange(int(rings.oldest[0]), int(rings.count[0]))[-most if most else None :]
+    return rings.slot(np.zeros(len(row), np.int64), row)

@@ -1,0 +1,48 @@
+"""What an allocator is told, put together from the ledger, the replays and what the last phase measured."""
+
+from budget.allocator import Evidence, Measured, Plan
+from budget.scaling import Curve
+from budget.tiers import LabelOffer
+from envs.make import episode_length
+from training.config import Config
+from training.run import Run
+
+
+def evidence(run: Run) -> Evidence:
+    """For the plan of the phase that begins."""
+    progress = run.progress
+    last = progress.history[-1] if progress.history else {"measured": None, "plan": {"weights": None}}
+    return make_evidence(
+        run.config,
+        phase=progress.phase,
+        phases=progress.phases,
+        transitions=run.ledger.units("transition"),
+        labels=run.desk.num_bought,
+        measured=measured_of(last["measured"]) if last["measured"] else None,
+        weights_before=last["plan"]["weights"],
+    )
+
+
+def make_evidence(config: Config, phase: int, phases: int, transitions: int, labels: int, **known) -> Evidence:
+    """Evidence with what the configuration says; `known` are further fields of it."""
+    needed = config.train.batch * config.train.length + config.envs.num * (config.train.length + 1)
+    return Evidence(
+        phase=phase,
+        phases=phases,
+        transitions=transitions,
+        labels=labels,
+        transition_lot=config.envs.num,
+        episode_length=episode_length(config.task, config.envs),
+        min_transitions=needed,
+        **known,
+    )
+
+
+def measured_of(record: dict) -> Measured:
+    """From the plain dicts that a checkpoint holds."""
+    return Measured(**{**record, "dynamics": Curve(**record["dynamics"]), "reward": Curve(**record["reward"])})
+
+
+def plan_of(record: dict) -> Plan:
+    """From the plain dict that a checkpoint holds."""
+    return Plan(**{**record, "offer": LabelOffer(**record["offer"]) if record["offer"] else None})

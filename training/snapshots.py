@@ -1,0 +1,65 @@
+"""The models of past phases, kept on disk: the dynamics error against the number of transitions needs them all.
+
+A critic reads only the latents of its own model, so dynamics, reward model and critic of a phase are kept together.
+"""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from training.checkpoint import CheckpointError
+from training.fit import Learner
+from worldmodel.replay.npz import sync_folder
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    phase: int
+    transitions: int  # bought when it was taken
+    states: dict  # "dynamics", "reward", "critic" -> state dict
+
+
+class Snapshots:
+    """snapshots/phase-<number>.pt, one file a finished phase, the newest `most` of them."""
+
+    def __init__(self, folder: Path, most: int):
+        self.folder, self.most = Path(folder), most
+
+    def take(self, learner: Learner, phase: int, transitions: int) -> None:
+        """Replaces what an interrupted run left under the same phase."""
+        self.folder.mkdir(exist_ok=True)
+        states = {
+            "dynamics": learner.dynamics.state_dict(),
+            "reward": learner.reward.state_dict(),
+            "critic": learner.actor_critic.critic.state_dict(),
+        }
+        path = self._path(phase)
+        unfinished = path.with_suffix(".tmp")
+        with open(unfinished, "wb") as file:
+            torch.save({"phase": phase, "transitions": transitions, "states": states}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(unfinished, path)
+        sync_folder(self.folder)
+        for old in range(phase - self.most + 1):
+            self._path(old).unlink(missing_ok=True)
+
+    def before(self, phase: int) -> Iterator[Snapshot]:
+        """Those of earlier phases, oldest first. CheckpointError names a file that cannot be read."""
+        for number in range(max(0, phase - self.most), phase):
+            path = self._path(number)
+            if path.exists():
+                yield _read(path)
+
+    def _path(self, phase: int) -> Path:
+        return self.folder / f"phase-{phase:04d}.pt"
+
+
+def _read(path: Path) -> Snapshot:
+    try:
+        return Snapshot(**torch.load(path, map_location="cpu", weights_only=True))
+    except Exception as error:  # torch says in many types that a file is not what it wrote
+        raise CheckpointError(f"{path}: not readable: {type(error).__name__}: {error}") from error
