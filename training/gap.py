@@ -60,8 +60,7 @@ def dynamics_gap(
 ) -> DynamicsGap:
     """Prior against posterior on rows that trained nothing. Averages over `samples` latents come before the absolute
     value, so that chance in the latents does not count as an error."""
-    groups, discount = dynamics.rssm.stoch, dynamics.config.discount
-    device = block.is_first.device
+    groups, device = dynamics.rssm.stoch, block.is_first.device
     noise = torch.rand((*block.is_first.shape, groups), generator=generator, device=device)
     latent, posterior = dynamics.observe(block, noise)
     prior = dynamics.rssm.prior(latent.deter)
@@ -73,7 +72,7 @@ def dynamics_gap(
         return (reward.predict(feat) + dynamics.cont(feat) * value(feat)).mean(0)
 
     scored = block.is_scored & ~block.is_first  # a first row was not predicted from anything
-    error = (promise(prior) - promise(posterior))[scored] / (1 - discount)
+    error = (promise(prior) - promise(posterior))[scored] / (1 - dynamics.config.discount)
     values = value(latent.feat)[block.is_scored]
     many = _many_steps(dynamics, reward, value, block, latent, horizon, draws)
     return DynamicsGap(
@@ -126,38 +125,40 @@ def adjoint_gap(
     value: Value,
     block: Block,
     horizon: int,
+    samples: int,
     generator: torch.Generator,
 ) -> float:
     """The one-step error again, linearised: the gradient of an imagined return with respect to where the dream starts
     (the adjoint), projected on the actual error of the predicted start. Return units; NaN where no window is long enough.
 
-    Gradients pass through the sampled categoricals straight through. Near dynamics/one_step, imagined returns are smooth
-    over the size of the model's errors; far from it they are not.
+    Gradients pass through the sampled categoricals straight through and are averaged over `samples` dreams. Where this is
+    near `one_step`, imagined returns are smooth over the size of the model's errors; where it is far from it, they are not.
     """
     window, start = block.runs(horizon)
     if not len(window):
         return float("nan")
-    shape = (*block.is_first.shape, dynamics.rssm.stoch)
-    noise = torch.rand(shape, generator=generator, device=block.is_first.device)
+    groups, device = dynamics.rssm.stoch, block.is_first.device
     with torch.no_grad():
+        noise = torch.rand((*block.is_first.shape, groups), generator=generator, device=device)
         latent, posterior = dynamics.observe(block, noise)
         prior = dynamics.rssm.prior(latent.deter)
-    is_predicted = ~block.is_first[window, start]
-    window, start = window[is_predicted], start[is_predicted]
-    stoch = latent.stoch[window, start].requires_grad_(True)
-    path, weights, feats = Latent(latent.deter[window, start], stoch), dynamics.rssm.scan_weights(), []
+    deter = latent.deter[window, start].repeat(samples, 1)  # (K*W, D)
+    stoch = latent.stoch[window, start].repeat(samples, 1, 1).requires_grad_(True)
+    draws = torch.rand((horizon, len(stoch), groups), generator=generator, device=device)
     with torch.enable_grad():
+        path, weights, feats = Latent(deter, stoch), dynamics.rssm.scan_weights(), []
         for step in range(1, horizon + 1):
-            row = start + step
-            path = dynamics.rssm.imagine_step(path, block.prev_action[window, row], noise[window, row], weights)
+            action = block.prev_action[window, start + step].repeat(samples, 1)
+            path = dynamics.rssm.imagine_step(path, action, draws[step - 1], weights)
             feats.append(path.feat)
-        first = torch.cat([latent.deter[window, start], stoch.flatten(-2)], -1)
-        now = reward.predict(first) + dynamics.cont(first) * rollout_return(
-            dynamics, reward, value, torch.stack(feats, 1)
-        )
-        (sensitivity,) = torch.autograd.grad(now.sum(), stoch)
+        first = torch.cat([deter, stoch.flatten(-2)], -1)
+        later = rollout_return(dynamics, reward, value, torch.stack(feats, 1))
+        promised = reward.predict(first) + dynamics.cont(first) * later
+        (sensitivity,) = torch.autograd.grad(promised.sum(), stoch)
+    sensitivity = sensitivity.unflatten(0, (samples, -1)).mean(0)  # (W, S, C)
     error = (prior.exp() - posterior.exp())[window, start]  # (W, S, C): deter is the same on both sides
-    return _mean((sensitivity * error).flatten(1).sum(1).abs()) / (1 - dynamics.config.discount)
+    projected = (sensitivity * error).flatten(1).sum(1)[~block.is_first[window, start]]
+    return _mean(projected.abs()) / (1 - dynamics.config.discount)
 
 
 @torch.no_grad()

@@ -28,9 +28,10 @@ class Block:
 
     def runs(self, length: int) -> tuple[Tensor, Tensor]:
         """Non-overlapping runs of `length` rows after a start row, all of them scored. -> window, start row (W,) each."""
-        starts = torch.arange(0, self.is_scored.shape[1] - length, length, device=self.is_scored.device)
+        rows = self.is_scored.shape[1]
+        starts = torch.arange(0, max(rows - length, 0), length, device=self.is_scored.device)
         whole = (
-            torch.stack([self.is_scored[:, start : start + length + 1].all(1) for start in starts], 1)
+            torch.stack([self.is_scored[:, start : start + length + 1].all(1) for start in starts.tolist()], 1)
             if len(starts)
             else self.is_scored[:, :0]
         )

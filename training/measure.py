@@ -24,6 +24,7 @@ from worldmodel.replay.labels import LabelBatch, LabelReplay
 from worldmodel.reward import RewardModel
 
 RECENCY = 0.9  # weight of a phase's dynamics error, for each phase that has passed since
+LEAST_EXPLAINED = 0.2  # variance of held-out returns, below which a critic's values mean nothing
 LEAST_DEVIATION = 1e-8  # of a critic's values: below, it has learned no scale yet
 
 
@@ -49,16 +50,18 @@ def measure(run: Run) -> tuple[Measured | None, dict[str, float]]:
     if not isinstance(run.labels, LabelReplay):
         return None, {}
     config, generator, models = run.config.measure, _generator(run), _models(run)
-    run.snapshots.take(run.learner, run.progress.phase, run.transitions.received)
     episodes = [episode.to(run.device) for episode in run.transitions.heldout_episodes(config.episodes)]
+    variance = explained_variance(models.dynamics, models.reward, models.value, episodes, generator)
+    run.snapshots.take(run.learner, run.progress.phase, run.transitions.received, variance)
     block = block_of(episodes, config.windows)
     if block is None:
         return None, {}
     gap = gap_on(models, block, run.config.train.horizon, config.samples, generator)
-    variance = explained_variance(models.dynamics, models.reward, models.value, episodes, generator)
     refits, live = reward_errors(run, generator)
     levels = calibrated(refits, live.abs())
-    adjoint = adjoint_gap(models.dynamics, models.reward, models.value, block, run.config.train.horizon, generator)
+    adjoint = adjoint_gap(
+        models.dynamics, models.reward, models.value, block, run.config.train.horizon, config.samples, generator
+    )
     factor = 1.0 / (1.0 - run.config.dynamics.discount)
     scalars = {
         **_dynamics_scalars(gap, adjoint),
@@ -84,11 +87,13 @@ def gap_on(models: Models, block: Block, horizon: int, samples: int, generator: 
 
 def dynamics_curve(run: Run, block: Block, now: DynamicsGap, generator: torch.Generator) -> Curve:
     """Each phase's model on today's block. Its error is divided by its own critic's deviation there: the scale of
-    returns grows while the agent learns, and today's deviation, as a weight, puts it back. Models of no scale are left
-    out."""
+    returns grows while the agent learns, and today's deviation, as a weight, puts it back. A phase whose critic explained
+    nothing yet is left out: its errors say how little it was trained, not how little data it had."""
     old, config = copy.deepcopy(_models(run)), run.config.measure
     points = []
     for snapshot in run.snapshots.before(run.progress.phase):
+        if snapshot.explained_variance < LEAST_EXPLAINED:
+            continue
         for name, state in snapshot.states.items():
             getattr(old, name).load_state_dict(state)
         gap = gap_on(old, block, SCORED, config.samples, generator)

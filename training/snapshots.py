@@ -19,6 +19,7 @@ from worldmodel.replay.npz import sync_folder
 class Snapshot:
     phase: int
     transitions: int  # bought when it was taken
+    explained_variance: float  # of held-out returns by its critic, then
     states: dict  # "dynamics", "reward", "critic" -> state dict
 
 
@@ -28,7 +29,7 @@ class Snapshots:
     def __init__(self, folder: Path, most: int):
         self.folder, self.most = Path(folder), most
 
-    def take(self, learner: Learner, phase: int, transitions: int) -> None:
+    def take(self, learner: Learner, phase: int, transitions: int, explained_variance: float) -> None:
         """Replaces what an interrupted run left under the same phase."""
         self.folder.mkdir(exist_ok=True)
         states = {
@@ -36,10 +37,11 @@ class Snapshots:
             "reward": learner.reward.state_dict(),
             "critic": learner.actor_critic.critic.state_dict(),
         }
+        counts = {"phase": phase, "transitions": transitions, "explained_variance": explained_variance}
         path = self._path(phase)
         unfinished = path.with_suffix(".tmp")
         with open(unfinished, "wb") as file:
-            torch.save({"phase": phase, "transitions": transitions, "states": states}, file)
+            torch.save({**counts, "states": states}, file)
             file.flush()
             os.fsync(file.fileno())
         os.replace(unfinished, path)
