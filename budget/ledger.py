@@ -4,7 +4,7 @@ import json
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import astuple, dataclass, replace
 from operator import index
 from pathlib import Path
@@ -221,28 +221,33 @@ class Ledger:
         return (rows[0][0], Purchase(*rows[0][1:])) if rows else (None, None)
 
     def _check_sums(self) -> None:
-        """The running balance equals the sum of the events it ran over."""
-        counts = {kind: self._rows(f"{_SETTLED} AND kind = ?", kind)[0] for kind in KINDS}
-        found = Balance(
-            total=self._rows("SELECT MAX(total) FROM events")[0][0],
-            spent=sum(spent for spent, _ in counts.values()),
-            reserved=sum(purchase.cost for purchase in self.outstanding()),
-            transitions=counts["transition"][1],
-            labels=counts["label"][1],
-        )
-        if found != self.balance():
-            raise LedgerError(f"{self.path}: damaged: events add up to {found}, the balance says {self.balance()}")
+        """The running balance equals the sum of the events it ran over, both read at one instant: others may be writing."""
+        with self._transaction("BEGIN"):
+            counts = {kind: self._rows(f"{_SETTLED} AND kind = ?", kind)[0] for kind in KINDS}
+            found = Balance(
+                total=self._rows("SELECT MAX(total) FROM events")[0][0],
+                spent=sum(spent for spent, _ in counts.values()),
+                reserved=sum(purchase.cost for purchase in self.outstanding()),
+                transitions=counts["transition"][1],
+                labels=counts["label"][1],
+            )
+            balance = self.balance()
+        if found != balance:
+            raise LedgerError(f"{self.path}: damaged: events add up to {found}, the balance says {balance}")
 
     def _rows(self, query: str, *values) -> list[tuple]:
         with as_ledger_error(self.path):
             return self._db.execute(query, values).fetchall()
 
-    @contextmanager
-    def _commit(self) -> Iterator[None]:
+    def _commit(self) -> AbstractContextManager[None]:
         """One durable write transaction, all or nothing; other writers wait from its first line on."""
+        return self._transaction("BEGIN IMMEDIATE")
+
+    @contextmanager
+    def _transaction(self, begin: str) -> Iterator[None]:
         try:
             with as_ledger_error(self.path):
-                self._db.execute("BEGIN IMMEDIATE")
+                self._db.execute(begin)
                 yield
                 self._db.execute("COMMIT")
         finally:
