@@ -12,7 +12,10 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-from cells import Cell, run_cells
+import numpy as np
+from cells import MACHINE, Cell, run_cells
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 RESULTS = Path(__file__).parent / "results"
 KEPT = RESULTS / "allocators.json"
@@ -24,6 +27,7 @@ METHODS = {
     "coupled": ("allocator.name=coupled",),
 }
 RULES = ("updates", "ratio")
+COLORS = ("#D55E00", "#0072B2", "#56B4E9", "#009E73", "#000000")  # in the order of METHODS
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,11 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs/benchmark_allocators"))
     options = parser.parse_args()
     chosen = [cell for cell in cells(options.seeds) if cell.name.startswith(tuple(options.only.split(",")))]
-    run_cells(chosen, options.jobs, options.runs, KEPT)
+    results = run_cells(chosen, options.jobs, options.runs, KEPT)
+    report = "\n".join(line for task in TASKS for line in table(task, results))
+    (RESULTS / "allocators.md").write_text(f"Made by `python benchmarks/allocators.py` ({MACHINE}).\n{report}\n")
+    figure(results).savefig(RESULTS / "allocators.png", dpi=110)
+    print(report)
 
 
 def cells(seeds: int) -> list[Cell]:
@@ -82,6 +90,117 @@ def arguments(task: Task, method: str, rule: str) -> tuple[str, ...]:
         compute = ("train.updates=null", f"train.ratio={task.replays}")
     money = (f"price.label={task.price:g}", f"budget.total={total:g}")
     return (*task.settings, *money, *METHODS[method], *compute, *EVALUATE)
+
+
+def curves(results: dict, task: Task, method: str, rule: str) -> list[dict]:
+    """Results of the seeds that have been run, {"spent": [...], "return": [...], ...} each."""
+    name = f"{task.name}_{method}_{'updates' if method == 'fifty_fifty' else rule}"
+    found = results.get(name, {})
+    return [found[seed] for seed in sorted(found)]
+
+
+def level(results: dict, task: Task) -> float:
+    """90 % of the way from the return of random actions to the best last return, mean over seeds, of any method."""
+    lasts = [
+        np.mean([run["return"][-1] for run in runs])
+        for method in task.methods
+        for rule in RULES
+        if (runs := curves(results, task, method, rule))
+    ]
+    return task.random_return + 0.9 * (max(lasts) - task.random_return)
+
+
+def spend_to_reach(runs: list[dict], wanted: float) -> tuple[float, bool]:
+    """Median over seeds of the coins at the first evaluation that reaches `wanted`, and whether that many seeds did.
+
+    A seed that never reaches it counts as infinite; where the median is, the most that was spent stands for it.
+    """
+    spends = [next((s for s, r in zip(run["spent"], run["return"]) if r >= wanted), np.inf) for run in runs]
+    middle = float(np.sort(spends)[len(spends) // 2])  # of an even number the dearer one
+    return (middle, True) if np.isfinite(middle) else (max(run["spent"][-1] for run in runs), False)
+
+
+def table(task: Task, results: dict) -> list[str]:
+    if not any(curves(results, task, method, rule) for method in task.methods for rule in RULES):
+        return []
+    wanted = level(results, task)
+    lines = [
+        "",
+        f"## {task.name}: a label costs {task.price:g}, {task.total:,.0f} coins ({task.coupled_total:,.0f} for coupled)",
+        "",
+        f"Level: {wanted:.0f}, 90 % of the way from random actions ({task.random_return:g}) to the best method's last return.",
+        "",
+        "| method | rule | last return, every seed | transitions : labels | updates | coins to the level |",
+        "|---|---|---|---|---|---|",
+    ]
+    reached: dict[str, tuple[float, bool]] = {}
+    for method in task.methods:
+        for rule in RULES[: 1 if method == "fifty_fifty" else 2]:
+            if runs := curves(results, task, method, rule):
+                spend = spend_to_reach(runs, wanted)
+                # reached comes before not reached, then the cheaper
+                reached[method] = min(reached.get(method, spend), spend, key=lambda one: (not one[1], one[0]))
+                lines.append(row(method, rule, runs, spend))
+    return [*lines, "", headline(reached)]
+
+
+def row(method: str, rule: str, runs: list[dict], spend: tuple[float, bool]) -> str:
+    lasts = ", ".join(f"{run['return'][-1]:.0f}" for run in runs)
+    bought = "; ".join(f"{run['transitions'][-1]:,.0f} : {run['labels'][-1]:,.0f}" for run in runs[:3])
+    updates = f"{np.mean([run['updates'][-1] for run in runs]):,.0f}"
+    return f"| {method} | {rule} | {lasts} | {bought} | {updates} | {amount(spend)} |"
+
+
+def headline(reached: dict[str, tuple[float, bool]]) -> str:
+    """Coins of the allocator as a ratio to coupled and to half of the spend, each at its better rule."""
+    if "adaptive" not in reached:
+        return "Adaptive was not run yet."
+    ours, is_ours = reached["adaptive"]
+    parts = []
+    for other in ("coupled", "fifty_fifty"):
+        if other in reached:
+            theirs, is_theirs = reached[other]
+            sign = "" if is_ours and is_theirs else "> " if is_ours else "(adaptive did not reach it) "
+            parts.append(f"{other} needs {sign}{theirs / ours:.2f} times the coins of adaptive")
+    return "**Headline:** " + "; ".join(parts) + "."
+
+
+def amount(spend: tuple[float, bool]) -> str:
+    return f"{'' if spend[1] else '> '}{spend[0]:,.0f}"
+
+
+def figure(results: dict) -> Figure:
+    """A row a task, a column a rule: mean over seeds and, faint, every seed."""
+    shown = [
+        task for task in TASKS if any(curves(results, task, method, rule) for method in task.methods for rule in RULES)
+    ]
+    picture = Figure(figsize=(9.0, 3.1 * len(shown)), layout="constrained")
+    grid = picture.subplots(len(shown), len(RULES), squeeze=False, sharey="row")
+    for task, line in zip(shown, grid):
+        for rule, axes in zip(RULES, line):
+            for method, color in zip(METHODS, COLORS):
+                draw(axes, curves(results, task, method, rule), method, color)
+            axes.axhline(level(results, task), color="#666666", linewidth=0.8, linestyle="--")
+            axes.set_xscale("log")
+            axes.set_title(f"{task.name}, equal {rule}", fontsize=9)
+            axes.tick_params(labelsize=8)
+            axes.grid(True, color="#DDDDDD", linewidth=0.6)
+        line[0].set_ylabel("true return", fontsize=9)
+    for axes in grid[-1]:
+        axes.set_xlabel("coins spent", fontsize=9)
+    picture.legend(
+        *grid[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=5, fontsize=8, frameon=False
+    )
+    return picture
+
+
+def draw(axes: Axes, runs: list[dict], method: str, color: str) -> None:
+    if not runs:
+        return
+    for run in runs:
+        axes.plot(run["spent"], run["return"], color=color, linewidth=0.6, alpha=0.35)
+    spent = np.mean([run["spent"] for run in runs], axis=0)
+    axes.plot(spent, np.mean([run["return"] for run in runs], axis=0), color=color, linewidth=1.8, label=method)
 
 
 if __name__ == "__main__":
