@@ -14,6 +14,7 @@ from torch import Tensor
 from budget.allocator import Measured
 from budget.scaling import Curve
 from envs.wrappers import derive_seed
+from training.bounds import bounds
 from training.gap import DynamicsGap, adjoint_gap, dynamics_gap, explained_variance
 from training.heldout import SCORED, Block, block_of
 from training.refit import LabelledFeatures, RefitError, calibrated, refit_errors
@@ -50,8 +51,9 @@ def measure(run: Run) -> tuple[Measured | None, dict[str, float]]:
     if not isinstance(run.labels, LabelReplay):
         return None, {}
     config, generator, models = run.config.measure, _generator(run), _models(run)
+    parts = models.dynamics, models.reward
     episodes = [episode.to(run.device) for episode in run.transitions.heldout_episodes(config.episodes)]
-    variance = explained_variance(models.dynamics, models.reward, models.value, episodes, generator)
+    variance = explained_variance(*parts, models.value, episodes, generator)
     run.snapshots.take(run.learner, run.progress.phase, run.transitions.received, variance)
     block = block_of(episodes, config.windows)
     if block is None:
@@ -59,16 +61,15 @@ def measure(run: Run) -> tuple[Measured | None, dict[str, float]]:
     gap = gap_on(models, block, run.config.train.horizon, config.samples, generator)
     refits, live = reward_errors(run, generator)
     levels = calibrated(refits, live.abs())
-    adjoint = adjoint_gap(
-        models.dynamics, models.reward, models.value, block, run.config.train.horizon, config.samples, generator
-    )
+    adjoint = adjoint_gap(*parts, models.value, block, run.config.train.horizon, config.samples, generator)
     factor = 1.0 / (1.0 - run.config.dynamics.discount)
     scalars = {
         **_dynamics_scalars(gap, adjoint),
         **_reward_scalars(refits, levels, live, factor),
         "gap/explained_variance": variance,
+        **bounds(*parts, run.learner.actor_critic, block, live.abs(), run.config.train.horizon, generator),
     }
-    scalars = {key: value for key, value in scalars.items() if math.isfinite(value)}
+    scalars = {key: value for key, value in scalars.items() if not math.isnan(value)}
     if not math.isfinite(gap.one_step * gap.value_deviation):
         return None, scalars
     reward = Curve(tuple(float(one.count) for one in refits), tuple(levels), (1.0,) * len(refits))

@@ -61,6 +61,8 @@ def test_gaps_are_logged_in_return_units(tiny):
     rows = [json.loads(line) for line in (Path(config.run.dir) / "metrics.jsonl").read_text().splitlines()]
     last = [row for row in rows if "eval/return" in row][-1]
     assert {"gap/dynamics", "gap/reward", "gap/explained_variance", "eval/imagined_gap"} <= last.keys()
+    assert {"smoothness/rho", "bound/lemma", "bound/horizon"} <= last.keys()
+    assert last["bound/horizon"] > 0 and last["smoothness/rho"] > 0
 
 
 def test_coupled_mode_measures_nothing(tiny):
