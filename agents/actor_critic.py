@@ -20,7 +20,7 @@ from worldmodel.distributions import (
     twohot_mean,
 )
 from worldmodel.imagine import Imagined
-from worldmodel.networks import Head
+from worldmodel.networks import Head, SpectralCap, check_limits
 from worldmodel.optimizer import OptimizerConfig
 
 
@@ -38,6 +38,7 @@ class ActorCriticConfig:
     slow_rate: float = 0.02  # the slow critic moves this share towards the critic at every update
     slow_scale: float = 1.0
     replay_scale: float = 0.3  # weight of the replay-value loss
+    spectral_actor: float | None = None  # largest singular value of the actor's last map; null: no cap
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
 
     def __post_init__(self):
@@ -51,6 +52,7 @@ class ActorCriticConfig:
         for name in ("entropy", "slow_scale", "replay_scale"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name}: must be 0 or more, got {getattr(self, name)}")
+        check_limits(self, "spectral_actor")
         if not 0 < self.min_std <= self.max_std:
             raise ValueError(f"min_std: must be above 0 and at most max_std ({self.max_std}), got {self.min_std}")
 
@@ -76,6 +78,7 @@ class ActorCritic(nn.Module):
         self.slow_critic = copy.deepcopy(self.critic).requires_grad_(False)
         self.return_scale = PercentileScale()
         self.register_buffer("bins", twohot_bins(config.bins), persistent=False)
+        self.actor_cap = SpectralCap((), config.units, config.spectral_actor) if config.spectral_actor else None
 
     def trained_parameters(self) -> list[nn.Parameter]:
         return [*self.actor.parameters(), *self.critic.parameters()]
@@ -151,6 +154,11 @@ class ActorCritic(nn.Module):
     def value(self, feat: Tensor) -> Tensor:
         """(..., F) -> (...)"""
         return twohot_mean(self.critic(feat).float(), self.bins)
+
+    def cap_slopes(self) -> None:
+        """Once an update, after the optimiser."""
+        if self.actor_cap is not None:
+            self.actor_cap(self.actor.out.weight, self.actor.mlp.norms[-1].scale)
 
     @torch.no_grad()
     def update_slow_critic(self) -> None:

@@ -98,6 +98,9 @@ COLUMNS = {
     "explained_variance": "gap/explained_variance",
     "gap_true": "eval/imagined_gap",
     "rho": "smoothness/rho",
+    "dynamics_error": "smoothness/dynamics_error",
+    "bound_lemma": "bound/lemma",
+    "bound_horizon": "bound/horizon",
 }
 
 

@@ -46,6 +46,7 @@ def bounds(
     states = Latent(latent.deter[scored][rows], latent.stoch[scored][rows])
     local = smoothness(dynamics, reward, expected_action(actor_critic), actor_critic.value, states, generator)
     scalars = {f"smoothness/{name}": number for name, number in asdict(local).items()}
+    scalars["smoothness/dynamics_error"] = float(feature_error.mean())  # eps_d, in feature units
     if not len(reward_error):
         return scalars
     gamma, lam = dynamics.config.discount, actor_critic.config.lam

@@ -4,6 +4,7 @@ The colours are those of Okabe and Ito, which colour-blind readers can tell apar
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle, islice
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,6 +13,7 @@ from matplotlib.ticker import EngFormatter, MaxNLocator, PercentFormatter
 
 TRUTH, PREDICTED, TRANSITIONS, LABELS, LIMIT = "#000000", "#D55E00", "#0072B2", "#E69F00", "#666666"
 CURVES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
+STACK = (TRANSITIONS, LABELS, "#009E73", "#CC79A7", "#F0E442", "#D55E00")
 COLUMNS = 3
 MAX_PANELS = 24
 
@@ -34,7 +36,7 @@ def open_loop(truth: Mapping[str, np.ndarray], predicted: Mapping[str, np.ndarra
         is_lowest = index + columns >= len(shown)
         axes.tick_params(labelbottom=is_lowest)
         name = f"{key}[{dim}]" if truth[key].shape[1] > 1 else key
-        _dress(axes, xlabel="time in the window [agent steps]" if is_lowest else "", title=name)
+        dress(axes, xlabel="time in the window [agent steps]" if is_lowest else "", title=name)
     for axes in grid.flat[len(shown) :]:
         axes.remove()
     left_out = f" ({len(shown)} of {len(names)} numbers)" if len(shown) < len(names) else ""
@@ -59,41 +61,59 @@ def imagined_vs_real_reward(imagined: np.ndarray, real: np.ndarray, deviation: n
     return figure
 
 
-def money_over_time(step: np.ndarray, transitions: np.ndarray, labels: np.ndarray, total: float) -> Figure:
-    """Coins spent so far on transitions and on labels, (K,) each, stacked over environment steps (K,)."""
+def spend_over_time(step: np.ndarray, spends: Mapping[str, np.ndarray], total: float) -> Figure:
+    """Coins spent so far, stacked in the given order over environment steps (K,), from nothing at step 0.
+
+    spends: what was bought (transitions, then labels, one entry a tier where there are several) -> (K,) coins.
+    """
     figure = Figure(figsize=(6.0, 3.4), layout="constrained")
     axes = figure.subplots()
-    names = ("transitions", "labels")
-    axes.stackplot(step, transitions, labels, labels=names, colors=(TRANSITIONS, LABELS), alpha=0.75, linewidth=0)
+    step = np.concatenate([[0], step])  # so that a single phase is an area too
+    areas = [np.concatenate([[0], spend]) for spend in spends.values()]
+    colors = list(islice(cycle(STACK), len(areas)))
+    axes.stackplot(step, *areas, labels=spends.keys(), colors=colors, alpha=0.75, linewidth=0)
     axes.axhline(total, color=LIMIT, linewidth=1, linestyle="--", label=f"budget ({total:,.0f} coins)")
     axes.set_ylim(0, 1.15 * total)
-    axes.set_xlim(step[0], step[-1] if step[-1] > step[0] else step[0] + 1)
-    _dress(axes, "environment steps", "money spent [coins]", "What the money was spent on")
+    axes.set_xlim(0, max(step[-1], 1))
+    dress(axes, "environment steps", "money spent [coins]", "What the money was spent on")
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.yaxis.set_major_formatter(EngFormatter(sep=""))
-    axes.legend(*_reversed_legend(axes), loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8, frameon=False)
+    axes.legend(*reversed_legend(axes), loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8, frameon=False)
     return figure
 
 
-def plan_shares(phases: Sequence[int], transitions: np.ndarray, labels: np.ndarray) -> Figure:
+def plan_shares(
+    phases: Sequence[int],
+    transitions: np.ndarray,
+    labels: np.ndarray,
+    interval: np.ndarray | None = None,
+    hindsight: np.ndarray | None = None,
+) -> Figure:
     """Each phase's plan: the coins meant for either kind (above) and the label share of them (below).
 
-    phases: (P,) numbers, 0 the pilot; transitions, labels: (P,) coins.
+    phases: (P,) numbers, 0 the pilot; transitions, labels: (P,) coins; interval: (P, 2) ends of the share's 90 %
+    interval; hindsight: (P,) the best share by all that is known now. NaN where either is not known.
     """
-    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+    figure = Figure(figsize=(7.0, 4.2), layout="constrained")
     coins, share = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
     coins.bar(phases, transitions, color=TRANSITIONS, width=0.7, label="transitions")
     coins.bar(phases, labels, bottom=transitions, color=LABELS, width=0.7, label="labels")
-    _dress(coins, ylabel="planned [coins]", title="The plan of each phase")
+    dress(coins, ylabel="planned [coins]", title="The plan of each phase")
     coins.yaxis.set_major_formatter(EngFormatter(sep=""))
-    coins.legend(*_reversed_legend(coins), loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8, frameon=False)
+    coins.legend(*reversed_legend(coins), loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8, frameon=False)
     money = transitions + labels
     shares = np.divide(labels, money, out=np.full(len(money), np.nan), where=money > 0)
-    share.plot(phases, shares, color=LABELS, marker="o", markersize=4, linewidth=1.2)
+    share.plot(phases, shares, color=LABELS, marker="o", markersize=4, linewidth=1.2, label="planned")
+    if interval is not None:
+        share.vlines(phases, *interval.T, color=LABELS, alpha=0.35, linewidth=6, label="90 % interval")
+    if hindsight is not None:
+        share.plot(phases, hindsight, color=TRUTH, linewidth=1.2, linestyle="--", label="best in hindsight")
     share.set_ylim(0, 1)
     share.yaxis.set_major_formatter(PercentFormatter(1.0))
-    share.xaxis.set_major_locator(MaxNLocator(integer=True))
-    _dress(share, "phase (0: pilot)", "label share of spend")
+    phase_axis(share, phases)
+    dress(share, "phase (0: pilot)", "label share of spend")
+    if interval is not None or hindsight is not None:
+        share.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8, frameon=False)
     return figure
 
 
@@ -113,7 +133,7 @@ def return_against_money(spent: np.ndarray, returns: Mapping[str, Sequence[Seque
             spent, low, high, color=color, alpha=0.18, linewidth=0, label=f"{name} actions, worst to best"
         )
         axes.vlines(spent, low, high, color=color, alpha=0.35, linewidth=1)
-    _dress(axes, "money spent [coins]", "true return of an episode [raw reward]", "Return against money spent")
+    dress(axes, "money spent [coins]", "true return of an episode [raw reward]", "Return against money spent")
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8, frameon=False)
     return figure
@@ -137,7 +157,7 @@ def _reward_over_time(axes: Axes, imagined: np.ndarray, real: np.ndarray, deviat
         axes.fill_between(time, *band, color=PREDICTED, alpha=0.2, linewidth=0, label="ensemble, one std. dev.")
     axes.set_xlim(0, max(1, len(real) - 1))
     sums = f"sums {imagined.sum():.1f} imagined, {real.sum():.1f} true"
-    _dress(
+    dress(
         axes,
         "time in the episode [agent steps]",
         "reward [raw, per agent step]",
@@ -154,7 +174,7 @@ def _reward_against(axes: Axes, imagined: np.ndarray, real: np.ndarray) -> None:
     axes.scatter(real, imagined, s=6, color=PREDICTED, alpha=0.4, linewidth=0, label="one agent step", rasterized=True)
     axes.set(xlim=limits, ylim=limits, aspect="equal")
     error = float(np.sqrt(np.mean((imagined - real) ** 2)))
-    _dress(
+    dress(
         axes,
         "true reward [raw, per agent step]",
         "imagined reward [raw, per agent step]",
@@ -163,13 +183,19 @@ def _reward_against(axes: Axes, imagined: np.ndarray, real: np.ndarray) -> None:
     axes.legend(fontsize=8)
 
 
-def _reversed_legend(axes: Axes) -> tuple[list, list]:
+def reversed_legend(axes: Axes) -> tuple[list, list]:
     """Handles and names from top to bottom as the stack is drawn."""
     handles, names = axes.get_legend_handles_labels()
     return handles[::-1], names[::-1]
 
 
-def _dress(axes: Axes, xlabel: str = "", ylabel: str = "", title: str = "") -> None:
+def phase_axis(axes: Axes, phases: Sequence[int]) -> None:
+    """Whole numbers, and room for a few phases more while there are hardly any."""
+    axes.set_xlim(min(phases) - 0.6, max(*phases, 3) + 0.6)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def dress(axes: Axes, xlabel: str = "", ylabel: str = "", title: str = "") -> None:
     axes.set_xlabel(xlabel, fontsize=9)
     axes.set_ylabel(ylabel, fontsize=9)
     axes.set_title(title, fontsize=9)

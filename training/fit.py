@@ -103,6 +103,8 @@ class Learner:
         loss.backward()
         for optimizer in self.optimizers.values():
             optimizer.step()
+        for model in self.models():
+            model.cap_slopes()
         self.actor_critic.update_slow_critic()
         return metrics, latent
 

@@ -11,6 +11,7 @@ from envs.wrappers import derive_seed
 from training import figures
 from training.agent import Agent
 from training.evaluate import Trace
+from training.pictures import allocation_pictures
 from training.run import Run
 from worldmodel.distributions import symexp
 from worldmodel.replay.labels import LabelReplay
@@ -20,6 +21,12 @@ from worldmodel.rssm import Latent
 HELDOUT_LABELS = 2048  # the newest, for the reward model's held-out error
 HELDOUT_PIECE = 256  # rows filtered at a time
 HELDOUT_WINDOWS = 32  # of the training length, for the dynamics model's held-out losses
+GAPS = {  # kept in the history, for the picture of bounds
+    "dynamics": "gap/dynamics",
+    "reward": "gap/reward",
+    "lemma": "bound/lemma",
+    "horizon": "bound/horizon",
+}
 OPEN_LOOP_CONTEXT = 8  # rows the model sees before it goes on blindly
 OPEN_LOOP_ROWS = 64
 
@@ -44,6 +51,8 @@ def look(run: Run, measured: Measured | None, scalars: dict[str, float]) -> None
             "returns_sampled": sampled.returns,
             "plan": dict(run.progress.plan),
             "measured": asdict(measured) if measured else None,
+            "gaps": {name: float(scalars[key]) for name, key in GAPS.items() if key in scalars},
+            "spent_on_tiers": {name: tier["spent"] / MICRO for name, tier in run.ledger.by_tier().items()},
         }
     )
     scalars = scalars | {
@@ -142,17 +151,7 @@ def heldout_reward(run: Run) -> dict[str, torch.Tensor]:
 
 def draw(run: Run, trace: Trace) -> None:
     history, step = run.progress.history, run.env_steps
-    prices = run.config.price
-    transitions = np.array([row["transitions"] * prices.transition for row in history])
-    labels = np.array([row["labels"] * prices.label for row in history])
-    steps = np.array([row["step"] for row in history])
-    pictures = {
-        "budget/money": figures.money_over_time(steps, transitions, labels, run.config.budget.total),
-        "plan/shares": figures.plan_shares(
-            [row["phase"] for row in history],
-            np.array([row["plan"]["transitions"] * prices.transition for row in history]),
-            np.array([row["plan"]["labels"] * prices.label for row in history]),
-        ),
+    pictures = allocation_pictures(run) | {
         "eval/return_by_cost": figures.return_against_money(
             np.array([row["spent"] for row in history]),
             {"mode": [row["returns_mode"] for row in history], "sampled": [row["returns_sampled"] for row in history]},

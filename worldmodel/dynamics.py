@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from envs.records import Spaces
 from worldmodel.distributions import binary_loss, categorical_entropy
-from worldmodel.networks import Decoder, Encoder, Head
+from worldmodel.networks import Decoder, Encoder, Head, SpectralCap, check_limits
 from worldmodel.optimizer import OptimizerConfig
 from worldmodel.replay.transitions import Batch
 from worldmodel.rssm import RSSM, Latent, kl_losses
@@ -32,6 +32,9 @@ class DynamicsConfig:
     rep_scale: float = 0.1
     rec_scale: float = 1.0
     cont_scale: float = 1.0
+    straighten_scale: float = 0.0  # weight of the curvature of latent paths; 0: not computed
+    spectral_gates: float | None = None  # largest singular value of the recurrent core's gates; null: no cap
+    spectral_prior: float | None = None  # and of the prior's last map
     discount_horizon: float = 333.0  # steps; the continue head's target is (1 - terminal)(1 - 1/horizon)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
 
@@ -40,9 +43,10 @@ class DynamicsConfig:
         for name in (*widths, "encoder_layers", "decoder_layers", "prior_layers", "cont_layers"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: must be at least 1, got {getattr(self, name)}")
-        for name in ("free_nats", "dyn_scale", "rep_scale", "rec_scale", "cont_scale"):
+        for name in ("free_nats", "dyn_scale", "rep_scale", "rec_scale", "cont_scale", "straighten_scale"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name}: must be 0 or more, got {getattr(self, name)}")
+        check_limits(self, "spectral_gates", "spectral_prior")
         if self.deter % self.blocks:
             raise ValueError(f"deter: must be a multiple of blocks ({self.blocks}), got {self.deter}")
         if not 2 <= self.classes <= 256:
@@ -77,6 +81,12 @@ class DynamicsModel(nn.Module):
         self.rssm = RSSM(spaces.action_size, config.units, config)
         self.decoder = Decoder(spaces.obs, config.feat_size, config.units, config.decoder_layers)
         self.cont_head = Head(config.feat_size, config.units, config.cont_layers, 1)
+        self.caps = nn.ModuleDict()
+        if config.spectral_gates:
+            lead, inputs = (config.blocks,), config.deter // config.blocks
+            self.caps["gates"] = SpectralCap(lead, inputs, config.spectral_gates)
+        if config.spectral_prior:
+            self.caps["prior"] = SpectralCap((), config.hidden, config.spectral_prior)
 
     def forward(self, batch: Batch, noise: Tensor) -> tuple[Tensor, dict[str, Tensor], Observed]:
         """Score a batch (B, T). noise (B, T, S), uniform in [0, 1). -> scalar loss, metrics, what was observed."""
@@ -88,11 +98,22 @@ class DynamicsModel(nn.Module):
         losses = {f"rec_{key}": loss for key, loss in self.decoder.losses(feat, batch.obs).items()}
         losses |= {"cont": self.cont_loss(feat, batch.is_terminal), "dyn": dyn, "rep": rep}
         scales = {"cont": config.cont_scale, "dyn": config.dyn_scale, "rep": config.rep_scale}
+        if config.straighten_scale:
+            losses["straighten"] = curvature(latent.deter, batch.is_first)
+            scales["straighten"] = config.straighten_scale
         loss = sum(scales.get(key, config.rec_scale) * value.mean() for key, value in losses.items())
         metrics = {f"dynamics/loss/{key}": value.mean().detach() for key, value in losses.items()}
         metrics["dynamics/prior_entropy"] = categorical_entropy(prior.detach()).sum(-1).mean()
         metrics["dynamics/posterior_entropy"] = categorical_entropy(posterior.detach()).sum(-1).mean()
         return loss, metrics, Observed(latent, feat)
+
+    def cap_slopes(self) -> None:
+        """Once an update, after the optimiser."""
+        rssm = self.rssm
+        if "gates" in self.caps:
+            self.caps["gates"](rssm.gates.weight.mT, rssm.core_norm.scale.view(rssm.blocks, 1, -1))
+        if "prior" in self.caps:
+            self.caps["prior"](rssm.prior_logit.weight, rssm.prior_mlp.norms[-1].scale)
 
     def observe(self, batch, noise: Tensor) -> tuple[Latent, Tensor]:
         """Filter any record with obs, prev_action, is_first (B, T) and a start latent. -> Latent, log-probabilities."""
@@ -121,3 +142,18 @@ class DynamicsModel(nn.Module):
     def cont(self, feat: Tensor) -> Tensor:
         """Probability of going on times the discount, (..., F) -> (...)"""
         return torch.sigmoid(self.cont_head(feat).squeeze(-1).float())
+
+
+def curvature(path: Tensor, is_first: Tensor) -> Tensor:
+    """Temporal straightening (arXiv 2605.06732, section on smoothness): 1 - cos of the angle between one step of a path
+    and the next. path (B, T, D), is_first (B, T) -> (B, T): 0 on a straight line, 1 at a right angle, 2 at a turn back.
+
+    Row t holds the turn of rows t-2, t-1, t, and 0 where these are not three rows of one episode. Meant for the recurrent
+    state: a sampled one-hot state jumps at every step, and independent jumps turn by 1.5 whatever the model has learned.
+    """
+    step = path.float().diff(dim=1)  # (B, T-1, D)
+    before, after = step[:, :-1], step[:, 1:]
+    size = before.norm(dim=-1) * after.norm(dim=-1)
+    turn = (size - (before * after).sum(-1)) / (size + 1e-4)  # (B, T-2); one that stands still does not turn
+    is_broken = is_first[:, 1:-1] | is_first[:, 2:]
+    return F.pad(turn.masked_fill(is_broken, 0.0), (2, 0))

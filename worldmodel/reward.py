@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from worldmodel.distributions import twohot_bins, twohot_loss, twohot_mean
-from worldmodel.networks import Linear, init_weight, rms_norm
+from worldmodel.networks import Linear, SpectralCap, check_limits, init_weight, rms_norm
 from worldmodel.optimizer import OptimizerConfig
 
 
@@ -17,6 +17,7 @@ class RewardConfig:
     units: int = 128
     layers: int = 1
     bins: int = 255
+    spectral: float | None = None  # largest singular value of each head's last map; null: no cap
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
 
     def __post_init__(self):
@@ -24,6 +25,7 @@ class RewardConfig:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: must be at least 1, got {getattr(self, name)}")
         twohot_bins(self.bins)
+        check_limits(self, "spectral")
 
 
 class RewardModel(nn.Module):
@@ -42,6 +44,12 @@ class RewardModel(nn.Module):
         self.out_weight = nn.Parameter(torch.zeros(members, units, config.bins))  # output scale 0: starts at reward 0
         self.out_bias = nn.Parameter(torch.zeros(members, 1, config.bins))
         self.register_buffer("bins", twohot_bins(config.bins), persistent=False)
+        self.cap = SpectralCap((members,), units, config.spectral) if config.spectral else None
+
+    def cap_slopes(self) -> None:
+        """Once an update, after the optimiser. The slope of the logits is held; that of their mean follows."""
+        if self.cap is not None:
+            self.cap(self.out_weight.mT, self.norms[-1].unsqueeze(1))
 
     def forward(self, feat: Tensor, value: Tensor, weight: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """feat (..., F), value (...) raw rewards, weight (..., M) or (...): how much each label counts for each member.

@@ -24,7 +24,7 @@ def traces(dims=2, start=5):
 
 
 def money():
-    return figures.money_over_time(TIME, TIME * 2, TIME * 3, total=100.0)
+    return figures.spend_over_time(TIME, {"transitions": TIME * 2, "labels": TIME * 3}, total=100.0)
 
 
 def shares():
@@ -99,6 +99,25 @@ def test_the_label_share_is_of_spend_and_absent_where_nothing_was_planned():
     assert share[:2].tolist() == [0.5, 0.25] and np.isnan(share[2])
 
 
+def test_each_tier_of_labels_has_its_layer_on_top_of_what_lies_below():
+    spends = {"transitions": TIME, "labels, expert": TIME * 2, "labels, crowd": TIME * 3}
+    (axes,) = figures.spend_over_time(TIME + 1, spends, total=200.0).axes
+    tops = [max(path.vertices[:, 1].max() for path in area.get_paths()) for area in axes.collections]
+    assert tops == [19, 19 * (1 + 2), 19 * (1 + 2 + 3)]
+    shown = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert shown == ["budget (200 coins)", "labels, crowd", "labels, expert", "transitions"]
+    assert axes.get_xlim() == (0, 20), "at step 0 nothing was spent"
+
+
+def test_the_share_has_its_interval_and_the_best_in_hindsight_where_they_are_known():
+    interval = np.array([[np.nan, np.nan], [0.1, 0.6], [0.2, 0.3]])
+    share = figures.plan_shares([0, 1, 2], TIME[1:4], TIME[1:4], interval, np.array([np.nan, 0.4, 0.4])).axes[1]
+    (bars,) = share.collections
+    assert bars.get_segments()[1].tolist() == [[1, 0.1], [1, 0.6]]
+    assert line(share, "best in hindsight").get_ydata()[1:].tolist() == [0.4, 0.4]
+    assert shares().axes[1].get_legend() is None, "nothing to tell apart"
+
+
 def test_returns_are_drawn_as_means_at_their_cost():
     (axes,) = returns().axes
     mode = line(axes, "mode actions, mean")
@@ -109,7 +128,7 @@ def test_returns_are_drawn_as_means_at_their_cost():
 def test_one_point_of_each_can_be_drawn():
     one = np.ones(1)
     for figure in (
-        figures.money_over_time(one, one, one, 10.0),
+        figures.spend_over_time(one, {"transitions": one, "labels": one}, 10.0),
         figures.plan_shares([0], one, one),
         figures.return_against_money(one, {"mode": [[1.0]]}),
     ):

@@ -262,3 +262,31 @@ def test_a_state_that_does_not_fit_is_refused(address_streams, damage):
 def test_a_capacity_below_one_is_refused_by_name():
     with pytest.raises(ValueError, match="^capacity: must be at least 1, got 0"):
         ReplayConfig(capacity=0)
+
+
+def test_candidates_are_open_training_rows_with_their_latents_and_age(address_streams):
+    replay = replay_of(address_streams(num=2, heldout={(0, 1)}), 30)
+    asked = replay.draw_unlabelled(10, np.random.default_rng(0))
+    found = replay.candidates(100, np.random.default_rng(1))
+    rows = {(s.env, s.step) for s in found.segments}
+    held_out = {(0, step) for step in range(10, 20)}
+    is_open = {(env, step) for env in (0, 1) for step in range(30) if step % 10} - held_out
+    assert len(rows) == len(found.segments) and rows == is_open - {(s.env, s.step) for s in asked}
+    assert found.deter.tolist() == [[s.env, s.step] for s in found.segments]
+    assert found.stoch.tolist() == [[s.env, s.step, 0] for s in found.segments] and found.stoch.dtype == torch.int64
+    # stream 1 holds 30 rows, of which row 20 has 9 newer ones; stream 0 holds 20, of which row 5 has 14 newer ones
+    age = {(s.env, s.step): a for s, a in zip(found.segments, found.age)}
+    assert all(age[1, step] == (29 - step) / 30 for env, step in rows if env == 1)
+    assert all(age[0, step] == (29 - step - 10 * (step < 10)) / 20 for env, step in rows if env == 0)
+    assert len(replay.candidates(7, np.random.default_rng(1)).segments) == 7
+
+
+def test_candidates_of_a_full_ring_are_the_rows_it_still_holds(address_streams):
+    replay = replay_of(address_streams(num=1), 100, capacity=10)
+    found = replay.candidates(50, np.random.default_rng(0))
+    # rows 86 .. 99 are left, one of which (90) is a first row
+    assert sorted(s.step for s in found.segments) == [*range(86, 90), *range(91, 100)]
+    assert {s.step: a for s, a in zip(found.segments, found.age)}[99] == 0
+    assert max(found.age) == 13 / 14
+    empty = replay_of(address_streams(num=1)).candidates(5, np.random.default_rng(0))
+    assert empty.segments == [] and empty.deter.shape == (0, 2)

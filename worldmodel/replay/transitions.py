@@ -61,6 +61,16 @@ class Batch:
         return replace(self, obs={k: v.to(device, non_blocking=True) for k, v in self.obs.items()}, **moved)
 
 
+@dataclass(frozen=True)
+class Candidates:
+    """Rows that no label was asked about yet, with what the model last thought of them. K rows of training episodes."""
+
+    segments: list[Segment]
+    age: np.ndarray  # (K,) share of its stream's rows that are newer: 0 the newest, towards 1 the oldest
+    deter: Tensor  # (K, D) float32
+    stoch: Tensor  # (K, S) int64, class indices
+
+
 class TransitionReplay:
     """Rows of N streams. Held-out rows live in rings of their own, which no training window ever touches.
 
@@ -219,8 +229,23 @@ class TransitionReplay:
             segments += zip((slot // rings.length).tolist(), rings.columns["step"][slot].tolist())
         return [Segment(env, step) for env, step in segments]
 
+    def candidates(self, most: int, rng: np.random.Generator) -> Candidates:
+        """At most `most` unlabelled rows of training episodes, uniform without replacement. Nothing counts as asked."""
+        rings = self.training
+        slot = np.flatnonzero(rings.columns["is_open"])
+        slot = slot[rng.choice(len(slot), min(most, len(slot)), replace=False)]
+        stream, place = np.divmod(slot, rings.length)
+        newer = (rings.count[stream] - 1 - place) % rings.length
+        steps = rings.columns["step"][slot]
+        return Candidates(
+            [Segment(env, step) for env, step in zip(stream.tolist(), steps.tolist(), strict=True)],
+            newer / np.maximum(rings.alive[stream], 1),
+            rings.take("deter", slot),
+            rings.take("stoch", slot).long(),
+        )
+
     def mark_asked(self, segments: list[Segment]) -> None:
-        """Draw none of these again: for questions found in the journal. Segments evicted since are skipped."""
+        """Draw none of these again. Segments evicted since are skipped."""
         stream, step = _stream_and_step(segments)
         for rings in (self.training, self.heldout):
             row = rings.find(stream, step)

@@ -1,0 +1,95 @@
+"""The allocator's pictures of a run: what the money went to, what was planned and believed, and what the errors are."""
+
+import math
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from budget.market import Counts
+from budget.money import MICRO
+from budget.scaling import Curve, fit_posterior
+from training import figures
+from training.evidence import measured_of
+from training.figures_evidence import ErrorCurve, bound_against_gap, error_curves
+from training.run import Run
+
+LAW_POINTS = 40  # of a drawn law
+
+
+def allocation_pictures(run: Run) -> dict[str, Figure]:
+    """Name -> figure, from the history of finished phases."""
+    history = run.progress.history
+    phases = [row["phase"] for row in history]
+    pictures = {
+        "budget/money": figures.spend_over_time(
+            np.array([row["step"] for row in history]), spends(run), run.config.budget.total
+        ),
+        "plan/shares": shares(run),
+    }
+    if history[-1]["measured"]:
+        pictures["scaling/errors"] = error_curves(*laws(run))
+        gaps = {name: column(history, name) for name in ("lemma", "horizon", "dynamics", "reward")}
+        pictures["gap/bounds"] = bound_against_gap(phases, **gaps)
+    return pictures
+
+
+def spends(run: Run) -> dict[str, np.ndarray]:
+    """What was bought -> coins spent on it at each phase's end, (P,)."""
+    history, price = run.progress.history, run.config.price.transition
+    tiers = sorted({tier for row in history for tier in row["spent_on_tiers"]})
+    names = ["labels"] if len(tiers) < 2 else [f"labels: {tier}" for tier in tiers]
+    found = {"transitions": np.array([row["transitions"] * price for row in history])}
+    return found | {
+        name: np.array([row["spent_on_tiers"].get(tier, 0.0) for row in history]) for name, tier in zip(names, tiers)
+    }
+
+
+def shares(run: Run) -> Figure:
+    """Planned shares, the interval of the best final share as each phase saw it, and as the last one sees it."""
+    history = run.progress.history
+    plans = [row["plan"] for row in history]
+    ends = [[plan["facts"].get(f"label_share_{end}", math.nan) for end in ("low", "high")] for plan in plans]
+    best = [plan["facts"]["label_share"] for plan in plans if "label_share" in plan["facts"]]
+    known = {"interval": np.array(ends), "hindsight": np.full(len(plans), best[-1])} if best else {}
+    money = np.array([plan["money_micro"] / MICRO for plan in plans])
+    share = np.array([plan["label_spend_share"] for plan in plans])
+    return figures.plan_shares([row["phase"] for row in history], (1 - share) * money, share * money, **known)
+
+
+def laws(run: Run) -> tuple[ErrorCurve, ErrorCurve]:
+    """Both error curves in return units, with the laws that the next plan would be made from."""
+    last = run.progress.history[-1]
+    measured, final = measured_of(last["measured"]), final_counts(run)
+    held = Counts(last["transitions"], last["labels"])
+    sides = zip((measured.dynamics, measured.reward), measured.weights, held, final)
+    dynamics, reward = (_error_curve(*side) for side in sides)
+    return dynamics, reward
+
+
+def final_counts(run: Run) -> Counts:
+    """What will be held once all the money is spent: at the believed share, or as until now where nothing is believed."""
+    last, price = run.progress.history[-1], run.config.price
+    total, facts = run.config.budget.total, last["plan"]["facts"]
+    if "label_share" not in facts:
+        growth = total / max(last["spent"], 1e-9)
+        return Counts(round(last["transitions"] * growth), round(last["labels"] * growth))
+    share = facts["label_share"]
+    return Counts(round((1 - share) * total / price.transition), round(share * total / price.label))
+
+
+def _error_curve(curve: Curve, weight: float, today: int, planned: int) -> ErrorCurve:
+    counts, errors, weights = curve.usable()
+    posterior = fit_posterior(curve)
+    if posterior is None or not len(counts):
+        nothing = np.zeros(0)
+        return ErrorCurve(counts, errors * weight, weights, nothing, nothing, nothing, nothing, today, planned)
+    ends = min(counts.min(), max(today, 1)), max(counts.max(), today, planned)
+    at = np.geomspace(*ends, LAW_POINTS)
+    mean = np.array([posterior.mean_error(count) for count in at])
+    low, high = posterior.band(at)
+    return ErrorCurve(counts, errors * weight, weights, at, mean * weight, low * weight, high * weight, today, planned)
+
+
+def column(history: list[dict], name: str) -> np.ndarray:
+    """(P,) of a gap in return units, NaN where it was not measured."""
+    return np.array([row["gaps"].get(name, math.nan) for row in history])
