@@ -174,6 +174,34 @@ def _decision_lines(decisions: list[dict]) -> list[str]:
         stock = f"{held['transitions']:,} + {held['labels']:,}"
         counts = f"{plan['transitions']:>21,}{plan['labels']:>9,}{plan['label_spend_share']:>13.1%}"
         lines.append(f"{decision['phase']:>5}{stock:>24}{counts}  {plan['note']}")
+        if plan.get("facts"):
+            lines += [f"{'':>7}{reason}" for reason in _reasons(held, plan)]
+    return lines
+
+
+def _reasons(evidence: dict, plan: dict) -> list[str]:
+    """Why an allocator that measures planned what it planned."""
+    measured, facts = evidence["measured"], {name: f"{value:.3g}" for name, value in plan["facts"].items()}
+    share, low, high = (f"{plan['facts'][f'label_share{end}']:.0%}" for end in ("", "_low", "_high"))
+    gaps = f"{facts.get('gap_now', '?')} now, {facts.get('gap_after', '?')} after this phase"
+    lines = [
+        f"in the end {share} of all spend on labels (90 %: {low} to {high}); expected gap {gaps}",
+        f"the critic explains {measured['explained_variance']:.2f} of the variance of held-out returns",
+    ]
+    for side, weight in zip(("dynamics", "reward"), plan["weights"], strict=True):
+        number = len(measured[side]["counts"])
+        interval = f"{facts[f'exponent_{side}_low']} to {facts[f'exponent_{side}_high']}"
+        lines.append(
+            f"{side}: {number} error{'s' * (number != 1)}, exponent {facts[f'exponent_{side}']} (90 %: {interval}), "
+            f"floor dominates with probability {facts[f'floor_dominates_{side}']}, weight {weight:.3g}, "
+            f"a coin gains {facts.get(f'gain_{side}', '?')}"
+        )
+    if plan["offer"]:
+        offer = plan["offer"]
+        lines.append(
+            f"labels by {offer['tier']}, {offer['replication']} answers an item that is worth {offer['clean']:.3g} clean "
+            f"labels and costs {offer['price_micro'] / 1e6:.6g} coins; bias at most {offer['bias']:.3g}"
+        )
     return lines
 
 
@@ -212,6 +240,7 @@ def _plan(arguments: list[str]) -> None:
     from budget.allocator import AllocatorConfig
     from budget.ledger import PriceConfig
     from budget.plan_report import plan_answer, plan_table
+    from budget.tier_report import parse_tiers
 
     known, price = AllocatorConfig(), PriceConfig()
     parser = Parser(prog="tandem plan", description="How many transitions and labels a budget should buy.")
@@ -223,10 +252,17 @@ def _plan(arguments: list[str]) -> None:
     parser.add_argument("--weights", type=_pair, default=known.weights, metavar="D,R", help="of the two (%(default)s)")
     parser.add_argument("--have-transitions", type=int, default=0, metavar="N", help="bought before")
     parser.add_argument("--have-labels", type=int, default=0, metavar="N", help="bought before")
+    parser.add_argument("--tiers", default="", metavar="TIERS", help=TIERS)
+    parser.add_argument("--residual", type=float, default=1.0, help=RESIDUAL)
+    parser.add_argument("--item-price", type=float, default=0.0, help="coins for showing a distinct item (%(default)s)")
+    parser.add_argument("--rollout-price", type=float, metavar="COINS", help=ROLLOUTS)
+    parser.add_argument("--horizon", type=int, default=15, help="steps of such a rollout (%(default)s)")
+    parser.add_argument("--gradient-variance", type=_pair, default=(1.0, 1.0), metavar="V0,V1", help=GRADIENT)
     parser.add_argument("--json", action="store_true", help="for machines")
     options = vars(parser.parse_args(arguments))
     as_json = options.pop("json")
     try:
+        options["tiers"] = parse_tiers(options["tiers"]) if options["tiers"] else ()
         answer = plan_answer(**options)
     except ValueError as error:
         raise UsageError(str(error)) from error
@@ -249,6 +285,12 @@ def _count(text: str) -> int:
 
 
 POWER_LAW = "coefficient and exponent of error = coefficient * count ** -exponent (%(default)s)"
+TIERS = (
+    "raters to choose from, such as 'cheap:price=1,sigma=1;expert:price=6,sigma=0.2' (and bias=...), in reward units"
+)
+RESIDUAL = "standard deviation of what a perfect rater would leave unexplained, in reward units (%(default)s)"
+ROLLOUTS = "where raters score each step of whole rollouts: coins for a rollout without its answers"
+GRADIENT = "variance of one rollout's gradient, its own and a unit of reward noise's (%(default)s)"
 
 COMMANDS = {
     "train": (_train, "train an agent, or go on with a run"),

@@ -5,18 +5,18 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal, Protocol
 
-from budget.ledger import BudgetExceeded, Ledger
+from budget.ledger import BudgetExceeded
 from budget.market import Counts, Market, at_label_share, coupled, split
 from budget.money import MICRO
 from budget.scaling import Curve, PowerLaw, check_positive_pair
 from budget.tiers import LabelOffer
 
-_OPTIMUM_PILOT_SHARE = 0.5  # of the pilot on labels: hard to beat before anything is measured
+UNMEASURED_LABEL_SHARE = 0.5  # of spend, before anything is measured: hard to beat then
 
 
 @dataclass(frozen=True)
 class AllocatorConfig:
-    name: Literal["fixed", "coupled", "optimum"] = "fixed"
+    name: Literal["fixed", "coupled", "optimum", "adaptive"] = "adaptive"
     label_share: float = 0.5  # fixed: part of all spend that goes to labels, between 0 and 1
     phases: int = 12  # after the pilot
     pilot_share: float = 0.06  # of the total, spent before the first phase
@@ -86,12 +86,25 @@ class Plan:
     facts: dict[str, float] = field(default_factory=dict)  # what a person should know of the decision
 
 
+class Purse(Protocol):
+    """What planning has to know of the money, in micro-coins. The ledger of a run is one."""
+
+    prices: dict[str, int]  # of "transition" and "label", default tier
+
+    @property
+    def total(self) -> int: ...
+    @property
+    def remaining(self) -> int: ...  # neither spent nor reserved
+
+
 class Allocator(Protocol):
-    def plan(self, evidence: Evidence, ledger: Ledger) -> Plan: ...
+    def plan(self, evidence: Evidence, ledger: Purse) -> Plan: ...
 
 
 def make_allocator(config: AllocatorConfig) -> Allocator:
-    return {"fixed": Fixed, "coupled": Coupled, "optimum": Optimum}[config.name](config)
+    from budget.adaptive import Adaptive  # which builds on this file
+
+    return {"fixed": Fixed, "coupled": Coupled, "optimum": Optimum, "adaptive": Adaptive}[config.name](config)
 
 
 @dataclass(frozen=True)
@@ -100,9 +113,9 @@ class Fixed:
 
     config: AllocatorConfig
 
-    def plan(self, evidence: Evidence, ledger: Ledger) -> Plan:
+    def plan(self, evidence: Evidence, ledger: Purse) -> Plan:
         divide = partial(at_label_share, label_share=self.config.label_share)
-        return _plan(self.config, evidence, ledger, divide)
+        return plan_by(self.config, evidence, ledger, divide)
 
 
 @dataclass(frozen=True)
@@ -111,8 +124,8 @@ class Coupled:
 
     config: AllocatorConfig
 
-    def plan(self, evidence: Evidence, ledger: Ledger) -> Plan:
-        return _plan(self.config, evidence, ledger, coupled)
+    def plan(self, evidence: Evidence, ledger: Purse) -> Plan:
+        return plan_by(self.config, evidence, ledger, coupled)
 
 
 @dataclass(frozen=True)
@@ -121,11 +134,11 @@ class Optimum:
 
     config: AllocatorConfig
 
-    def plan(self, evidence: Evidence, ledger: Ledger) -> Plan:
+    def plan(self, evidence: Evidence, ledger: Purse) -> Plan:
         if evidence.phase == 0:
-            return _plan(self.config, evidence, ledger, partial(at_label_share, label_share=_OPTIMUM_PILOT_SHARE))
+            return plan_by(self.config, evidence, ledger, partial(at_label_share, label_share=UNMEASURED_LABEL_SHARE))
         laws = {"dynamics": PowerLaw(*self.config.dynamics), "reward": PowerLaw(*self.config.reward)}
-        return _plan(self.config, evidence, ledger, partial(split, **laws, weights=self.config.weights))
+        return plan_by(self.config, evidence, ledger, partial(split, **laws, weights=self.config.weights))
 
 
 def check_budget(config: AllocatorConfig, evidence: Evidence, total_micro: int, prices: dict[str, int]) -> None:
@@ -139,14 +152,14 @@ def check_budget(config: AllocatorConfig, evidence: Evidence, total_micro: int, 
         )
 
 
-def _plan(config: AllocatorConfig, evidence: Evidence, ledger: Ledger, divide: Callable[[Market], Counts]) -> Plan:
+def plan_by(config: AllocatorConfig, evidence: Evidence, ledger: Purse, divide: Callable[[Market], Counts]) -> Plan:
     """The phase's money, divided for all that is held in the end; what is held already is then taken off."""
     market = _pilot_market(config, evidence, ledger) if evidence.phase == 0 else _phase_market(evidence, ledger)
     held = divide(market)
     transitions, labels = held.transitions - evidence.transitions, held.labels - evidence.labels
     label_cost = labels * ledger.prices["label"]
     cost = transitions * ledger.prices["transition"] + label_cost
-    assert 0 <= cost <= ledger.remaining and min(transitions, labels) >= 0, (held, evidence, ledger.summary())
+    assert 0 <= cost <= ledger.remaining and min(transitions, labels) >= 0, (held, evidence, ledger.remaining)
     return Plan(
         phase=evidence.phase,
         transitions=transitions,
@@ -157,13 +170,16 @@ def _plan(config: AllocatorConfig, evidence: Evidence, ledger: Ledger, divide: C
     )
 
 
-def _phase_market(evidence: Evidence, ledger: Ledger) -> Market:
+def phase_money(evidence: Evidence, ledger: Purse) -> int:
     """An equal part of what is left, so that what one phase could not spend is the later ones'; the last has it all."""
-    phases_left = max(1, evidence.phases - evidence.phase + 1)
-    return _market(evidence, ledger, ledger.remaining // phases_left, Counts(evidence.transitions, evidence.labels))
+    return ledger.remaining // max(1, evidence.phases - evidence.phase + 1)
 
 
-def _pilot_market(config: AllocatorConfig, evidence: Evidence, ledger: Ledger) -> Market:
+def _phase_market(evidence: Evidence, ledger: Purse) -> Market:
+    return _market(evidence, ledger, phase_money(evidence, ledger), Counts(evidence.transitions, evidence.labels))
+
+
+def _pilot_market(config: AllocatorConfig, evidence: Evidence, ledger: Purse) -> Market:
     """The pilot's share of the total, or its least counts where they cost more: those are bought first, as a stock."""
     least = _pilot_least(config, evidence)
     transitions = _up_to_lots(max(0, least.transitions - evidence.transitions), evidence.transition_lot)
@@ -179,7 +195,7 @@ def _pilot_market(config: AllocatorConfig, evidence: Evidence, ledger: Ledger) -
     return _market(evidence, ledger, min(max(share, cost), remaining) - cost, start)
 
 
-def _market(evidence: Evidence, ledger: Ledger, money: int, stock: Counts) -> Market:
+def _market(evidence: Evidence, ledger: Purse, money: int, stock: Counts) -> Market:
     return Market(
         money=money,
         prices=(ledger.prices["transition"], ledger.prices["label"]),
@@ -209,9 +225,13 @@ def _up_to_lots(count: int, lot: int) -> int:
 def _note(evidence: Evidence, held: Counts, market: Market) -> str:
     if evidence.phase == 0 and market.money == 0:
         return "the least that a pilot needs"
-    if held.labels >= int(evidence.labels_per_transition * held.transitions):
-        return "labels at their cap"
-    return ""
+    return cap_note(held, market)
+
+
+def cap_note(held: Counts, market: Market) -> str:
+    """Says so where no further label could be bought for the transitions held."""
+    is_full = held.labels + 1 > market.labels_per_transition * held.transitions
+    return "labels at their cap" if is_full else ""
 
 
 def _coins(micro: int) -> str:

@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from budget.scaling import PowerLaw
+import numpy as np
+
+from budget.scaling import ErrorLaw
 
 _SEARCH_LOTS = 2  # on either side of the continuous optimum; counts that are not whole lots lie between two that are
 _HALVINGS = 60  # of an interval of length 120: down to 1e-16
@@ -100,12 +102,12 @@ def _most(stock: int, money: int, price: int, lot: int, cap: float) -> int:
     return stock + lot * max(0, min(affordable + allowed))
 
 
-def gap(counts: Counts, dynamics: PowerLaw, reward: PowerLaw, weights: tuple[float, float] = (1.0, 1.0)) -> float:
+def gap(counts: Counts, dynamics: ErrorLaw, reward: ErrorLaw, weights: tuple[float, float] = (1.0, 1.0)) -> float:
     """w_d err_d + w_r err_r; infinite while one side has no data."""
     return weights[0] * dynamics.error(counts.transitions) + weights[1] * reward.error(counts.labels)
 
 
-def split(market: Market, dynamics: PowerLaw, reward: PowerLaw, weights: tuple[float, float] = (1.0, 1.0)) -> Counts:
+def split(market: Market, dynamics: ErrorLaw, reward: ErrorLaw, weights: tuple[float, float] = (1.0, 1.0)) -> Counts:
     """The whole counts, stock included, of least gap. They never cost more than the money.
 
     Solved for everything held in the end, so that calling it phase after phase with the growing stock follows the
@@ -114,21 +116,27 @@ def split(market: Market, dynamics: PowerLaw, reward: PowerLaw, weights: tuple[f
     """
     if 0 in market.prices:  # what is free is taken, the money goes to the other side
         return market.at_transitions(math.inf if market.prices[0] else market.caps[0])
-    least, most = market.spend_range()
-    spend = min(max(_unconstrained_spend(market, dynamics, reward, weights), least), most)
+    spend = float(best_spend(market, dynamics, reward, weights))
     return min(_whole_counts_near(market, spend), key=lambda counts: gap(counts, dynamics, reward, weights))
 
 
-def _unconstrained_spend(market: Market, dynamics: PowerLaw, reward: PowerLaw, weights: tuple[float, float]) -> float:
-    """The part of the wealth that transitions get where nothing binds, by bisection on u = log(spend_d / spend_r)."""
+def best_spend(
+    market: Market, dynamics: ErrorLaw, reward: ErrorLaw, weights: tuple[float, float] = (1.0, 1.0)
+) -> float | np.ndarray:
+    """The part of the wealth that transitions get, counts taken as continuous; K parts from laws that stand for K."""
     if market.wealth == 0:
         return 0.0
+    return np.clip(_unconstrained_spend(market, dynamics, reward, weights), *map(float, market.spend_range()))
+
+
+def _unconstrained_spend(market: Market, dynamics: ErrorLaw, reward: ErrorLaw, weights: tuple[float, float]):
+    """The best part where nothing binds, by bisection on u = log(spend_d / spend_r), for all K at once."""
     log_wealth, log_prices = math.log(market.wealth), [math.log(price) for price in market.prices]
 
-    def log_spends(u: float) -> tuple[float, float]:
-        return log_wealth - _softplus(-u), log_wealth - _softplus(u)
+    def log_spends(u):
+        return log_wealth - np.logaddexp(0, -u), log_wealth - np.logaddexp(0, u)
 
-    def excess(u: float) -> float:
+    def excess(u):
         """Log gain of the next coin in transitions over that of one in labels: strictly decreasing in u."""
         gains = [
             math.log(weight) - log_price + law.log_slope(log_spend - log_price)
@@ -139,8 +147,9 @@ def _unconstrained_spend(market: Market, dynamics: PowerLaw, reward: PowerLaw, w
     low, high = -60.0, 60.0
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
-        low, high = (middle, high) if excess(middle) > 0 else (low, middle)
-    return math.exp(log_spends(low)[0])
+        is_too_low = excess(middle) > 0
+        low, high = np.where(is_too_low, middle, low), np.where(is_too_low, high, middle)
+    return np.exp(log_spends(low)[0])
 
 
 def _whole_counts_near(market: Market, spend: float) -> Iterator[Counts]:
@@ -166,8 +175,3 @@ def coupled(market: Market) -> Counts:
     wanted = min(max(pairs, market.stock.labels), market.caps[0])
     transitions = _most(market.stock.transitions, market.money, price, market.lots[0], wanted)
     return Counts(transitions, paired._labels_beside(transitions))
-
-
-def _softplus(x: float) -> float:
-    """log(1 + e^x) without overflow."""
-    return max(x, 0.0) + math.log1p(math.exp(-abs(x)))

@@ -5,6 +5,7 @@ import math
 from budget.market import Counts, Market, at_label_share, coupled, gap, split
 from budget.money import check_coins, to_micro
 from budget.scaling import PowerLaw, check_positive_pair
+from budget.tier_report import TierTerms, gap_text, rollout_answer, tier_answer, tier_table
 
 
 def plan_answer(
@@ -17,6 +18,12 @@ def plan_answer(
     have_transitions: int = 0,
     have_labels: int = 0,
     kappa: float = math.inf,
+    tiers: tuple[TierTerms, ...] = (),
+    residual: float = 1.0,
+    item_price: float = 0.0,
+    rollout_price: float | None = None,
+    horizon: int = 15,
+    gradient_variance: tuple[float, float] = (1.0, 1.0),
 ) -> dict:
     """The counts to hold in the end and what they promise.
 
@@ -26,12 +33,14 @@ def plan_answer(
         weights: of the two errors in the gap.
         have_transitions, have_labels: the stock.
         kappa: most labels a transition.
+        tiers, residual, item_price: see `tier_answer`; without tiers nothing is said of them.
+        rollout_price, horizon, gradient_variance: see `rollout_answer`; without a price nothing is said of rollouts.
 
     Returns:
         `transitions` and `labels` are TOTAL counts, stock included; `label_spend_share` is the labels' part of all
         money, the stock at today's prices. `gap`, `gap_fifty_fifty` (half of all money each) and `gap_coupled` (a label
         for every transition) are the weighted errors at the best split and at the two guesses; None where a guess buys
-        none of a kind.
+        none of a kind. With tiers, the keys of `tier_answer` and `rollout_answer` besides.
 
     Raises:
         ValueError: "<argument>: ...", for an argument out of range or a budget that cannot give one of each kind.
@@ -49,7 +58,7 @@ def plan_answer(
     best = split(market, *laws, weights)
     if min(best) == 0:
         raise ValueError(f"budget: must buy at least one transition and one label, got {budget}")
-    return {
+    answer = {
         "transitions": best.transitions,
         "labels": best.labels,
         "label_spend_share": _label_share(best, market.prices),
@@ -57,6 +66,13 @@ def plan_answer(
         "gap_fifty_fifty": _finite(gap(at_label_share(market, 0.5), *laws, weights)),
         "gap_coupled": _finite(gap(coupled(market), *laws, weights)),
     }
+    if tiers:
+        answer |= tier_answer(market, laws, weights, tiers, residual, item_price)
+    if rollout_price is not None:
+        if not tiers:
+            raise ValueError("rollout_price: must come with tiers, whose answers score the rollouts, got none")
+        answer |= rollout_answer(budget, tiers, rollout_price, horizon, gradient_variance)
+    return answer
 
 
 def plan_table(answer: dict) -> str:
@@ -66,12 +82,12 @@ def plan_table(answer: dict) -> str:
         ("transitions (stock included)", f"{answer['transitions']:,}"),
         ("labels (stock included)", f"{answer['labels']:,}"),
         ("spend, transitions : labels", f"{1 - share:.1%} : {share:.1%}"),
-        ("gap at this split", _gap_text(answer["gap"])),
-        ("gap at half of the spend each", _gap_text(answer["gap_fifty_fifty"])),
-        ("gap at a label for every transition", _gap_text(answer["gap_coupled"])),
+        ("gap at this split", gap_text(answer["gap"])),
+        ("gap at half of the spend each", gap_text(answer["gap_fifty_fifty"])),
+        ("gap at a label for every transition", gap_text(answer["gap_coupled"])),
     ]
     width = max(len(name) for name, _ in rows)
-    return "\n".join(f"{name:<{width}}  {value:>15}" for name, value in rows)
+    return "\n".join(f"{name:<{width}}  {value:>15}" for name, value in rows) + tier_table(answer)
 
 
 def _check_numbers(dynamics, reward, weights, have_transitions, have_labels, kappa) -> None:
@@ -91,7 +107,3 @@ def _label_share(counts: Counts, prices: tuple[int, int]) -> float:
 
 def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
-
-
-def _gap_text(value: float | None) -> str:
-    return "none of a kind" if value is None else f"{value:.4g}"

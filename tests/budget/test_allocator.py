@@ -6,6 +6,8 @@ from budget.market import Counts, Market, split
 from budget.money import MICRO, Purchase
 from budget.scaling import PowerLaw
 
+FIXED = AllocatorConfig(name="fixed")
+
 
 @pytest.fixture
 def new_ledger(tmp_path):
@@ -46,7 +48,7 @@ def label_share(ledger: Ledger) -> float:
     return ledger.units("label") * ledger.prices["label"] / ledger.spent
 
 
-@pytest.mark.parametrize("name", ["fixed", "coupled", "optimum"])
+@pytest.mark.parametrize("name", ["fixed", "coupled", "optimum", "adaptive"])
 @pytest.mark.parametrize("label", [0.3, 4, 30, 100])
 def test_every_plan_is_whole_within_the_money_and_leaves_none_behind(new_ledger, name, label):
     ledger = new_ledger(total=50_000, label=label)
@@ -64,31 +66,38 @@ def test_every_plan_is_whole_within_the_money_and_leaves_none_behind(new_ledger,
 @pytest.mark.parametrize("share", [0.01, 0.3, 0.5, 0.8])
 def test_fixed_ends_at_its_share_of_all_spend(new_ledger, share):
     ledger = new_ledger()
-    run(AllocatorConfig(label_share=share), ledger)
+    run(AllocatorConfig(name="fixed", label_share=share), ledger)
     assert label_share(ledger) == pytest.approx(share, abs=0.001)
 
 
 def test_fixed_gives_transitions_what_the_cap_on_labels_leaves(new_ledger):
     # Nine tenths of 20 000 coins: 4500 labels for 2000 transitions. One each is the most: 20 000 / (1 + 4) = 4000.
     ledger = new_ledger()
-    plans = run(AllocatorConfig(label_share=0.9), ledger)
+    plans = run(AllocatorConfig(name="fixed", label_share=0.9), ledger)
     assert Counts(ledger.units("transition"), ledger.units("label")) == (4000, 4000)
     assert plans[-1].note == "labels at their cap"
 
 
 def test_phases_have_equal_money(new_ledger):
-    plans = run(AllocatorConfig(), new_ledger())
+    plans = run(FIXED, new_ledger())
     # 6 % of 20 000 in the pilot, the rest in twelve parts of 1566.7
     assert plans[0].money_micro == 1200 * MICRO
     assert all(abs(plan.money_micro - 18_800 / 12 * MICRO) < 8 * MICRO for plan in plans[1:])
 
 
 def test_fixed_pilots_at_its_own_share_and_optimum_at_half(new_ledger):
-    assert make_allocator(AllocatorConfig(label_share=0.3)).plan(
+    assert make_allocator(AllocatorConfig(name="fixed", label_share=0.3)).plan(
         evidence(new_ledger(), 0), new_ledger()
     ).label_spend_share == pytest.approx(0.3, abs=0.005)
     optimum = make_allocator(AllocatorConfig(name="optimum")).plan(evidence(new_ledger(), 0), new_ledger())
     assert optimum.label_spend_share == pytest.approx(0.5, abs=0.005)
+
+
+def test_adaptive_pilots_at_half_and_stays_there_while_nothing_is_measured(new_ledger):
+    plans = run(AllocatorConfig(name="adaptive"), new_ledger())
+    halves = run(FIXED, new_ledger())
+    assert [(p.transitions, p.labels) for p in plans] == [(p.transitions, p.labels) for p in halves]
+    assert all(plan.note == "half of the spend each: nothing is measured" for plan in plans[1:])
 
 
 def test_coupled_buys_a_label_for_every_transition_in_every_phase(new_ledger):
@@ -108,11 +117,11 @@ def test_optimum_follows_the_expansion_path(new_ledger):
 def test_the_pilot_buys_its_least_counts_where_its_share_is_too_small(new_ledger):
     ledger = new_ledger()
     # Two episodes of 1000 steps and 32 labels: 2000 + 128 coins, more than 6 % of 20 000
-    pilot = make_allocator(AllocatorConfig()).plan(evidence(ledger, 0, episode_length=1000), ledger)
+    pilot = make_allocator(FIXED).plan(evidence(ledger, 0, episode_length=1000), ledger)
     assert (pilot.transitions, pilot.labels, pilot.money_micro) == (2000, 32, 2128 * MICRO)
     assert pilot.note == "the least that a pilot needs"
     buy(ledger, pilot)
-    first = make_allocator(AllocatorConfig()).plan(evidence(ledger, 1), ledger)
+    first = make_allocator(FIXED).plan(evidence(ledger, 1), ledger)
     assert first.transitions == 0 and first.labels == (20_000 - 2128) // 12 // 4  # labels catch up
 
 
@@ -128,7 +137,7 @@ def test_the_pilot_has_transitions_for_its_labels_and_for_training(new_ledger):
 
 
 def test_an_interrupted_pilot_is_planned_to_its_end_and_not_again(new_ledger):
-    ledger, allocator = new_ledger(), make_allocator(AllocatorConfig())
+    ledger, allocator = new_ledger(), make_allocator(FIXED)
     whole = allocator.plan(evidence(ledger, 0), ledger)
     ledger.reserve([Purchase("half", "transition", whole.transitions // 2, MICRO)])
     ledger.settle({"half": whole.transitions // 2})
@@ -138,7 +147,7 @@ def test_an_interrupted_pilot_is_planned_to_its_end_and_not_again(new_ledger):
 
 
 def test_labels_that_are_asked_and_not_answered_count_as_held(new_ledger):
-    ledger, allocator = new_ledger(), make_allocator(AllocatorConfig())
+    ledger, allocator = new_ledger(), make_allocator(FIXED)
     ledger.reserve([Purchase("late", "label", 2500, 4 * MICRO)])
     plan = allocator.plan(evidence(ledger, 12, labels=2500), ledger)
     assert (plan.transitions, plan.labels) == (10_000, 0)
@@ -146,9 +155,9 @@ def test_labels_that_are_asked_and_not_answered_count_as_held(new_ledger):
 
 def test_a_phase_after_the_last_spends_what_a_raised_total_adds(new_ledger):
     ledger = new_ledger()
-    run(AllocatorConfig(), ledger)
+    run(FIXED, ledger)
     ledger.raise_total(30_000 * MICRO)
-    buy(ledger, make_allocator(AllocatorConfig()).plan(evidence(ledger, 13), ledger))
+    buy(ledger, make_allocator(FIXED).plan(evidence(ledger, 13), ledger))
     assert ledger.remaining < 4 * MICRO and label_share(ledger) == pytest.approx(0.5, abs=0.001)
 
 
@@ -156,11 +165,12 @@ def test_nothing_left_is_an_empty_plan(new_ledger):
     ledger = new_ledger()
     ledger.reserve([Purchase("all", "transition", 20_000, MICRO)])
     ledger.settle({"all": 20_000})
-    assert make_allocator(AllocatorConfig()).plan(evidence(ledger, 5), ledger) == Plan(5, 0, 0, 0, 0.0)
+    assert make_allocator(FIXED).plan(evidence(ledger, 5), ledger) == Plan(5, 0, 0, 0, 0.0)
 
 
 @pytest.mark.parametrize(
-    "name, least", [("fixed", 200 + 32 * 4), ("optimum", 200 + 32 * 4), ("coupled", 200 + 200 * 4)]
+    "name, least",
+    [("fixed", 200 + 32 * 4), ("optimum", 200 + 32 * 4), ("adaptive", 200 + 32 * 4), ("coupled", 200 + 200 * 4)],
 )
 def test_check_budget_names_the_least_total_that_works(new_ledger, name, least):
     config, exact = AllocatorConfig(name=name), new_ledger(total=least)

@@ -1,0 +1,241 @@
+"""The allocator that decides from measured errors: the split of least expected gap, along the expansion path.
+
+Both errors come in return units and at several counts of data. The posterior of either law is sampled, and the mean of
+the samples' gaps is minimised, so that doubt about a law is weighed and not only its best guess.
+"""
+
+import math
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+
+from budget.allocator import (
+    UNMEASURED_LABEL_SHARE,
+    AllocatorConfig,
+    Evidence,
+    Measured,
+    Plan,
+    Purse,
+    cap_note,
+    phase_money,
+    plan_by,
+)
+from budget.market import Counts, Market, at_label_share, best_spend, gap, split
+from budget.money import MICRO
+from budget.scaling import ErrorLaw, LawSamples, MeanLaw, Posterior, fit_posterior, tail
+from budget.tiers import LabelOffer
+
+_SAMPLES, _INTERVAL_SAMPLES = 256, 64  # laws a side: for the decision, and for the interval of its share
+_INTERVAL = 0.9  # probability
+_LEAST_LABELS, _LEAST_EXPLAINED = 32, 0.2  # below either, measured errors are not trusted
+_EARLY_LEAST, _LATE_LEAST = 0.10, 0.03  # of a phase's money on each side: in the first third of the phases, and after
+_WEIGHT_STEP, _WEIGHT_MOST = 0.5, 30.0  # of a measured change of the weights, in logs; the most they move in a phase
+_WORTHWHILE = 0.01  # part of the gap that a phase should cut
+
+
+@dataclass(frozen=True)
+class Adaptive:
+    """Least posterior mean gap; half of the spend each where the evidence does not carry a decision."""
+
+    config: AllocatorConfig
+
+    def plan(self, evidence: Evidence, ledger: Purse) -> Plan:
+        """The random numbers come from the phase alone, so that the same evidence gives the same plan."""
+        if evidence.phase == 0:
+            divide = partial(at_label_share, label_share=UNMEASURED_LABEL_SHARE)
+            return plan_by(self.config, evidence, ledger, divide)
+        trouble = _trouble(evidence)
+        if trouble:
+            return _half_each(evidence, ledger, trouble)
+        belief = _believe(evidence)
+        offer = _best_offer(evidence, ledger, belief)
+        market = item_market(evidence, ledger, offer, phase_money(evidence, ledger))
+        held = divide_phase(evidence, market, *belief.mean_laws(offer), belief.weights)
+        facts = _facts(belief, offer, market, held) | _share_facts(evidence, ledger, belief, offer)
+        note = "; ".join(filter(None, [cap_note(held, market), _stop_note(facts)]))
+        return _plan(evidence, offer, market, held, note, belief.weights, facts)
+
+
+@dataclass(frozen=True)
+class PerItem:
+    """An error as it falls with items, each worth `offer.clean` clean labels, above the offer's bias."""
+
+    law: ErrorLaw
+    offer: LabelOffer
+
+    def error(self, count: float) -> float:
+        return self.law.error(count * self.offer.clean) + self.offer.bias
+
+    def log_slope(self, log_count: float) -> float:
+        log_clean = math.log(self.offer.clean)
+        return self.law.log_slope(log_count + log_clean) + log_clean
+
+
+@dataclass(frozen=True)
+class Belief:
+    """What the evidence says of the gap: the laws of both errors, sampled, and the weights that make them one gap."""
+
+    posteriors: tuple[Posterior, Posterior]  # dynamics, reward
+    laws: tuple[LawSamples, LawSamples]
+    few_laws: tuple[LawSamples, LawSamples]  # paired: a split for each
+    weights: tuple[float, float]
+
+    def mean_laws(self, offer: LabelOffer) -> tuple[ErrorLaw, ErrorLaw]:
+        dynamics, reward = map(MeanLaw, self.laws)
+        return dynamics, PerItem(reward, offer)
+
+
+def item_market(evidence: Evidence, ledger: Purse, offer: LabelOffer, money: int) -> Market:
+    """A market whose labels are items of the offer; what is held of any offer counts as so many of its items."""
+    clean = evidence.labels if evidence.clean_labels is None else evidence.clean_labels
+    return Market(
+        money=money,
+        prices=(ledger.prices["transition"], offer.price_micro),
+        stock=Counts(evidence.transitions, int(clean / offer.clean)),
+        labels_per_transition=evidence.labels_per_transition,
+        lots=(evidence.transition_lot, 1),
+    )
+
+
+def divide_phase(
+    evidence: Evidence, market: Market, dynamics: ErrorLaw, reward: ErrorLaw, weights: tuple[float, float]
+) -> Counts:
+    """The split of least gap in which each side gets some of the phase's money, or its law would never be known."""
+    most = 1 - (_EARLY_LEAST if 3 * evidence.phase <= evidence.phases else _LATE_LEAST)
+    caps = [
+        stock + lot * math.ceil(most * market.money / (price * lot))
+        for stock, lot, price in zip(market.stock, market.lots, market.prices)
+    ]
+    held = split(replace(market, caps=tuple(caps)), dynamics, reward, weights)
+    added = (price * (now - before) for price, now, before in zip(market.prices, held, market.stock))
+    # Money is left where labels are at the most that the transitions allow: it goes to transitions after all.
+    return replace(market, money=market.money - sum(added), stock=held).at_transitions(math.inf)
+
+
+def smoothed(before: tuple[float, float] | None, measured: tuple[float, float]) -> tuple[float, float]:
+    """The weights to plan with: part of the way from the last ones to those measured, in logs, and never very far."""
+    if before is None:
+        return measured
+    furthest = math.log(_WEIGHT_MOST)
+    steps = [_WEIGHT_STEP * (math.log(new) - math.log(old)) for old, new in zip(before, measured)]
+    return tuple(old * math.exp(min(max(step, -furthest), furthest)) for old, step in zip(before, steps))
+
+
+def _trouble(evidence: Evidence) -> str:
+    """Why the evidence does not carry a decision; "" where it does."""
+    measured = evidence.measured
+    if measured is None:
+        return "nothing is measured"
+    if evidence.labels < _LEAST_LABELS:
+        return f"{evidence.labels} labels are fewer than {_LEAST_LABELS}"
+    if not measured.explained_variance >= _LEAST_EXPLAINED:  # NaN included
+        explained = f"{measured.explained_variance:.2f} of the returns' variance"
+        return f"the critic explains {explained}, less than {_LEAST_EXPLAINED}"
+    if not all(math.isfinite(weight) and weight > 0 for weight in measured.weights):
+        return "the weights {} and {} are of no use".format(*measured.weights)
+    for name, curve in (("dynamics", measured.dynamics), ("reward", measured.reward)):
+        if curve.usable().shape[1] == 0:
+            return f"no usable error of the {name}"
+    return ""
+
+
+def _half_each(evidence: Evidence, ledger: Purse, trouble: str) -> Plan:
+    """The plan without evidence: from the offer of least bias, and of those the cheapest a clean label."""
+    offer = min(_offers(evidence, ledger), key=lambda one: (one.bias, one.price_micro / one.clean))
+    market = item_market(evidence, ledger, offer, phase_money(evidence, ledger))
+    held = at_label_share(market, UNMEASURED_LABEL_SHARE)
+    note = "; ".join(filter(None, [f"half of the spend each: {trouble}", cap_note(held, market)]))
+    return _plan(evidence, offer, market, held, note, evidence.weights_before, {})
+
+
+def _offers(evidence: Evidence, ledger: Purse) -> tuple[LabelOffer, ...]:
+    return evidence.offers or (LabelOffer(tier="default", price_micro=ledger.prices["label"]),)
+
+
+def _believe(evidence: Evidence) -> Belief:
+    measured: Measured = evidence.measured
+    rng = np.random.default_rng(evidence.phase)
+    posteriors = fit_posterior(measured.dynamics), fit_posterior(measured.reward)
+    return Belief(
+        posteriors,
+        laws=tuple(posterior.sample(_SAMPLES, rng) for posterior in posteriors),
+        few_laws=tuple(posterior.sample(_INTERVAL_SAMPLES, rng) for posterior in posteriors),
+        weights=smoothed(evidence.weights_before, measured.weights),
+    )
+
+
+def _best_offer(evidence: Evidence, ledger: Purse, belief: Belief) -> LabelOffer:
+    offers = _offers(evidence, ledger)
+    if len(offers) == 1:
+        return offers[0]
+    return min(offers, key=lambda one: _gap_in_the_end(evidence, ledger, belief, one))
+
+
+def _gap_in_the_end(evidence: Evidence, ledger: Purse, belief: Belief, offer: LabelOffer) -> float:
+    """Expected once all the money is spent, every further label from this offer."""
+    market, laws = item_market(evidence, ledger, offer, ledger.remaining), belief.mean_laws(offer)
+    return gap(split(market, *laws, belief.weights), *laws, belief.weights)
+
+
+def _plan(
+    evidence: Evidence,
+    offer: LabelOffer,
+    market: Market,
+    held: Counts,
+    note: str,
+    weights: tuple[float, float] | None,
+    facts: dict[str, float],
+) -> Plan:
+    transitions, items = (now - before for now, before in zip(held, market.stock))
+    label_cost = items * offer.price_micro
+    cost = transitions * market.prices[0] + label_cost
+    assert 0 <= cost <= market.money and min(transitions, items) >= 0, (held, market)
+    return Plan(
+        phase=evidence.phase,
+        transitions=transitions,
+        labels=int(items * offer.answers),  # rounded down: they never cost more than the items, at their average price
+        money_micro=cost,
+        label_spend_share=label_cost / cost if cost else 0.0,
+        note=note,
+        offer=offer if evidence.offers else None,
+        weights=weights,
+        facts=facts,
+    )
+
+
+def _facts(belief: Belief, offer: LabelOffer, market: Market, held: Counts) -> dict[str, float]:
+    """What a person should know of the phase: finite numbers only, gaps in return units, gains a coin."""
+    laws = belief.mean_laws(offer)
+    now, after = (float(gap(counts, *laws, belief.weights)) for counts in (market.stock, held))
+    facts = {"gap_now": now, "gap_after": after}
+    sides = zip(("dynamics", "reward"), belief.posteriors, laws, belief.weights, market.prices, market.stock)
+    for side, posterior, law, weight, price, stock in sides:
+        low, high = posterior.exponent_interval(_INTERVAL)
+        facts |= {
+            f"gain_{side}": weight * math.exp(law.log_slope(math.log(max(1, stock)))) / price * MICRO,
+            f"floor_dominates_{side}": posterior.probability_floor_dominates,
+            f"exponent_{side}": posterior.exponent,
+            f"exponent_{side}_low": low,
+            f"exponent_{side}_high": high,
+        }
+    is_buying = held != market.stock
+    facts["stop_buying"] = float(is_buying and math.isfinite(now) and now - after < _WORTHWHILE * now)
+    return {name: float(value) for name, value in facts.items() if math.isfinite(value)}
+
+
+def _share_facts(evidence: Evidence, ledger: Purse, belief: Belief, offer: LabelOffer) -> dict[str, float]:
+    """The labels' part of all spend in the end, stock at the offer's price; and in how doubtful a place that is."""
+    market = item_market(evidence, ledger, offer, ledger.remaining)
+    dynamics, reward = belief.few_laws
+    spends = best_spend(market, dynamics, PerItem(reward, offer), belief.weights)
+    low, high = np.quantile(1 - spends / market.wealth, tail(_INTERVAL))
+    best = 1 - best_spend(market, *belief.mean_laws(offer), belief.weights) / market.wealth
+    return {"label_share": float(best), "label_share_low": float(low), "label_share_high": float(high)}
+
+
+def _stop_note(facts: dict[str, float]) -> str:
+    if not facts["stop_buying"]:
+        return ""
+    cut = 1 - facts["gap_after"] / facts["gap_now"]
+    return f"advice: stop buying, this phase is expected to cut the gap by {cut:.2%} only"
