@@ -21,6 +21,7 @@ from statistics import median
 import torch
 
 RESULTS = Path(__file__).parent / "results"
+HALF = "allocator.name=fixed"  # of the spend on labels
 COUPLED = ("mode=coupled", "allocator.name=coupled", "envs.heldout_share=0.0")
 
 
@@ -38,11 +39,11 @@ class Cell:
 # The reference cells buy as many transitions, with a label for each, and make as many updates: at price 4 that costs
 # 2.5 times as much (total = transitions x (1 + 4)).
 CELLS = [
-    Cell("cartpole_swingup", ("quickstart",), (0, 1, 2), 700, 20),
-    Cell("cartpole_balance", ("quick_balance",), (0, 1, 2), 950, 12),
-    Cell("pendulum", ("quick_pendulum",), (0, 1, 2), -200, 6),
-    Cell("pendulum_label_30", ("quick_pendulum", "price.label=30"), (0, 1, 2), -200, 8),
-    Cell("cartpole_v1", ("quick_cartpole",), (0,), 400, 12),
+    Cell("cartpole_swingup", ("quickstart", HALF), (0, 1, 2), 700, 20),
+    Cell("cartpole_balance", ("quick_balance", HALF), (0, 1, 2), 950, 12),
+    Cell("pendulum", ("quick_pendulum", HALF), (0, 1, 2), -200, 6),
+    Cell("pendulum_label_30", ("quick_pendulum", HALF, "price.label=30"), (0, 1, 2), -200, 8),
+    Cell("cartpole_v1", ("quick_cartpole", HALF), (0,), 400, 12),
     Cell("cartpole_swingup_coupled", ("quickstart", *COUPLED, "budget.total=120_000"), (0,)),
     Cell("cartpole_balance_coupled", ("quick_balance", *COUPLED, "budget.total=40_000"), (0,)),
     Cell("pendulum_coupled", ("quick_pendulum", *COUPLED, "budget.total=20_000"), (0,)),

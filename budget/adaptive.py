@@ -20,6 +20,7 @@ from budget.allocator import (
     cap_note,
     phase_money,
     plan_by,
+    usual_offer,
 )
 from budget.market import Counts, Market, at_label_share, best_spend, gap, split
 from budget.money import MICRO
@@ -141,8 +142,8 @@ def _trouble(evidence: Evidence) -> str:
 
 
 def _half_each(evidence: Evidence, ledger: Purse, trouble: str) -> Plan:
-    """The plan without evidence: from the offer of least bias, and of those the cheapest a clean label."""
-    offer = min(_offers(evidence, ledger), key=lambda one: (one.bias, one.price_micro / one.clean))
+    """The plan without evidence."""
+    offer = usual_offer(_offers(evidence, ledger))
     market = item_market(evidence, ledger, offer, phase_money(evidence, ledger))
     held = at_label_share(market, UNMEASURED_LABEL_SHARE)
     note = "; ".join(filter(None, [f"half of the spend each: {trouble}", cap_note(held, market)]))

@@ -1,6 +1,7 @@
 """Who decides what the next coins buy: a pilot, then phases, each a plan of whole counts that what is left can pay."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal, Protocol
@@ -17,7 +18,7 @@ UNMEASURED_LABEL_SHARE = 0.5  # of spend, before anything is measured: hard to b
 @dataclass(frozen=True)
 class AllocatorConfig:
     name: Literal["fixed", "coupled", "optimum", "adaptive"] = "adaptive"
-    label_share: float = 0.5  # fixed: part of all spend that goes to labels, between 0 and 1
+    label_share: float | None = None  # fixed alone: part of all spend that goes to labels, 0 .. 1; null: half
     phases: int = 12  # after the pilot
     pilot_share: float = 0.06  # of the total, spent before the first phase
     pilot_episodes: int = 2  # the pilot buys at least this many
@@ -27,8 +28,10 @@ class AllocatorConfig:
     weights: tuple[float, ...] = (1.0, 1.0)  # optimum: of the two errors in the gap
 
     def __post_init__(self):
-        if not 0 < self.label_share < 1:
+        if self.label_share is not None and not 0 < self.label_share < 1:
             raise ValueError(f"label_share: must be between 0 and 1, both excluded, got {self.label_share}")
+        if self.label_share is not None and self.name != "fixed":
+            raise ValueError(f"label_share: only allocator.name=fixed has one, got {self.label_share} for {self.name}")
         if self.phases < 1:
             raise ValueError(f"phases: must be 1 or more, got {self.phases}")
         if not 0 <= self.pilot_share <= 1:
@@ -114,7 +117,8 @@ class Fixed:
     config: AllocatorConfig
 
     def plan(self, evidence: Evidence, ledger: Purse) -> Plan:
-        divide = partial(at_label_share, label_share=self.config.label_share)
+        share = UNMEASURED_LABEL_SHARE if self.config.label_share is None else self.config.label_share
+        divide = partial(at_label_share, label_share=share)
         return plan_by(self.config, evidence, ledger, divide)
 
 
@@ -144,7 +148,7 @@ class Optimum:
 def check_budget(config: AllocatorConfig, evidence: Evidence, total_micro: int, prices: dict[str, int]) -> None:
     """Raise ValueError("budget.total: ...") with the least sum that would do, if the total cannot pay for the pilot."""
     least = _pilot_least(config, evidence)
-    cost = prices["transition"] * least.transitions + prices["label"] * least.labels
+    cost = prices["transition"] * least.transitions + answer_price(evidence, prices) * least.labels
     if cost > total_micro:
         raise ValueError(
             f"budget.total: must be at least {_coins(cost)} coins for the pilot ({least.transitions} transitions and "
@@ -157,8 +161,8 @@ def plan_by(config: AllocatorConfig, evidence: Evidence, ledger: Purse, divide: 
     market = _pilot_market(config, evidence, ledger) if evidence.phase == 0 else _phase_market(evidence, ledger)
     held = divide(market)
     transitions, labels = held.transitions - evidence.transitions, held.labels - evidence.labels
-    label_cost = labels * ledger.prices["label"]
-    cost = transitions * ledger.prices["transition"] + label_cost
+    label_cost = labels * market.prices[1]
+    cost = transitions * market.prices[0] + label_cost
     assert 0 <= cost <= ledger.remaining and min(transitions, labels) >= 0, (held, evidence, ledger.remaining)
     return Plan(
         phase=evidence.phase,
@@ -167,7 +171,21 @@ def plan_by(config: AllocatorConfig, evidence: Evidence, ledger: Purse, divide: 
         money_micro=cost,
         label_spend_share=label_cost / cost if cost else 0.0,
         note=_note(evidence, held, market),
+        offer=usual_offer(evidence.offers) if evidence.offers else None,
     )
+
+
+def usual_offer(offers: Sequence[LabelOffer]) -> LabelOffer:
+    """What is bought where no errors are weighed: the offer of least bias, and of those the cheapest a clean label."""
+    return min(offers, key=lambda one: (one.bias, one.price_per_clean))
+
+
+def answer_price(evidence: Evidence, prices: dict[str, int]) -> int:
+    """Micro-coins an answer costs on average: the default tier's price, or what the usual offer comes to."""
+    if not evidence.offers:
+        return prices["label"]
+    offer = usual_offer(evidence.offers)
+    return math.ceil(offer.price_micro / offer.answers)
 
 
 def phase_money(evidence: Evidence, ledger: Purse) -> int:
@@ -185,7 +203,7 @@ def _pilot_market(config: AllocatorConfig, evidence: Evidence, ledger: Purse) ->
     transitions = _up_to_lots(max(0, least.transitions - evidence.transitions), evidence.transition_lot)
     labels = max(0, least.labels - evidence.labels)
     start = Counts(evidence.transitions + transitions, evidence.labels + labels)
-    cost = transitions * ledger.prices["transition"] + labels * ledger.prices["label"]
+    cost = transitions * ledger.prices["transition"] + labels * answer_price(evidence, ledger.prices)
     remaining = ledger.remaining
     if cost > remaining:
         asked, left, total = _coins(cost), _coins(remaining), _coins(ledger.total)
@@ -198,7 +216,7 @@ def _pilot_market(config: AllocatorConfig, evidence: Evidence, ledger: Purse) ->
 def _market(evidence: Evidence, ledger: Purse, money: int, stock: Counts) -> Market:
     return Market(
         money=money,
-        prices=(ledger.prices["transition"], ledger.prices["label"]),
+        prices=(ledger.prices["transition"], answer_price(evidence, ledger.prices)),
         stock=stock,
         labels_per_transition=evidence.labels_per_transition,
         lots=(evidence.transition_lot, 1),

@@ -6,16 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-PRIOR_PAIRS = 4  # duplicate pairs that a belief about the noise is worth
-GOLD_TO_START, GOLD_TO_TRUST = (
-    100,
-    200,
-)  # gold pairs: the prior fills up to the first; from the second on fewer are bought
+PRIOR_PAIRS = 4  # a belief about the noise stands for as many duplicate pairs as are missing to these
+GOLD_TO_START = 100  # gold pairs below which a bias is never thought to be less than was feared
+GOLD_TO_TRUST = 200  # gold pairs from which on a rater is known, and fewer of its items are checked
 LEAST_FITTED = 20  # gold pairs below which nothing is regressed
 EVIDENCE_GAIN = 3.0  # in log evidence: what a bias must explain to be corrected
 CHANGE_GAIN = 5.0  # in log evidence: what two times must explain better than one, for older pairs to be forgotten
 CHANGE_PAIRS = (25, 50, 100, 200, 400)  # newest gold pairs that are tried as the time after a change
-CONFIDENCE = 1.645  # standard errors of a one-sided 95 % bound
+CONFIDENCE = 0.95
+TAIL = 4  # degrees of freedom of the prior of a bias: a wrong belief gives way to a few dozen pairs
 _RATIOS = np.concatenate([[0.0], np.logspace(-6, 6, 241)])  # variance of a weight over that of the noise; 0: no bias
 
 
@@ -47,7 +46,8 @@ def estimate_noise(item: np.ndarray, value: np.ndarray, prior_variance: float | 
 
     Args:
         item, value: (n,) what an answer is about, any whole numbers, and the answer; one rater's.
-        prior_variance: a belief, worth PRIOR_PAIRS pairs. None: none.
+        prior_variance: a belief, which fills up to PRIOR_PAIRS pairs: more of it would never be forgotten where it is
+            orders of magnitude too large. None: none.
 
     Raises:
         ValueError: "prior_variance: ..." where there is neither a belief nor a single pair.
@@ -57,7 +57,7 @@ def estimate_noise(item: np.ndarray, value: np.ndarray, prior_variance: float | 
     pairs = int((counts - 1).sum())
     if prior_variance is None and not pairs:
         raise ValueError("prior_variance: must be given for a tier without duplicate answers, got None")
-    prior_pairs = 0 if prior_variance is None else PRIOR_PAIRS
+    prior_pairs = 0 if prior_variance is None else max(0, PRIOR_PAIRS - pairs)
     squares = np.bincount(index, centred**2)[counts > 1] if pairs else np.zeros(0)
     variance = (squares.sum() + prior_pairs * (prior_variance or 0.0)) / (pairs + prior_pairs)
     gaussian = variance * math.sqrt(2 / (pairs + prior_pairs))
@@ -72,16 +72,16 @@ def estimate_bias(
 
     The difference is regressed on a constant and the features with a common prior variance of the weights, chosen by
     the evidence (empirical Bayes); only where the log evidence beats "no bias" by more than EVIDENCE_GAIN is it corrected.
-    The bound is about what remains: the mean squared difference (left-one-out, so that the correction's own error
-    counts), less the noise of both answers, plus CONFIDENCE standard errors. While there are fewer than GOLD_TO_START
-    pairs the missing ones are filled up with pairs whose squared bias is `prior_variance`: without gold the bound is a
-    little more than the prior. Pairs from before a change of the bias are forgotten.
+    The bound is about what remains, a left-one-out difference being normal with the variance of both answers' noise and
+    of the bias left: the 95 % point of the latter's posterior, under a half-t prior of scale sqrt(prior_variance). So it
+    is 2.8 times that scale without gold, in deviations, and below GOLD_TO_START pairs never less than the scale itself.
+    Pairs from before a change of the bias are forgotten.
 
     Args:
         difference: (n,) the rater's answer less the gold one.
         features: (n, k) standardised.
         noises: of the two answers, those that are known: what is not known is not taken off.
-        prior_variance: mean squared bias to be feared.
+        prior_variance: mean squared bias to be feared; positive.
     """
     start = _last_change(difference, features)
     difference, features = difference[start:], features[start:]
@@ -97,13 +97,28 @@ def estimate_bias(
 
 
 def _upper_bound(squares: np.ndarray, noises: Sequence[NoiseEstimate], prior_variance: float) -> float:
-    noise = sum(one.variance for one in noises)
-    missing = max(0, GOLD_TO_START - len(squares))
-    number = len(squares) + missing
-    mean = (squares.sum() + missing * (noise + prior_variance)) / number
-    empirical = squares.std() * math.sqrt(len(squares)) / number if len(squares) else 0.0
-    variances = [max(mean**2 * 2 / number, empirical**2), *(one.deviation**2 for one in noises)]
-    return float(max(0.0, mean - noise) + CONFIDENCE * math.sqrt(sum(variances)))
+    """The posterior is evaluated on a grid of log-spaced deviations."""
+    scale = math.sqrt(max(prior_variance, 1e-12))
+    largest = math.sqrt(squares.mean()) if len(squares) else 0.0
+    deviations = np.geomspace(1e-3 * scale, 20 * max(scale, largest), 800)
+    log_prior = -(TAIL + 1) / 2 * np.log1p(deviations**2 / (TAIL * scale**2)) + np.log(deviations)  # of the logs' grid
+    total = sum(one.variance for one in noises) + deviations**2
+    likelihood = -_worth(squares, noises) / 2 * (np.log(total) + squares.mean() / total) if len(squares) else 0.0
+    log_posterior = log_prior + likelihood
+    posterior = np.exp(log_posterior - log_posterior.max())
+    place = np.searchsorted(np.cumsum(posterior) / posterior.sum(), CONFIDENCE)
+    bound = float(deviations[min(place, len(deviations) - 1)] ** 2)
+    return bound if len(squares) >= GOLD_TO_START else max(bound, prior_variance)
+
+
+def _worth(squares: np.ndarray, noises: Sequence[NoiseEstimate]) -> float:
+    """How many pairs of normal differences and known noise would tell as much: fewer than there are where flips make
+    tails heavy, and where the noise that is taken off is itself in doubt."""
+    mean = squares.mean()
+    if mean == 0:
+        return float(len(squares))
+    variances = [max(2 * mean**2, squares.var()) / len(squares), *(one.deviation**2 for one in noises)]
+    return float(2 * mean**2 / sum(variances))
 
 
 def _last_change(difference: np.ndarray, features: np.ndarray) -> int:

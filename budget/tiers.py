@@ -15,6 +15,7 @@ import numpy as np
 from budget.raters import GOLD_TO_TRUST, BiasEstimate, NoiseEstimate
 
 MOST_REPLICATION = 8
+LEAST_RESIDUAL = 1e-12  # of s0^2: rewards that are all the same leave an error of exactly 0
 CHECKED_SHARE, TRUSTED_SHARE = 0.10, 0.05  # of the items, answered again: until a rater is known, and ever after
 
 
@@ -177,7 +178,7 @@ def pilot_offer(prices: Mapping[str, int], gold: str, item_micro: int = 0) -> La
 def residual_squared(squared_error: float, noise_variance: float) -> float:
     """s0^2: the mean squared error against noisy labels, less their noise; at least a twentieth of it, because a
     difference of two estimates may come out at nothing, and then no noisy label would be worth anything."""
-    return max(squared_error - noise_variance, squared_error / 20)
+    return max(squared_error - noise_variance, squared_error / 20, LEAST_RESIDUAL)
 
 
 def check_residual(s0_squared: float) -> None:

@@ -147,7 +147,7 @@ def test_help_names_presets_and_keys(capsys):
         tandem.main(["train", "--help"])
     out = capsys.readouterr().out
     assert stop.value.code == 0
-    for word in ("--resume", "--print-config", "quickstart", "smoke", "budget.total=", "allocator.label_share=0.5"):
+    for word in ("--resume", "--print-config", "quickstart", "smoke", "budget.total=", "allocator.label_share=null"):
         assert word in out
 
 

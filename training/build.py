@@ -15,7 +15,7 @@ from agents.actor_critic import ActorCritic
 from budget.allocator import check_budget, make_allocator
 from budget.ledger import Ledger, to_micro
 from budget.money import MICRO
-from envs.labelers.base import make_labeler
+from envs.labelers.base import DEFAULT, make_labeler
 from envs.make import make_env, spaces_of
 from envs.records import Spaces
 from envs.vault import RewardVault
@@ -23,6 +23,7 @@ from envs.vector import VectorEnv
 from envs.wrappers import derive_seed
 from training import checkpoint
 from training.agent import Agent
+from training.choice import Choice
 from training.collect import Collector, reconcile_transitions
 from training.config import Config, ConfigError, read_config, save_config
 from training.evaluate import Evaluator
@@ -33,6 +34,7 @@ from training.logger import Logger
 from training.run import Progress, Run
 from training.run_folder import SAVED_AS
 from training.snapshots import Snapshots
+from training.tiers import tier_prices
 from worldmodel.dynamics import DynamicsModel
 from worldmodel.replay.chunks import refill
 from worldmodel.replay.label_column import LabelColumn
@@ -57,7 +59,7 @@ def build(config: Config, is_resumed: bool) -> Run:
     ledger = open_ledger(config, folder)
     torch.manual_seed(config.seed)
     learner = make_learner(config, spaces, device)
-    vault, desk = open_data(config, folder, spaces, ledger)
+    vault, desk = open_data(config, folder, spaces, ledger, learner)
     transitions = desk.transitions
     env = VectorEnv(config.task, config.envs, config.seed, vault, transitions.next_step, transitions.next_episode)
     run = Run(
@@ -99,20 +101,34 @@ def open_ledger(config: Config, folder: Path) -> Ledger:
     return ledger
 
 
-def open_data(config: Config, folder: Path, spaces: Spaces, ledger: Ledger) -> tuple[RewardVault, LabelDesk]:
+def open_data(
+    config: Config, folder: Path, spaces: Spaces, ledger: Ledger, learner: Learner
+) -> tuple[RewardVault, LabelDesk]:
     """The replays filled with what the disk holds, and the accounts brought in line with it."""
     latent = (config.dynamics.deter, config.dynamics.stoch)
     transitions = TransitionReplay(config.replay, spaces, config.envs.num, config.train.length, *latent)
     if config.mode == "coupled":
         labels = LabelColumn(config.envs.num)
     else:
-        labels = LabelReplay(config.labels, spaces, *latent)
+        labels = LabelReplay(config.labels, spaces, *latent, tiers=(DEFAULT, *config.labeler.tiers))
     vault = RewardVault()
     vault.load(folder / "vault")
     reconcile_transitions(ledger, folder)
     refill(transitions, folder / "transitions")
     labeler = make_labeler(config.labeler, vault, config.seed)
-    desk = LabelDesk(transitions, labels, labeler, ledger, LabelJournal(folder / "labels"), config.labels.burn_in)
+    desk = LabelDesk(
+        transitions,
+        labels,
+        labeler,
+        ledger,
+        LabelJournal(folder / "labels"),
+        config.labels.burn_in,
+        tier_prices(config.labeler),
+        to_micro(config.labeler.item_price),
+        Choice(learner.reward, learner.dynamics, config.labels.uniform)
+        if config.labels.choice == "disagreement"
+        else None,
+    )
     desk.reopen()
     check_received(folder, ledger, transitions, labels)
     return vault, desk

@@ -5,6 +5,7 @@ them shows uniform choice beside.
 """
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -16,6 +17,22 @@ from worldmodel.reward import RewardModel
 
 POOL = 1024  # candidates that are scored, at least; twice as many as are chosen where that is more
 HALVINGS = 4.0  # of a row's weight from the newest row of its stream to the oldest
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Rows by disagreement, and `uniform_share` of all rows ever asked about uniformly."""
+
+    reward: RewardModel
+    dynamics: DynamicsModel
+    uniform_share: float
+
+    def draw(
+        self, transitions: TransitionReplay, number: int, asked: int, asked_uniform: int, rng: np.random.Generator
+    ) -> list[tuple[Segment, bool]]:
+        """See `choose` and `uniform_quota`."""
+        num_uniform = uniform_quota(number, self.uniform_share, asked, asked_uniform)
+        return choose(transitions, self.reward, self.dynamics, number, num_uniform, rng)
 
 
 def uniform_quota(number: int, share: float, asked: int, asked_uniform: int) -> int:

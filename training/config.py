@@ -6,8 +6,9 @@ The one file that knows OmegaConf. Every part takes its own dataclass, which liv
 import difflib
 import math
 import os
+import re
 from dataclasses import dataclass, field, is_dataclass, replace
-from functools import cache, reduce
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from types import NoneType
@@ -80,6 +81,11 @@ class Config:
             raise ValueError(f"replay.capacity: must hold a batch of {least} rows, got {self.replay.capacity}")
         if self.mode == "coupled" and self.envs.heldout_share > 0:
             raise ValueError(f"envs.heldout_share: must be 0 where mode=coupled, got {self.envs.heldout_share}")
+        if self.labels.choice == "disagreement" and (self.mode == "coupled" or self.reward.members < 2):
+            why = f"mode={self.mode} and reward.members={self.reward.members}"
+            raise ValueError(f"labels.choice: must be uniform without an ensemble of the decoupled mode, got {why}")
+        if self.mode == "coupled" and self.labeler.tiers:
+            raise ValueError(f"labeler.tiers: must be none where mode=coupled, got {', '.join(self.labeler.tiers)}")
 
 
 @dataclass(frozen=True)
@@ -112,7 +118,7 @@ def resume_config(run_dir: Path, arguments: list[str]) -> Config:
     settings = _command_line_settings(arguments)
     config = _build(_saved_settings(run_dir / SAVED_AS) + settings)
     for setting in settings:
-        was, asked = (reduce(getattr, setting.key.split("."), one) for one in (saved, config))
+        was, asked = (_value(one, setting.key) for one in (saved, config))
         if setting.key == "budget.total" and asked < was:
             raise setting.refused(f"a resumed run's budget can only grow, was {was:_.12g}, got {asked:_.12g}")
         if setting.key != "budget.total" and asked != was:
@@ -145,16 +151,33 @@ def preset_files() -> dict[str, str]:
 
 @cache
 def leaves(section: type = Config, prefix: str = "") -> dict[str, Any]:
-    """Full key -> type of everything that can be set in a section."""
+    """Full key -> type of everything that can be set in a section; a mapping of named sections is one key."""
     found = {}
     for name, hint in get_type_hints(section).items():
         found |= leaves(hint, f"{prefix}{name}.") if is_dataclass(hint) else {prefix + name: hint}
     return found
 
 
+@cache
+def mappings() -> dict[str, type]:
+    """Full key -> section of an entry, for every mapping of named sections."""
+    return {key: get_args(hint)[1] for key, hint in leaves().items() if get_origin(hint) is dict}
+
+
+def keys_at(key: str) -> dict[str, Any]:
+    """All leaves, and those of the mapping's entry that `key` lies in."""
+    known = leaves()
+    for mapping, section in mappings().items():
+        if key.startswith(mapping + "."):
+            entry = key.removeprefix(mapping + ".").split(".")[0]
+            known = known | leaves(section, f"{mapping}.{entry}.")
+    return known
+
+
 def names_a_key(message: str) -> bool:
     """Whether an error's message is about a setting: then a person can mend it."""
-    return message.split(":")[0] in leaves()
+    key = message.split(":")[0]
+    return key in keys_at(key)
 
 
 def _preset_settings(preset: str) -> list[Setting]:
@@ -168,7 +191,11 @@ def _saved_settings(path: Path) -> list[Setting]:
     if not path.is_file():
         raise ConfigError(f"{path.parent}: not a run, it has no {path.name}")
     settings = _file_settings(path.read_text(), str(path))
-    missing = leaves().keys() - {setting.key for setting in settings}
+    keys = {setting.key for setting in settings}
+    expected = {key for written in keys for key in keys_at(written)} | leaves().keys()
+    # A mapping stands there itself only where it is empty.
+    filled = {mapping for mapping in mappings() if any(key.startswith(mapping + ".") for key in keys)}
+    missing = expected - keys - filled
     if missing:
         raise ConfigError(f"{min(missing)}: missing ({path})")
     return settings
@@ -181,7 +208,7 @@ def _file_settings(text: str, source: str) -> list[Setting]:
         raise ConfigError(f"{source}: not readable as YAML: {_one_line(error)}") from error
     if not isinstance(content, dict):
         raise ConfigError(f"{source}: must be a mapping of keys to values, got {type(content).__name__}")
-    return _flat(content, source)
+    return [one for name, value in content.items() for one in _flat(Setting(f"{name}", value, source))]
 
 
 def _command_line_settings(arguments: list[str]) -> list[Setting]:
@@ -193,8 +220,7 @@ def _command_line_settings(arguments: list[str]) -> list[Setting]:
         for key in keys:
             if key.startswith(setting.key + "."):
                 raise setting.refused(f"is part of {key}, which is given too: give one of the two")
-        _check_key(setting)
-    return settings
+    return [one for setting in settings for one in _flat(setting)]
 
 
 def _parse(argument: str) -> Setting:
@@ -202,6 +228,8 @@ def _parse(argument: str) -> Setting:
     setting = Setting(key, text, COMMAND_LINE)
     if leaves().get(key) is str:
         return setting  # text stays as it is written: run.name=007 is not the number 7
+    if text.startswith("{"):
+        text = re.sub(r":(?=\S)", ": ", text)  # {price:1} is what people write, {price: 1} what YAML reads
     try:
         value = OmegaConf.to_container(OmegaConf.from_dotlist([f"value={text}"]))["value"]
     except (yaml.YAMLError, OmegaConfBaseException) as error:
@@ -209,21 +237,20 @@ def _parse(argument: str) -> Setting:
     return replace(setting, value=value)
 
 
-def _flat(content: dict, source: str, prefix: str = "") -> list[Setting]:
-    """Nested mappings as settings under their full keys."""
-    known, settings = leaves(), []
-    for name, value in content.items():
-        setting = Setting(f"{prefix}{name}", value, source)
-        if isinstance(value, dict) and setting.key not in known:
-            settings += _flat(value, source, setting.key + ".")
-        else:
-            _check_key(setting)
-            settings.append(setting)
-    return settings
+def _flat(setting: Setting) -> list[Setting]:
+    """A nested mapping as settings under their full keys. An empty one stays where it empties a mapping of sections."""
+    value, known = setting.value, keys_at(setting.key)
+    is_mapping = setting.key in mappings()
+    is_entry = setting.key.rpartition(".")[0] in mappings()
+    if isinstance(value, dict) and (value if is_mapping or is_entry else setting.key not in known):
+        inside = [Setting(f"{setting.key}.{name}", inner, setting.source) for name, inner in value.items()]
+        return [one for inner in inside for one in _flat(inner)]
+    _check_key(setting)
+    return [setting]
 
 
 def _check_key(setting: Setting) -> None:
-    known = leaves()
+    known = keys_at(setting.key)
     if setting.key in known:
         return
     inside = [key for key in known if key.startswith(setting.key + ".")]
@@ -241,18 +268,37 @@ def _nearest(word: str, known) -> str:
     return f"did you mean {close[0] if close[0] in known else short[close[0]]}?"
 
 
+def _value(config: Config, key: str):
+    """What stands under a full key, None in an entry that a mapping has not."""
+    found = config
+    for name in key.split("."):
+        found = found.get(name) if isinstance(found, dict) else getattr(found, name, None)
+    return found
+
+
 def _build(settings: list[Setting]) -> Config:
     """Later settings win. Raises ConfigError with the key and source of the first value that cannot be used."""
     tree, written = OmegaConf.structured(Config), {}
-    for setting in settings:
+    for setting in _without_emptied(settings):
         tree = _merge(tree, setting)
         written[setting.key] = setting
     return _section(Config, "", OmegaConf.to_container(tree, resolve=True), written)
 
 
+def _without_emptied(settings: list[Setting]) -> list[Setting]:
+    """Without the entries of a mapping that a later setting says is empty: merging nothing would leave them."""
+    kept: list[Setting] = []
+    for setting in settings:
+        if setting.key in mappings() and setting.value == {}:
+            kept = [one for one in kept if not one.key.startswith(setting.key + ".")]
+        else:
+            kept.append(setting)
+    return kept
+
+
 def _merge(tree, setting: Setting):
     """The tree with one more setting: one at a time, so that a wrong type is known to be this setting's."""
-    hint = leaves()[setting.key]
+    hint = keys_at(setting.key)[setting.key]
     wrong = setting.refused(f"must be {_meaning(hint)}, got {setting.value!r}")
     numbers = setting.value if isinstance(setting.value, list | tuple) else [setting.value]
     if any(isinstance(number, float) and not math.isfinite(number) for number in numbers) or "???" in numbers:
@@ -269,12 +315,15 @@ def _merge(tree, setting: Setting):
 
 def _section(section: type, prefix: str, values: dict, written: dict[str, Setting]):
     """A dataclass made from its values; what it refuses is reported under the full key and its source."""
-    hints = get_type_hints(section)
     made = {}
-    for name in hints:
-        value = values[name]
-        if is_dataclass(hints[name]):
-            value = _section(hints[name], f"{prefix}{name}.", value, written)
+    for name, hint in get_type_hints(section).items():
+        value, key = values[name], prefix + name
+        if is_dataclass(hint):
+            value = _section(hint, f"{key}.", value, written)
+        elif key in mappings():
+            value = {entry: _section(mappings()[key], f"{key}.{entry}.", one, written) for entry, one in value.items()}
+        elif value == "???":
+            raise ConfigError(f"{key}: must be given")
         made[name] = tuple(value) if isinstance(value, list) else value
     try:
         return section(**made)
@@ -291,6 +340,8 @@ def _meaning(hint) -> str:
         return plain[hint]
     if get_origin(hint) is Literal:
         return "one of " + ", ".join(get_args(hint))
+    if get_origin(hint) is dict:
+        return "sections by name such as {cheap:{price:1}}"
     if get_origin(hint) is tuple:
         return "a list of numbers such as [1.0,0.5]"
     return " or ".join("null" if part is NoneType else _meaning(part) for part in get_args(hint))

@@ -5,7 +5,7 @@ import inspect
 import io
 import textwrap
 import tokenize
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from typing import Literal, get_args, get_origin, get_type_hints
 
 from training import config
@@ -33,7 +33,21 @@ def _rows(section, prefix: str) -> list[str]:
         else:
             meaning = [_choices(hints[field.name]), comments.get(field.name, "")]
             rows.append(_row(f"{key}={_as_written(value)}", ". ".join(part for part in meaning if part)))
+        if key in config.mappings():
+            rows += _entry_rows(config.mappings()[key], f"{key}.NAME.")
     return rows
+
+
+def _entry_rows(section: type, prefix: str) -> list[str]:
+    """A line a key of a section that stands under a name of the person's own choice."""
+    comments = _comments(section)
+    return [
+        _row(
+            f"{prefix}{one.name}={'' if one.default is MISSING else _as_written(one.default)}",
+            comments.get(one.name, ""),
+        )
+        for one in fields(section)
+    ]
 
 
 def _row(left: str, right: str) -> str:
@@ -51,6 +65,8 @@ def _as_written(value) -> str:
     """A default in the words of the command line."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, dict):
+        return "{}"
     if isinstance(value, tuple):
         return "[" + ",".join(_as_written(part) for part in value) + "]"
     return f"{value:_}" if isinstance(value, int) and value >= 10_000 else str(value)

@@ -4,23 +4,38 @@ from budget.allocator import Evidence, Measured, Plan
 from budget.scaling import Curve
 from budget.tiers import LabelOffer
 from envs.make import episode_length
+from training import tiers
 from training.config import Config
+from training.encode import predictor
 from training.run import Run
 
 
 def evidence(run: Run) -> Evidence:
     """For the plan of the phase that begins."""
     progress = run.progress
-    last = progress.history[-1] if progress.history else {"measured": None, "plan": {"weights": None}}
+    last = progress.history[-1] if progress.history else None
     return make_evidence(
         run.config,
         phase=progress.phase,
         phases=progress.phases,
         transitions=run.ledger.units("transition"),
         labels=run.desk.num_bought,
-        measured=measured_of(last["measured"]) if last["measured"] else None,
-        weights_before=last["plan"]["weights"],
+        measured=measured_of(last["measured"]) if last and last["measured"] else None,
+        weights_before=last["plan"]["weights"] if last else None,
+        **tiers_known(run, last["residual"] if last else None),
     )
+
+
+def tiers_known(run: Run, residual: float | None) -> dict:
+    """The labels held in clean equivalents and the ways to buy more; residual: squared, of a perfect rater's labels."""
+    config = run.config.labeler
+    if not config.tiers:
+        return {}
+    estimates = tiers.estimate(run.labels, config, predictor(run)) if residual else None
+    return {
+        "clean_labels": tiers.clean_equivalents(run.labels, estimates, residual),
+        "offers": tiers.offers(config, estimates, residual),
+    }
 
 
 def make_evidence(config: Config, phase: int, phases: int, transitions: int, labels: int, **known) -> Evidence:
@@ -34,7 +49,7 @@ def make_evidence(config: Config, phase: int, phases: int, transitions: int, lab
         transition_lot=config.envs.num,
         episode_length=episode_length(config.task, config.envs),
         min_transitions=needed,
-        **known,
+        **({"offers": tiers.offers(config.labeler, None, None)} | known),
     )
 
 

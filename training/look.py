@@ -5,12 +5,12 @@ from dataclasses import asdict
 import numpy as np
 import torch
 
-from budget.allocator import Measured
 from budget.money import MICRO
 from envs.wrappers import derive_seed
 from training import figures
 from training.agent import Agent
 from training.evaluate import Trace
+from training.measure import Findings
 from training.pictures import allocation_pictures
 from training.run import Run
 from worldmodel.distributions import symexp
@@ -31,8 +31,8 @@ OPEN_LOOP_CONTEXT = 8  # rows the model sees before it goes on blindly
 OPEN_LOOP_ROWS = 64
 
 
-def look(run: Run, measured: Measured | None, scalars: dict[str, float]) -> None:
-    """Evaluate, write the phase's scalars (those given too) and figures, and add a row to the run's history."""
+def look(run: Run, findings: Findings) -> None:
+    """Evaluate, write the phase's scalars (those measured too) and figures, and add a row to the run's history."""
     is_last = run.progress.phase >= run.progress.phases
     episodes = run.config.evaluate.final_episodes if is_last else run.config.evaluate.episodes
     mode = run.evaluator.run(onlooker(run), episodes, mode=True)
@@ -50,12 +50,13 @@ def look(run: Run, measured: Measured | None, scalars: dict[str, float]) -> None
             "returns_mode": mode.returns,
             "returns_sampled": sampled.returns,
             "plan": dict(run.progress.plan),
-            "measured": asdict(measured) if measured else None,
-            "gaps": {name: float(scalars[key]) for name, key in GAPS.items() if key in scalars},
+            "measured": asdict(findings.measured) if findings.measured else None,
+            "residual": findings.residual,
+            "gaps": {name: findings.scalars[key] for name, key in GAPS.items() if key in findings.scalars},
             "spent_on_tiers": {name: tier["spent"] / MICRO for name, tier in run.ledger.by_tier().items()},
         }
     )
-    scalars = scalars | {
+    scalars = findings.scalars | {
         "eval/return": mode.mean_return,
         "eval/return_sampled": sampled.mean_return,
         "eval/length": mode.mean_length,

@@ -8,20 +8,24 @@ import copy
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from budget.allocator import Measured
 from budget.scaling import Curve
+from budget.tiers import residual_squared
 from envs.wrappers import derive_seed
 from training.bounds import bounds
+from training.encode import encoded, predictor
 from training.gap import DynamicsGap, adjoint_gap, dynamics_gap, explained_variance
 from training.heldout import SCORED, Block, block_of
 from training.refit import LabelledFeatures, RefitError, calibrated, refit_errors
 from training.run import Run
+from training.tiers import TierEstimates, clean_equivalents, estimate
 from worldmodel.distributions import twohot_mean
 from worldmodel.dynamics import DynamicsModel
-from worldmodel.replay.labels import LabelBatch, LabelReplay
+from worldmodel.replay.labels import LabelReplay
 from worldmodel.reward import RewardModel
 
 RECENCY = 0.9  # weight of a phase's dynamics error, for each phase that has passed since
@@ -43,43 +47,52 @@ class Models:
         return twohot_mean(self.critic(feat).float(), self.bins)
 
 
-def measure(run: Run) -> tuple[Measured | None, dict[str, float]]:
-    """-> the evidence for the next plan, None where there is too little to measure on, and scalars for the log.
+@dataclass(frozen=True)
+class Findings:
+    """What a phase's end has found out."""
 
-    Takes this phase's snapshot. In coupled mode nothing is allocated and nothing is measured.
-    """
+    scalars: dict[str, float]  # for the log
+    measured: Measured | None = None  # None where there is too little to measure on
+    residual: float | None = None  # mean squared reward error that is no rater's noise, reward units squared
+    tiers: TierEstimates | None = None
+
+
+def measure(run: Run) -> Findings:
+    """Measure all there is to measure on, and take this phase's snapshot. Coupled mode allocates and measures nothing."""
     if not isinstance(run.labels, LabelReplay):
-        return None, {}
+        return Findings({})
     config, generator, models = run.config.measure, _generator(run), _models(run)
     parts = models.dynamics, models.reward
     episodes = [episode.to(run.device) for episode in run.transitions.heldout_episodes(config.episodes)]
     variance = explained_variance(*parts, models.value, episodes, generator)
     run.snapshots.take(run.learner, run.progress.phase, run.transitions.received, variance)
+    estimates = estimate(run.labels, run.config.labeler, predictor(run))
+    refits, live = reward_errors(run, generator)
+    residuals = [residual_squared(one.squared, label_noise(run, estimates)) for one in refits]
+    known = {"residual": residuals[-1] if residuals else None, "tiers": estimates}
     block = block_of(episodes, config.windows)
     if block is None:
-        return None, {}
+        return Findings({}, **known)
     gap = gap_on(models, block, run.config.train.horizon, config.samples, generator)
-    refits, live = reward_errors(run, generator)
-    levels = calibrated(refits, live.abs())
     adjoint = adjoint_gap(*parts, models.value, block, run.config.train.horizon, config.samples, generator)
+    curve = reward_curve(run, refits, residuals, live, estimates)
     factor = 1.0 / (1.0 - run.config.dynamics.discount)
     scalars = {
         **_dynamics_scalars(gap, adjoint),
-        **_reward_scalars(refits, levels, live, factor),
+        **_reward_scalars(refits, curve, live, factor),
         "gap/explained_variance": variance,
         **bounds(*parts, run.learner.actor_critic, block, live.abs(), run.config.train.horizon, generator),
     }
     scalars = {key: value for key, value in scalars.items() if not math.isnan(value)}
-    if not math.isfinite(gap.one_step * gap.value_deviation):
-        return None, scalars
-    reward = Curve(tuple(float(one.count) for one in refits), tuple(levels), (1.0,) * len(refits))
+    if not (math.isfinite(gap.one_step) and math.isfinite(gap.value_deviation)):
+        return Findings(scalars, **known)
     measured = Measured(
         dynamics=dynamics_curve(run, block, gap, generator),
-        reward=reward,
+        reward=curve,
         weights=(gap.value_deviation, factor),
         explained_variance=variance,
     )
-    return measured, scalars
+    return Findings(scalars, measured, **known)
 
 
 def gap_on(models: Models, block: Block, horizon: int, samples: int, generator: torch.Generator) -> DynamicsGap:
@@ -125,13 +138,30 @@ def reward_errors(run: Run, generator: torch.Generator) -> tuple[list[RefitError
     return refits, live[is_uniform.to(run.device)]
 
 
-@torch.no_grad()
-def encoded(run: Run, labels: LabelBatch, generator: torch.Generator) -> tuple[LabelBatch, Tensor]:
-    """The labels on the models' device, and frozen features of the labelled rows (L, F)."""
-    labels = labels.to(run.device)
-    shape = (*labels.is_first.shape, run.config.dynamics.stoch)
-    noise = torch.rand(shape, generator=generator, device=run.device)
-    return labels, run.learner.dynamics.encode(labels, noise)
+def label_noise(run: Run, estimates: TierEstimates | None) -> float:
+    """Mean variance of the raters' noise in the labels that score the refits; 0 where nothing is known of it."""
+    if estimates is None:
+        return 0.0
+    answers = run.labels.answers()
+    variance = np.array([estimates.tiers[name].noise.variance for name in run.labels.tiers])
+    scored = answers.tier[answers.is_uniform]
+    return float(variance[scored].mean()) if len(scored) else 0.0
+
+
+def reward_curve(
+    run: Run, refits: list[RefitError], residuals: list[float], live: Tensor, estimates: TierEstimates | None
+) -> Curve:
+    """Absolute errors without the raters' noise, against labels in clean equivalents."""
+    if not refits:
+        return Curve((), (), ())
+    number = run.labels.received + len(run.labels.pending)
+    clean = clean_equivalents(run.labels, estimates, residuals[-1]) / number
+    points = [
+        (one.count * clean, level * math.sqrt(residual / one.squared), 1.0)
+        for one, level, residual in zip(refits, calibrated(refits, live.abs()), residuals)
+        if one.squared > 0 and math.isfinite(level)
+    ]
+    return Curve(*zip(*points, strict=True)) if points else Curve((), (), ())
 
 
 def _dynamics_scalars(gap: DynamicsGap, adjoint: float) -> dict[str, float]:
@@ -146,10 +176,10 @@ def _dynamics_scalars(gap: DynamicsGap, adjoint: float) -> dict[str, float]:
     }
 
 
-def _reward_scalars(refits: list[RefitError], levels: list[float], live: Tensor, factor: float) -> dict[str, float]:
+def _reward_scalars(refits: list[RefitError], curve: Curve, live: Tensor, factor: float) -> dict[str, float]:
     scalars = {}
-    if refits:
-        scalars |= {"gap/reward": factor * levels[-1], "gap/reward_signed": factor * refits[-1].signed}
+    if curve.errors:
+        scalars |= {"gap/reward": factor * curve.errors[-1], "gap/reward_signed": factor * refits[-1].signed}
         scalars |= {"gap/reward_refit": factor * refits[-1].absolute}
     if len(live):
         scalars |= {"gap/reward_heldout": factor * float(live.abs().mean())}

@@ -6,12 +6,14 @@ from pathlib import Path
 
 from budget.allocator import Plan
 from budget.money import to_micro
+from training import tiers
 from training.build import build
 from training.config import Config, ConfigError, read_config, save_config
+from training.encode import predictor
 from training.evidence import evidence, plan_of
 from training.learn import catch_up, learn, updates_in_all
 from training.look import look, refresh_latents
-from training.measure import measure
+from training.measure import Findings, measure
 from training.run import Run
 from training.run_folder import SAVED_AS
 from training.status import describe, last_result, show
@@ -76,9 +78,11 @@ def buy_labels(run: Run, plan: Plan) -> None:
     due = labels_left(run, plan)
     if is_collecting(run, plan):
         due -= -(-plan.labels * transitions_left(run, plan) // plan.transitions)  # these wait for their transitions
+        if plan.offer and due < plan.offer.answers:
+            due = 0  # fewer than an item is answered with: they wait for the next ones
     else:
         due = min(due, run.config.train.label_batch)
-    run.desk.ask(due, run.numpy_rng)
+    run.desk.ask(due, run.numpy_rng, plan.offer)
     run.desk.collect()
 
 
@@ -96,8 +100,7 @@ def is_collecting(run: Run, plan: Plan) -> bool:
 
 
 def has_more(run: Run, plan: Plan) -> bool:
-    can_ask = run.transitions.num_unlabelled > 0 and run.ledger.remaining >= run.ledger.prices["label"]
-    return is_collecting(run, plan) or (labels_left(run, plan) > 0 and can_ask)
+    return is_collecting(run, plan) or (labels_left(run, plan) > 0 and run.desk.can_ask(plan.offer))
 
 
 def finish_phase(run: Run) -> None:
@@ -107,11 +110,21 @@ def finish_phase(run: Run) -> None:
     if progress.phase == progress.phases:
         wind_up(run)
     refresh_latents(run)
-    look(run, *measure(run))
+    findings = measure(run)
+    weigh_tiers(run, findings)
+    look(run, findings)
     show(run)
     progress.phase += 1
     progress.plan = None
     run.save()
+
+
+def weigh_tiers(run: Run, findings: Findings) -> None:
+    """From now on labels count by what is known of those who gave them."""
+    if findings.residual:
+        tiers.apply(run.labels, findings.tiers, findings.residual, predictor(run))
+        for line in tiers.biased(findings.tiers):
+            run.logger.line(line)
 
 
 def wind_up(run: Run) -> None:

@@ -64,6 +64,7 @@ def _refit(labels: LabelledFeatures, subset: Tensor, config: RewardConfig, gener
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
+            model.cap_slopes()
     return _score(model, labels, len(subset))
 
 

@@ -62,6 +62,7 @@ def test_a_residual_that_means_nothing_is_refused(residual):
 def test_a_residual_less_than_its_noise_keeps_something():
     assert residual_squared(1.5, 1.0) == 0.5
     assert residual_squared(1.0, 1.2) == 0.05
+    assert residual_squared(0.0, 0.0) > 0
 
 
 def test_noise_from_two_pairs():
@@ -70,8 +71,9 @@ def test_noise_from_two_pairs():
     # three answers 0, 3, 6 have variance 9 and two degrees of freedom
     found = estimate_noise(np.array([5, 5, 5]), np.array([0.0, 3.0, 6.0]))
     assert (found.variance, found.pairs) == (9.0, 2)
-    # a belief of 5 weighs four pairs: (2 + 4 * 5) / (2 + 4)
-    assert estimate_noise(np.array([0, 0, 1, 1]), np.array([1.0, 3.0, 2.0, 2.0]), 5.0).variance == pytest.approx(22 / 6)
+    # a belief of 5 fills two pairs up to four: (2 + 2 * 5) / 4, and a fifth pair would leave nothing of it
+    assert estimate_noise(np.array([0, 0, 1, 1]), np.array([1.0, 3.0, 2.0, 2.0]), 5.0).variance == 3
+    assert estimate_noise(np.arange(5).repeat(2), np.tile([0.0, 2.0], 5), 1e9).variance == 2
 
 
 def test_without_duplicates_the_belief_stands_and_without_a_belief_nothing_does():
@@ -129,17 +131,26 @@ def test_the_bound_covers_the_squared_bias_that_is_left():
     for _ in range(200):  # sin(3 x) is not a line: 0.32 of mean square, nearly all of it stays unexplained
         noise = estimate_noise(np.arange(100).repeat(2), rng.standard_normal(200))
         difference, seen = gold_pairs(200, rng, lambda seen: 0.8 * np.sin(3 * seen[:, 0]))
-        found = estimate_bias(difference, seen, [noise], 0.0)
+        found = estimate_bias(difference, seen, [noise], 0.25)
         covered.append(found.bound >= 0.32)
     assert np.mean(covered) > 0.9
 
 
-def test_without_gold_the_bound_is_a_little_more_than_the_prior():
-    nothing = np.zeros(0), np.zeros((0, 3))
-    # 100 pairs of the prior, mean square 1 + .25: .25 + 1.645 * sqrt(1.25^2 * 2 / 100 + .05^2) = .25 + .302
-    assert estimate_bias(*nothing, KNOWN, 0.25).bound == pytest.approx(0.552, abs=1e-3)
-    few = estimate_bias(np.zeros(10), np.zeros((10, 3)), KNOWN, 0.25)
-    assert 0.25 < few.bound < 0.552  # ten pairs without any difference
+def test_without_gold_the_bound_is_the_prior_s_and_few_pairs_do_not_lower_the_fear():
+    # the two-sided 95 % point of Student's t with 4 degrees of freedom is 2.776
+    nothing = estimate_bias(np.zeros(0), np.zeros((0, 3)), KNOWN, 0.25)
+    assert nothing.bound == pytest.approx(0.25 * 2.776**2, rel=0.03)
+    few = estimate_bias(np.zeros(99), np.zeros((99, 3)), KNOWN, 0.25)
+    enough = estimate_bias(np.zeros(100), np.zeros((100, 3)), KNOWN, 0.25)
+    assert few.bound == 0.25 > enough.bound  # not even 99 pairs without any difference
+
+
+def test_a_trusted_rater_needs_little_gold_and_a_wrong_trust_gives_way():
+    rng = np.random.default_rng(0)
+    fair = estimate_bias(*gold_pairs(100, rng, lambda seen: 0.0), KNOWN, 0.05**2)
+    assert fair.bound < 0.25**2
+    false = estimate_bias(*gold_pairs(100, rng, lambda seen: 1.5 * np.sin(5 * seen[:, 0])), KNOWN, 0.05**2)
+    assert false.bound > 1.0  # the mean square is 1.125
 
 
 def test_gold_tightens_the_bound():

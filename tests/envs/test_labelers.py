@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from envs.labelers.base import LabelerConfig, make_labeler
+from envs.labelers.rater import TierConfig
 from envs.records import Label, Query, Segment
 from envs.vault import RewardVault, UnknownReward
 
@@ -67,6 +68,66 @@ def test_noise_has_the_stated_spread_and_no_bias():
     assert abs(errors.mean()) < 0.18 and abs(errors.std() - 2) < 0.13
 
 
+def tier_answers(config, keys_and_steps, tier="cheap", seed=0):
+    labeler = make_labeler(LabelerConfig(tiers={"cheap": config}), vault_of(), seed)
+    labeler.submit([Query(key, Segment(0, step), tier) for key, step in keys_and_steps])
+    return {label.key: label.value for label in labeler.collect()}
+
+
+def test_a_rater_adds_its_bias_and_what_depends_on_the_reward():
+    config = TierConfig(price=1.0, bias=0.5, slope=2.0)
+    assert tier_answers(config, [("a", 3)])["a"] == pytest.approx(3 + 0.5 + 2 * math.sin(3))
+    assert tier_answers(TierConfig(price=1.0), [("a", 3)]) == {"a": 3.0}
+
+
+def test_a_rater_turns_the_sign_as_often_as_stated():
+    found = list(tier_answers(TierConfig(price=1.0, flip=0.2), [(f"k{n}", 5) for n in range(2000)]).values())
+    # standard error of a share of .2 among 2000: .009
+    assert set(found) == {5.0, -5.0} and abs(found.count(-5.0) / 2000 - 0.2) < 0.035
+
+
+def test_a_rater_errs_anew_under_every_key_and_never_anew_under_the_same():
+    config = TierConfig(price=1.0, sigma=2.0, flip=0.5)
+    first, second = (tier_answers(config, [(f"k{n}", 5), ("other", 7)]) for n in (1, 2))
+    assert first["other"] == second["other"] and first["k1"] != second["k2"]
+    assert tier_answers(config, [("k1", 5)], seed=1)["k1"] != first["k1"]
+
+
+def test_a_query_goes_to_its_tier():
+    tiers = {"cheap": TierConfig(price=1.0, bias=1.0), "expert": TierConfig(price=6.0, bias=2.0)}
+    labeler = make_labeler(LabelerConfig(tiers=tiers), vault_of(), 0)
+    labeler.submit([Query(f"{tier}", Segment(0, 10), tier) for tier in ("expert", "default", "cheap")])
+    assert {label.key: label.value for label in labeler.collect()} == {"default": 10, "cheap": 11, "expert": 12}
+    assert labeler.collect() == []
+    with pytest.raises(ValueError, match="^tier: must be one of default, cheap, expert, got dear"):
+        labeler.submit([Query("q", Segment(0, 10), "dear")])
+
+
+def test_gold_is_the_dearest_tier_unless_another_is_named():
+    tiers = {"cheap": TierConfig(price=1.0), "expert": TierConfig(price=6.0), "panel": TierConfig(price=3.0)}
+    assert LabelerConfig(tiers=tiers).gold_tier == "expert"
+    assert LabelerConfig(tiers=tiers, gold="panel").gold_tier == "panel"
+    assert LabelerConfig().gold_tier == "default"
+
+
+@pytest.mark.parametrize(
+    "field, value",
+    [
+        ("price", 0.0),
+        ("price", math.nan),
+        ("sigma", -1.0),
+        ("bias", math.nan),
+        ("slope", math.inf),
+        ("flip", 1.5),
+        ("prior_sigma", -0.1),
+        ("prior_bias", math.inf),
+    ],
+)
+def test_a_field_of_a_tier_out_of_range_is_named(field, value):
+    with pytest.raises(ValueError, match=f"^{field}: must be"):
+        TierConfig(**{"price": 1.0} | {field: value})
+
+
 @pytest.mark.parametrize("name", ["env_reward", "noisy"])
 def test_a_question_without_a_true_answer_is_an_error(name):
     vault = vault_of()
@@ -78,7 +139,23 @@ def test_a_question_without_a_true_answer_is_an_error(name):
         labeler.submit(queries(0))
 
 
-@pytest.mark.parametrize("field, value", [("sigma", -1.0), ("sigma", math.inf), ("delay", -1)])
+@pytest.mark.parametrize(
+    "field, value",
+    [
+        ("sigma", -1.0),
+        ("sigma", math.inf),
+        ("delay", -1),
+        ("item_price", 1.0),  # without tiers nobody would be paid it
+        ("item_price", -1.0),
+        ("gold", "nobody"),
+    ],
+)
 def test_a_field_out_of_range_is_named(field, value):
     with pytest.raises(ValueError, match=f"^{field}: must be"):
         LabelerConfig(**{field: value})
+
+
+@pytest.mark.parametrize("name", ["default", "a/b", ""])
+def test_a_tier_needs_a_name_that_a_key_can_hold(name):
+    with pytest.raises(ValueError, match=f"^tiers.{name}: must be named"):
+        LabelerConfig(tiers={name: TierConfig(price=1.0)})

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from budget.ledger import Ledger
-from training.config import Config, load_config
+from budget.money import to_micro
+from envs.records import Query
+from training.config import Config, load_config, read_config
 from worldmodel.replay.chunks import read_chunks
 from worldmodel.replay.label_journal import LabelJournal
 
@@ -77,7 +79,8 @@ def check_books(folder: Path) -> dict:
     ticks = [tick.transition for tick in read_chunks(folder / "transitions")]
     rows = [(env, int(step)) for tick in ticks for env, step in enumerate(tick.step)]
     journal = LabelJournal(folder / "labels")
-    asked = [item.query.key for item in journal.read_asked()]
+    queries = [item.query for item in journal.read_asked()]
+    asked = [query.key for query in queries]
     answered = [label.key for label in journal.read_answers()]
 
     assert balance.total == balance.spent + balance.reserved + balance.remaining
@@ -86,10 +89,28 @@ def check_books(folder: Path) -> dict:
     assert balance.transitions == sum(tick.num_bought for tick in ticks)
     assert len(set(asked)) == len(asked) and len(set(answered)) == len(answered)
     assert balance.labels == len(answered)
-    assert balance.spent == balance.transitions * prices["transition"] + balance.labels * prices["label"]
+    label_prices = prices_of(queries, read_config(folder / "config.yaml"))
+    label_cost = sum(label_prices[key] for key in answered)
+    assert balance.spent == balance.transitions * prices["transition"] + label_cost
+    for tier, row in summary["by_tier"].items():
+        keys = {query.key for query in queries if query.tier == tier} & set(answered)
+        assert (row["labels"], to_micro(row["spent"])) == (len(keys), sum(label_prices[key] for key in keys))
     assert {purchase.key for purchase in outstanding} == set(asked) - set(answered)
     assert paid_twice(folder) == []
     return summary
+
+
+def prices_of(queries: list[Query], config: Config) -> dict[str, int]:
+    """Key -> micro-coins: the price of its tier and, of named tiers, what showing the row to the first one costs."""
+    labeler, seen, prices = config.labeler, set(), {}
+    for query in queries:
+        if query.tier == "default":
+            prices[query.key] = to_micro(config.price.label)
+        else:
+            showing = 0 if query.segment in seen else to_micro(labeler.item_price)
+            prices[query.key] = to_micro(labeler.tiers[query.tier].price) + showing
+        seen.add(query.segment)
+    return prices
 
 
 def paid_twice(folder: Path) -> list[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from envs.labelers.rater import TierConfig
 from training import config as settings
 from training.config import (
     Config,
@@ -103,6 +104,7 @@ def test_text_stays_as_it_was_written(presets):
         ("actor_critic.entropy=-1", ["actor_critic.entropy: must be"]),
         ("replay.capacity=100", ["replay.capacity: must hold", "command line"]),
         ("allocator.label_share=1.0", ["allocator.label_share: must be", "command line"]),
+        ("allocator.label_share=0.3", ["allocator.label_share: only allocator.name=fixed has one", "adaptive"]),
         ("allocator.name=fixd", ["allocator.name", "one of fixed, coupled, optimum", "fixd"]),
         ("allocator.weights=3", ["allocator.weights", "list of numbers", "3"]),
         ("allocator.weights=[1,x]", ["allocator.weights", "list of numbers"]),
@@ -110,6 +112,17 @@ def test_text_stays_as_it_was_written(presets):
         ("device=tpu", ["device", "one of auto, cpu, cuda"]),
         ("train.updates=[", ["train.updates", "not readable"]),
         ("task=${nothing}", ["task", "nothing"]),
+        ("labeler.tiers=3", ["labeler.tiers", "sections by name", "command line"]),
+        ("labeler.tiers.cheap=3", ["labeler.tiers.cheap", "section", "labeler.tiers.cheap.price=..."]),
+        ("labeler.tiers={cheap:{}}", ["labeler.tiers.cheap", "section"]),
+        ("labeler.tiers.cheap.pric=1", ["labeler.tiers.cheap.pric", "did you mean labeler.tiers.cheap.price?"]),
+        ("labeler.tiers={cheap:{prise:1}}", ["cheap.prise", "did you mean labeler.tiers.cheap.price?"]),
+        ("labeler.tiers.cheap.sigma=1", ["labeler.tiers.cheap.price: must be given"]),
+        ("labeler.tiers.cheap.price=much", ["labeler.tiers.cheap.price", "finite number", "much"]),
+        ("labeler.tiers={cheap:{price:1,sigma:-1}}", ["labeler.tiers.cheap.sigma: must be", "-1", "command line"]),
+        ("labeler.tiers.cheap={price:1,flip:2}", ["labeler.tiers.cheap.flip: must be", "2"]),
+        ("labeler.tiers.default.price=1", ["labeler.tiers.default: must be named"]),
+        ("labeler.gold=x", ["labeler.gold: must be one of the tiers", "x"]),
         ("task=", ["task: must name an environment", "command line"]),
     ],
 )
@@ -130,6 +143,61 @@ def test_arguments_of_which_one_is_part_of_another_are_refused(presets):
 
 def test_a_key_given_twice_is_refused(presets):
     assert refusal("seed=1", "seed=2") == "seed: given twice (command line)"
+
+
+TIERS = {"cheap": TierConfig(price=1.0, sigma=1.0), "expert": TierConfig(price=6.0, sigma=0.2, prior_bias=0.0)}
+
+
+def test_named_sections_are_set_as_a_whole_or_key_by_key(presets):
+    whole = load_config(["labeler.tiers={cheap:{price:1,sigma:1},expert:{price: 6, sigma: .2, prior_bias: 0}}"])
+    assert whole.labeler.tiers == TIERS
+    entries = [
+        "labeler.tiers.cheap={price:1,sigma:1}",
+        "labeler.tiers.expert.price=6",
+        "labeler.tiers.expert.sigma=0.2",
+    ]
+    assert load_config([*entries, "labeler.tiers.expert.prior_bias=0"]).labeler.tiers == TIERS
+    assert load_config([]).labeler.tiers == {}
+
+
+def test_named_sections_of_presets_are_merged_or_emptied(presets):
+    files = settings.preset_files()
+    files["raters"] = "# Two raters\nlabeler: {tiers: {cheap: {price: 1, sigma: 1}, expert: {price: 9}}}\n"
+    files["alone"] = "# Nobody else\nlabeler: {tiers: {}}\n"
+    dearer = load_config(["raters", "labeler.tiers.cheap.price=2", "labeler.tiers.panel.price=3"]).labeler.tiers
+    assert {name: (tier.price, tier.sigma) for name, tier in dearer.items()} == {
+        "cheap": (2, 1),
+        "expert": (9, 0),
+        "panel": (3, 0),
+    }
+    assert load_config(["raters", "alone"]).labeler.tiers == {}
+    assert load_config(["alone", "raters"]).labeler.tiers.keys() == {"cheap", "expert"}
+
+
+def test_named_sections_are_saved_read_again_and_kept_by_a_resume(presets, tmp_path):
+    config = load_config(["labeler.tiers={cheap:{price:1,sigma:1},expert:{price:6,sigma:.2,prior_bias:0}}"])
+    path = tmp_path / "config.yaml"
+    save_config(config, path)
+    assert read_config(path) == config and read_config(path).labeler.tiers == TIERS
+    assert resume_config(tmp_path, ["labeler.tiers.cheap.price=1"]).labeler.tiers == TIERS
+    for argument, words in (
+        ("labeler.tiers.cheap.price=2", "labeler.tiers.cheap.price: cannot change .* was 1.0, got 2.0"),
+        ("labeler.tiers.panel.price=2", "labeler.tiers.panel.price: cannot change .* was None, got 2.0"),
+        ("labeler.tiers={}", "labeler.tiers: cannot change"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            resume_config(tmp_path, [argument])
+    content = yaml.safe_load(path.read_text())
+    del content["labeler"]["tiers"]["cheap"]["flip"]
+    path.write_text(yaml.safe_dump(content))
+    with pytest.raises(ConfigError, match="labeler.tiers.cheap.flip: missing"):
+        read_config(path)
+
+
+def test_tiers_make_no_sense_where_every_transition_has_its_label(presets):
+    coupled = ["mode=coupled", "allocator.name=coupled", "envs.heldout_share=0"]
+    assert load_config(coupled).mode == "coupled"
+    assert refusal(*coupled, "labeler.tiers.cheap.price=1").startswith("labeler.tiers: must be none where mode=coupled")
 
 
 def test_a_saved_configuration_comes_back_equal(presets, tmp_path):
@@ -201,6 +269,8 @@ def test_the_run_folder_is_made_of_root_task_time_and_seed():
 
 def test_errors_about_a_setting_are_told_from_bugs():
     assert names_a_key("budget.total: must be at least 3")
+    assert names_a_key("labeler.tiers.anyone.sigma: must be at least 0")
+    assert not names_a_key("labeler.tiers.anyone.sorrow: must be at least 0")
     assert not names_a_key("too many values to unpack (expected 2)")
     assert not names_a_key("shape: must be (3,)")
 
@@ -212,5 +282,6 @@ def test_help_lists_every_preset_and_key_with_default_and_meaning(presets):
     assert "threads=0 of torch; 0: torch's own choice" in text
     assert "train.ratio=null" in text
     assert "mode=decoupled decoupled|coupled. coupled:" in text
+    assert "labeler.tiers.NAME.price= coins an answer labeler.tiers.NAME.sigma=0.0" in text
     for key in settings.leaves():
         assert any(line.strip().startswith(key + "=") for line in lines), key

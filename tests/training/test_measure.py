@@ -36,7 +36,7 @@ def test_how_much_is_measured_changes_nothing_that_is_trained(tiny):
     little, much = tiny("measure.samples=1", "allocator.name=fixed", folder="a"), tiny("allocator.name=fixed", folder="b")
     train(little)
     train(much)
-    assert history(little)[-1]["measured"] != history(much)[-1]["measured"]
+    assert history(little)[-1]["gaps"] != history(much)[-1]["gaps"]
     assert_same(learner_state(little), learner_state(much))
 
 

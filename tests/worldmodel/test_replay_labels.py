@@ -179,3 +179,64 @@ def test_refreshed_latents_come_back_after_a_refill(address_streams):
 def test_settings_out_of_range_are_refused_by_name(field, value):
     with pytest.raises(ValueError, match=f"^{field}: must be at least"):
         LabelReplayConfig(**{field: value})
+
+
+def answered_by(labels, transitions, answers):
+    """answers: (step, tier, value) about rows of environment 0, each under a key of its own."""
+    for number, (step, tier, value) in enumerate(answers):
+        query = Query(f"{step}/{tier}/{number}", Segment(0, step), tier)
+        labels.ask(query, transitions.copy(Segment(0, step), BURN_IN), is_uniform=number == 0)
+        labels.answer(Label(query.key, value))
+
+
+def tiered(streams, **config):
+    config = LabelReplayConfig(**{"burn_in": BURN_IN} | config)
+    return LabelReplay(config, streams.spaces, streams.deter, streams.stoch, ("default", "cheap", "expert"))
+
+
+def test_answers_are_listed_as_they_were_given_oldest_first_and_by_item(address_streams):
+    streams = address_streams(num=1, heldout={(0, 2)})
+    transitions, labels = transitions_of(streams, 40), tiered(streams, capacity=3)
+    given = [(31, "cheap", 9.0), (12, "cheap", 1.0), (7, "expert", 2.0), (25, "cheap", 3.0), (12, "expert", 4.0)]
+    answered_by(labels, transitions, given)
+    answers = labels.answers()  # the oldest of four training labels is gone
+    assert answers.step.tolist() == [12, 7, 12] and answers.tier.tolist() == [1, 2, 2]
+    assert answers.value.tolist() == [1.0, 2.0, 4.0] and not answers.is_uniform.any()
+    assert answers.item[0] == answers.item[2] != answers.item[1]
+    assert labels.answers(is_heldout=True).value.tolist() == [3.0]
+    assert labels.rows(np.array([2, 0])).value.tolist() == [4.0, 1.0]
+    assert labels.rows(np.array([0]), is_heldout=True).value.tolist() == [3.0]
+    empty = tiered(streams).answers()
+    assert empty.item.shape == empty.value.shape == (0,)
+
+
+def test_weights_are_relative_to_the_most_precise_tier_that_holds_labels(address_streams):
+    streams = address_streams(num=1)
+    transitions, labels = transitions_of(streams, 40), tiered(streams)
+    precision = {"default": 1.0, "cheap": 0.2, "expert": 0.8}
+    answered_by(labels, transitions, [(7, "cheap", 1.0)])
+    labels.weigh(precision)
+    assert labels.rows(np.array([0])).weight.tolist() == [1.0]
+    answered_by(labels, transitions, [(8, "expert", 1.0)])
+    labels.weigh(precision)
+    assert labels.rows(np.array([0, 1])).weight.tolist() == [0.25, 1.0]
+    assert labels.sample(4, np.random.default_rng(0)).weight.unique().tolist() == [0.25, 1.0]
+
+
+def test_a_correction_is_taken_off_one_tier_and_the_stored_answer_stays(address_streams):
+    streams = address_streams(num=1, heldout={(0, 2)})
+    transitions, labels = transitions_of(streams, 40), tiered(streams)
+    answered_by(labels, transitions, [(7, "cheap", 10.0), (12, "expert", 20.0), (25, "cheap", 30.0)])
+    labels.correct("cheap", lambda batch: batch.obs["state"][:, -1, 1].numpy())  # the row's number
+    assert labels.rows(np.array([0, 1])).value.tolist() == [3.0, 20.0] and labels.heldout().value.tolist() == [5.0]
+    assert labels.answers().value.tolist() == [10.0, 20.0]
+    labels.correct("cheap", lambda batch: np.ones(len(batch.value)))  # not on top of the last one
+    assert labels.rows(np.array([0])).value.tolist() == [9.0]
+    labels.correct("cheap", None)
+    assert labels.rows(np.array([0, 1])).value.tolist() == [10.0, 20.0]
+
+
+def test_a_checkpoint_of_other_tiers_is_refused(address_streams):
+    streams = address_streams(num=1)
+    with pytest.raises(ValueError, match="^labels: the checkpoint knows 1 tiers, the run 3"):
+        tiered(streams).load_state_dict(labels_of(streams).state_dict())

@@ -1,6 +1,8 @@
 """The label replay: bought answers, each beside its own copy of what the reward model must see. Nothing here is free."""
 
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import torch
@@ -11,15 +13,21 @@ from worldmodel.replay.copies import Copy
 from worldmodel.replay.rings import Rings
 from worldmodel.replay.transitions import TransitionReplay
 
-SAVED = ("start_deter", "start_stoch")  # refreshed since they were copied, so the journal does not know them
+# Refreshed since they were copied, or estimated, so the journal does not know them.
+SAVED = ("start_deter", "start_stoch", "correction")
+PIECE = 512  # labels whose corrections are computed at a time
 
 
 @dataclass(frozen=True)
 class LabelReplayConfig:
     capacity: int = 1_000_000  # labels; the oldest go first
     burn_in: int = 8  # rows before the labelled one that warm the latent up
+    choice: Literal["uniform", "disagreement"] = "uniform"  # which rows to label; disagreement: of the reward ensemble
+    uniform: float = 0.2  # least part of the rows that is drawn uniformly all the same: these alone estimate errors
 
     def __post_init__(self):
+        if not 0.2 <= self.uniform <= 1:
+            raise ValueError(f"uniform: must be from 0.2 to 1, got {self.uniform}")
         if self.capacity < 1:
             raise ValueError(f"capacity: must be at least 1, got {self.capacity}")
         if self.burn_in < 0:
@@ -35,8 +43,8 @@ class LabelBatch:
     is_first: Tensor  # (B, L) bool
     start_deter: Tensor  # (B, D) float32
     start_stoch: Tensor  # (B, S) int64, class indices
-    value: Tensor  # (B,) float32, the answer
-    weight: Tensor  # (B,) float32, 0 where there is no label at all
+    value: Tensor  # (B,) float32, the answer, less what is known of its tier's bias
+    weight: Tensor  # (B,) float32, 1 for the most precise tier there is, 0 where there is no label at all
     fold: Tensor  # (B,) int64, the same number for all labels of an episode; modulo the members it deals folds
 
     def to(self, device: torch.device | str) -> "LabelBatch":
@@ -51,14 +59,42 @@ class Asked:
 
     query: Query
     copy: Copy | None  # None in coupled mode, where the answer joins the row itself
-    is_uniform: bool  # drawn uniformly, so that it may serve as a measurement
+    is_uniform: bool  # the first answer about a row that was drawn uniformly, so that it may serve as a measurement
+
+
+@dataclass(frozen=True)
+class Answers:
+    """The answers held, as they were given (raw), in the order received: n of them about one row each."""
+
+    env: np.ndarray  # (n,) int64
+    step: np.ndarray  # (n,) int64: (env, step) is the item
+    tier: np.ndarray  # (n,) int64, index into LabelReplay.tiers
+    value: np.ndarray  # (n,) float64
+    is_uniform: np.ndarray  # (n,) bool
+
+    @property
+    def item(self) -> np.ndarray:
+        """(n,) int64, the same number for all answers about a row."""
+        return np.unique(np.stack([self.env, self.step], 1), axis=0, return_inverse=True)[1].reshape(-1)
 
 
 class LabelReplay:
-    """Labels of training episodes, to sample from, and of held-out episodes, to measure with."""
+    """Labels of training episodes, to sample from, and of held-out episodes, to measure with.
 
-    def __init__(self, config: LabelReplayConfig, spaces: Spaces, deter: int, stoch: int):
-        self.config, self.spaces = config, spaces
+    Repeated and gold answers are labels like any other: they train too. What is known of a tier's noise and bias weighs
+    and corrects its labels when they are drawn; what is stored stays as it was answered.
+    """
+
+    def __init__(
+        self,
+        config: LabelReplayConfig,
+        spaces: Spaces,
+        deter: int,
+        stoch: int,
+        tiers: Sequence[str] = ("default",),
+    ):
+        self.config, self.spaces, self.tiers = config, spaces, tuple(tiers)
+        self.precision = np.ones(len(self.tiers), np.float32)  # weight of a label by tier
         length = config.burn_in + 1
         columns = {
             f"obs/{k}": ((length, *s.shape), np.int32 if s.classes else np.float32) for k, s in spaces.obs.items()
@@ -67,6 +103,7 @@ class LabelReplay:
         columns |= {"start_deter": ((deter,), np.float32), "start_stoch": ((stoch,), np.uint8)}
         columns |= {name: ((), np.int64) for name in ("env", "step", "context_step", "episode")}
         columns |= {"value": ((), np.float32), "is_uniform": ((), bool)}
+        columns |= {"tier": ((), np.int64), "correction": ((), np.float32)}
         self.training, self.held_out = (Rings(columns, 1, config.capacity) for _ in range(2))
         self.pending: dict[str, Asked] = {}  # by the key of the query, in the order asked
 
@@ -86,6 +123,7 @@ class LabelReplay:
     def ask(self, query: Query, copy: Copy, is_uniform: bool) -> None:
         """The answer to `query` will belong to `copy`."""
         assert query.key not in self.pending, query
+        assert query.tier in self.tiers, (query, self.tiers)
         assert (query.segment.env, query.segment.step) == (copy.env, copy.step), (query, copy.env, copy.step)
         assert len(copy.is_first) == self.config.burn_in + 1, (len(copy.is_first), self.config.burn_in)
         self.pending[query.key] = Asked(query, copy, is_uniform)
@@ -102,6 +140,7 @@ class LabelReplay:
         values = {name: np.asarray(getattr(copy, name))[None] for name in names}
         values |= {f"obs/{name}": value[None] for name, value in copy.obs.items()}
         values |= {"value": np.array([label.value]), "is_uniform": np.array([asked.is_uniform])}
+        values |= {"tier": np.array([self.tiers.index(asked.query.tier)]), "correction": np.zeros(1)}
         rings = self.held_out if copy.is_heldout else self.training
         rings.append(np.zeros(1, np.int64), values)
 
@@ -123,6 +162,37 @@ class LabelReplay:
         slot = _newest(rings, most)
         return self._batch(rings, slot), rings.take("is_uniform", slot)
 
+    def answers(self, is_heldout: bool = False) -> Answers:
+        """All that are held of training (or held-out) episodes."""
+        rings = self.held_out if is_heldout else self.training
+        slot = _newest(rings, None)
+        columns = {name: rings.columns[name][slot] for name in ("env", "step", "tier", "is_uniform")}
+        return Answers(**columns, value=rings.columns["value"][slot].astype(np.float64))
+
+    def rows(self, index: np.ndarray, is_heldout: bool = False) -> LabelBatch:
+        """The labels in these places (n,) of `answers`."""
+        rings = self.held_out if is_heldout else self.training
+        return self._batch(rings, _newest(rings, None)[index])
+
+    def weigh(self, precision: Mapping[str, float]) -> None:
+        """Relative precision of a label by tier, above 0. Those of the most precise tier that holds labels weigh
+        exactly 1, so that a run with a single tier trains as if there were no weights."""
+        weight = np.array([precision[tier] for tier in self.tiers])
+        assert np.isfinite(weight).all() and weight.min() > 0, precision
+        held = np.unique(self.training.columns["tier"][: self.num_training])
+        best = weight[held].max() if len(held) else weight.max()
+        self.precision = (weight / best).astype(np.float32)
+
+    def correct(self, tier: str, correction: Callable[[LabelBatch], np.ndarray] | None) -> None:
+        """Take correction(labels) (n,) off the tier's labels whenever they are drawn; None takes nothing off.
+
+        Labels that come later are not corrected before the next call.
+        """
+        for rings in (self.training, self.held_out):
+            slot = np.flatnonzero(rings.columns["tier"][: int(rings.alive[0])] == self.tiers.index(tier))
+            for piece in _pieces(slot):
+                rings.columns["correction"][piece] = correction(self._batch(rings, piece)) if correction else 0.0
+
     def _batch(self, rings: Rings, slot: np.ndarray) -> LabelBatch:
         """The labels in these slots (one ring holds them, so slots 0 .. alive-1 are exactly the ones held)."""
         return LabelBatch(
@@ -131,8 +201,8 @@ class LabelReplay:
             is_first=rings.take("is_first", slot),
             start_deter=rings.take("start_deter", slot),
             start_stoch=rings.take("start_stoch", slot).long(),
-            value=rings.take("value", slot),
-            weight=torch.ones(len(slot)),
+            value=rings.take("value", slot) - rings.take("correction", slot),
+            weight=torch.from_numpy(self.precision[rings.columns["tier"][slot]]),
             fold=rings.take("env", slot) + rings.take("episode", slot),
         )
 
@@ -146,18 +216,26 @@ class LabelReplay:
             rings.columns["start_stoch"][slot[is_found]] = stoch
 
     def state_dict(self) -> dict:
-        """The refreshed latents; questions and answers come back from the journal."""
-        return {"training": self.training.state_dict(SAVED), "heldout": self.held_out.state_dict(SAVED)}
+        """The refreshed latents, corrections and weights; questions and answers come back from the journal."""
+        rings = {"training": self.training.state_dict(SAVED), "heldout": self.held_out.state_dict(SAVED)}
+        return rings | {"precision": torch.from_numpy(self.precision.copy())}
 
     def load_state_dict(self, state: dict) -> None:
         """After the refill from the journal. ValueError where the checkpoint does not fit."""
-        if state.keys() != {"training", "heldout"}:
-            raise ValueError(f"labels: the checkpoint holds {sorted(state)}, expected training, heldout")
+        if state.keys() != {"training", "heldout", "precision"}:
+            raise ValueError(f"labels: the checkpoint holds {sorted(state)}, expected heldout, precision, training")
+        if len(state["precision"]) != len(self.tiers):
+            raise ValueError(f"labels: the checkpoint knows {len(state['precision'])} tiers, the run {len(self.tiers)}")
         self.training.load_state_dict(state["training"], SAVED)
         self.held_out.load_state_dict(state["heldout"], SAVED)
+        self.precision = state["precision"].numpy().copy()
 
 
 def _newest(rings: Rings, most: int | None) -> np.ndarray:
     """Slots of the newest `most` rows of the only ring, all of them where `most` is None; oldest first."""
     row = np.arange(int(rings.oldest[0]), int(rings.count[0]))[-most if most else None :]
     return rings.slot(np.zeros(len(row), np.int64), row)
+
+
+def _pieces(slot: np.ndarray) -> Iterator[np.ndarray]:
+    return (slot[start : start + PIECE] for start in range(0, len(slot), PIECE))

@@ -1,0 +1,101 @@
+"""Does zero-mean label noise bias the reward model's mean? (allocation.md, section 6: it must not.)
+
+    python benchmarks/reward_noise.py
+
+Two settings, noise of standard deviation 1 and 3. Ideal fit: the two-hot distribution of least expected loss under the
+noise, read as its mean in raw reward space, beside what a model would say that learns the mean of symlog(label) and
+answers with its symexp. Trained: a RewardModel on noisy labels of four rewards at once. Noise is taken at evenly spaced
+quantiles, so that what is off is the model's doing and not that of a sample's mean. Writes results/reward_noise.md.
+"""
+
+from pathlib import Path
+
+import torch
+from cells import MACHINE
+from torch import Tensor
+
+from worldmodel.distributions import symexp, symlog, twohot_bins, twohot_loss, twohot_mean
+from worldmodel.reward import RewardConfig, RewardModel
+
+RESULTS = Path(__file__).parent / "results" / "reward_noise.md"
+SIGMAS = (1.0, 3.0)
+REWARDS = (-2.0, 0.5, 1.0, 5.0)  # of the trained model
+SEEDS = (0, 1, 2)
+STEPS, LEARNING_RATE = 600, 1e-2
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    lines = [
+        "# The reward model's mean under zero-mean label noise",
+        "",
+        "`python benchmarks/reward_noise.py`; " + MACHINE + f"; trained: seeds {', '.join(map(str, SEEDS))}.",
+        "",
+        "Ideal fit, true reward 1: what the model's answer tends to with ever more labels.",
+        "",
+        "| noise | mean of the two-hot in raw space | symexp of the mean symlog |",
+        "|--|--|--|",
+    ]
+    lines += [f"| {sigma:g} | {ideal_mean(1.0, sigma):.4f} | {symlog_mean(1.0, sigma):.3f} |" for sigma in SIGMAS]
+    lines += [
+        "",
+        f"A trained RewardModel (units 32, {STEPS} Adam steps on all labels): the largest error over seeds, in percent of",
+        "the reward, and the same of symexp of the mean symlog.",
+        "",
+        "| noise | true reward | two-hot mean, error % | symexp of the mean symlog, error % |",
+        "|--|--|--|--|",
+    ]
+    for sigma in SIGMAS:
+        found = torch.stack([trained_means(REWARDS, sigma, seed) for seed in SEEDS])  # (seeds, R)
+        for reward, answers in zip(REWARDS, found.T, strict=True):
+            off = 100 * ((answers - reward) / reward).abs().max()
+            other = 100 * abs((symlog_mean(reward, sigma) - reward) / reward)
+            lines.append(f"| {sigma:g} | {reward:g} | {off:.2f} | {other:.0f} |")
+    text = "\n".join(lines) + "\n"
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(text)
+    print(text)
+
+
+def noise(number: int) -> Tensor:
+    """Evenly spaced quantiles of a standard normal, (number,) float64: their mean is exactly 0."""
+    return torch.special.ndtri((torch.arange(number, dtype=torch.float64) + 0.5) / number)
+
+
+def ideal_mean(reward: float, sigma: float, number: int = 100_001) -> float:
+    """The mean of the distribution over bins that minimises the expected loss. At equal logits the gradient of the loss
+    is their softmax less the mean two-hot code: that code is the minimiser."""
+    bins = twohot_bins().double()
+    logits = torch.zeros(len(bins), dtype=torch.float64, requires_grad=True)
+    labels = reward + sigma * noise(number)
+    twohot_loss(logits.expand(number, -1), labels, bins).mean().backward()
+    best = torch.softmax(logits.detach(), -1) - logits.grad
+    return float(twohot_mean(best.clamp(min=1e-300).log(), bins))
+
+
+def symlog_mean(reward: float, sigma: float, number: int = 100_001) -> float:
+    return float(symexp(symlog(reward + sigma * noise(number)).mean()))
+
+
+def trained_means(rewards: tuple[float, ...], sigma: float, seed: int, number: int = 512) -> Tensor:
+    """What a RewardModel says to each of the rewards (R,) after it has seen `number` noisy labels of each."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = RewardModel(RewardConfig(members=1, units=32), len(rewards))
+    feat = torch.eye(len(rewards))
+    truth = torch.tensor(rewards, dtype=torch.float64)
+    labels = (truth[:, None] + sigma * noise(number)).float()  # (R, number)
+    inputs, weight = feat[:, None].expand(-1, number, -1), torch.ones_like(labels)
+    optimizer = torch.optim.Adam(model.parameters(), LEARNING_RATE)
+    for step in range(STEPS):
+        optimizer.param_groups[0]["lr"] = LEARNING_RATE * (1 - step / STEPS)
+        loss, _ = model(inputs, labels, weight)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    with torch.no_grad():
+        return model.predict(feat)
+
+
+if __name__ == "__main__":
+    main()
