@@ -44,6 +44,7 @@ CELLS = [
     Cell("pendulum", ("quick_pendulum", HALF), (0, 1, 2), -200, 6),
     Cell("pendulum_label_30", ("quick_pendulum", HALF, "price.label=30"), (0, 1, 2), -200, 8),
     Cell("cartpole_v1", ("quick_cartpole", HALF), (0,), 400, 12),
+    Cell("cartpole_swingup_adaptive", ("quickstart",), (0,), 700, 20),
     Cell("cartpole_swingup_coupled", ("quickstart", *COUPLED, "budget.total=120_000"), (0,)),
     Cell("cartpole_balance_coupled", ("quick_balance", *COUPLED, "budget.total=40_000"), (0,)),
     Cell("pendulum_coupled", ("quick_pendulum", *COUPLED, "budget.total=20_000"), (0,)),

@@ -33,7 +33,10 @@ def assert_same(first, second) -> None:
 
 
 def test_how_much_is_measured_changes_nothing_that_is_trained(tiny):
-    little, much = tiny("measure.samples=1", "allocator.name=fixed", folder="a"), tiny("allocator.name=fixed", folder="b")
+    little, much = (
+        tiny("measure.samples=1", "allocator.name=fixed", folder="a"),
+        tiny("allocator.name=fixed", folder="b"),
+    )
     train(little)
     train(much)
     assert history(little)[-1]["gaps"] != history(much)[-1]["gaps"]
