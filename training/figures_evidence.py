@@ -70,7 +70,8 @@ def bound_against_gap(
         axes.plot(at, np.ones(len(at)), color=CURVES[3], marker="^", markersize=7, linestyle="", label=label, **edge)
     phase_axis(axes, phases)
     _log_axis(axes, axes.yaxis, FuncFormatter(lambda value, _: f"{value:g}"))
-    dress(axes, "phase (0: pilot)", "gap [return units]", "Bounds of the return gap against the measured one")
+    dress(axes, "phase (0: pilot)", "gap [return units]")
+    axes.set_title("Bounds of the return gap against the measured one", fontsize=9, pad=10)  # above the arrows
     axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8, frameon=False)
     return figure
 

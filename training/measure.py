@@ -69,7 +69,8 @@ def measure(run: Run) -> Findings:
     estimates = estimate(run.labels, run.config.labeler, predictor(run))
     refits, live = reward_errors(run, generator)
     residuals = [residual_squared(one.squared, label_noise(run, estimates)) for one in refits]
-    known = {"residual": residuals[-1] if residuals else None, "tiers": estimates}
+    is_known = residuals and math.isfinite(residuals[-1])  # a model that has diverged knows nothing
+    known = {"residual": residuals[-1] if is_known else None, "tiers": estimates}
     block = block_of(episodes, config.windows)
     if block is None:
         return Findings({}, **known)
