@@ -20,6 +20,7 @@ from budget.allocator import (
     cap_note,
     phase_money,
     plan_by,
+    rows_asked,
     usual_offer,
 )
 from budget.market import Counts, Market, at_label_share, best_spend, gap, split
@@ -90,11 +91,13 @@ class Belief:
 def item_market(evidence: Evidence, ledger: Purse, offer: LabelOffer, money: int) -> Market:
     """A market whose labels are items of the offer; what is held of any offer counts as so many of its items."""
     clean = evidence.labels if evidence.clean_labels is None else evidence.clean_labels
+    held = int(clean / offer.clean)
     return Market(
         money=money,
         prices=(ledger.prices["transition"], offer.price_micro),
-        stock=Counts(evidence.transitions, int(clean / offer.clean)),
+        stock=Counts(evidence.transitions, held),
         labels_per_transition=evidence.labels_per_transition,
+        unattached=held - rows_asked(evidence),
         lots=(evidence.transition_lot, 1),
     )
 
@@ -128,8 +131,10 @@ def _trouble(evidence: Evidence) -> str:
     measured = evidence.measured
     if measured is None:
         return "nothing is measured"
-    if evidence.labels < _LEAST_LABELS:
-        return f"{evidence.labels} labels are fewer than {_LEAST_LABELS}"
+    if evidence.labels - evidence.pending < _LEAST_LABELS:
+        return f"{evidence.labels - evidence.pending} answered labels are fewer than {_LEAST_LABELS}"
+    if 2 * evidence.pending > evidence.labels:
+        return f"{evidence.pending} of {evidence.labels} labels are not answered"
     if not measured.explained_variance >= _LEAST_EXPLAINED:  # NaN included
         explained = f"{measured.explained_variance:.2f} of the returns' variance"
         return f"the critic explains {explained}, less than {_LEAST_EXPLAINED}"

@@ -70,6 +70,8 @@ class Evidence:
     labels_per_transition: float = 1.0  # most labels a transition (kappa)
     measured: Measured | None = None  # None where nothing could be measured
     weights_before: tuple[float, float] | None = None  # the smoothed weights of the last plan, None before the first
+    rows_asked: int | None = None  # rows of the labels bought or asked so far; None: as many as the labels
+    pending: int = 0  # of the labels, not answered yet
     clean_labels: float | None = None  # the labels held in clean-label equivalents; None: as many as the labels
     offers: tuple[LabelOffer, ...] = ()  # the ways to buy labels; none: the ledger's price, one clean answer an item
 
@@ -214,13 +216,20 @@ def _pilot_market(config: AllocatorConfig, evidence: Evidence, ledger: Purse) ->
 
 
 def _market(evidence: Evidence, ledger: Purse, money: int, stock: Counts) -> Market:
+    """Its labels are answers; each row gets as many as the usual offer asks for."""
+    answers = usual_offer(evidence.offers).answers if evidence.offers else 1.0
     return Market(
         money=money,
         prices=(ledger.prices["transition"], answer_price(evidence, ledger.prices)),
         stock=stock,
-        labels_per_transition=evidence.labels_per_transition,
+        labels_per_transition=evidence.labels_per_transition * answers,
+        unattached=evidence.labels - round(answers * rows_asked(evidence)),
         lots=(evidence.transition_lot, 1),
     )
+
+
+def rows_asked(evidence: Evidence) -> int:
+    return evidence.labels if evidence.rows_asked is None else evidence.rows_asked
 
 
 def _pilot_least(config: AllocatorConfig, evidence: Evidence) -> Counts:
@@ -248,7 +257,7 @@ def _note(evidence: Evidence, held: Counts, market: Market) -> str:
 
 def cap_note(held: Counts, market: Market) -> str:
     """Says so where no further label could be bought for the transitions held."""
-    is_full = held.labels + 1 > market.labels_per_transition * held.transitions
+    is_full = held.labels + 1 > market.labels_per_transition * held.transitions + market.unattached
     return "labels at their cap" if is_full else ""
 
 

@@ -41,6 +41,7 @@ class Market:
     stock: Counts = _NOTHING
     caps: tuple[float, float] = (math.inf, math.inf)
     labels_per_transition: float = math.inf
+    unattached: int = 0  # labels above (below: negative) the rows that were asked about: only new ones need a row
     lots: tuple[int, int] = (1, 1)
 
     def __post_init__(self):
@@ -61,7 +62,7 @@ class Market:
         least = max(
             price * self.stock.transitions,
             self.wealth - label_price * self.caps[1],
-            self.wealth * price / (price + self.labels_per_transition * label_price),
+            (self.wealth - label_price * self.unattached) * price / (price + self.labels_per_transition * label_price),
         )
         most = min(self.wealth - label_price * self.stock.labels, price * self.caps[0])
         return min(least, most), most
@@ -90,7 +91,9 @@ class Market:
     def _labels_beside(self, transitions: int) -> int:
         left = self.money - self.prices[0] * (transitions - self.stock.transitions)
         # 0 transitions times no limit would be NaN
-        attached = math.inf if self.labels_per_transition == math.inf else self.labels_per_transition * transitions
+        attached = math.inf
+        if self.labels_per_transition != math.inf:
+            attached = self.labels_per_transition * transitions + self.unattached
         return _most(self.stock.labels, left, self.prices[1], self.lots[1], min(self.caps[1], attached))
 
 

@@ -50,7 +50,10 @@ def bounds(
     if not len(reward_error):
         return scalars
     gamma, lam = dynamics.config.discount, actor_critic.config.lam
-    w_d, w_r = horizon_weights(gamma, local.rho, local.reward, local.value, horizon, lam)
+    # A reward belongs to the row arrived at: its slope along the closed loop is reward * rho, and an error of the step
+    # itself is also one of its reward.
+    w_d, w_r = horizon_weights(gamma, local.rho, local.reward * local.rho, local.value, horizon, lam)
+    w_d += w_r * local.reward
     largest = float(feature_error.max()), float(reward_error.max())
     return scalars | {
         "bound/lemma": lemma_bound(local, *largest, gamma),

@@ -41,10 +41,11 @@ class Collector:
 
     def open(self, wanted: int) -> int:
         """Reserve the next chunk, for at most `wanted` transitions. -> ticks that it may take."""
+        price = self.ledger.prices["transition"]
+        wanted = min(wanted, self.ledger.remaining // price)
         ticks = min(max(1, CHUNK // self.env.num), wanted // self.env.num)
         assert ticks > 0 and not self.key, (wanted, self.key)
         self.key = f"{int(self.writer.last_key or 0) + 1:08d}"
-        price = self.ledger.prices["transition"]
         self.ledger.reserve([Purchase(_ledger_key(self.key), "transition", ticks * self.env.num, price)])
         self.received = 0
         return ticks

@@ -81,6 +81,14 @@ class Config:
             raise ValueError(f"replay.capacity: must hold a batch of {least} rows, got {self.replay.capacity}")
         if self.mode == "coupled" and self.envs.heldout_share > 0:
             raise ValueError(f"envs.heldout_share: must be 0 where mode=coupled, got {self.envs.heldout_share}")
+        if self.allocator.name == "adaptive" and not self.envs.heldout_share:
+            raise ValueError(
+                "envs.heldout_share: must be above 0 where allocator.name=adaptive: errors are measured there"
+            )
+        if self.allocator.name == "adaptive" and self.reward.members < 2:
+            raise ValueError(
+                "reward.members: must be 2 or more where allocator.name=adaptive, to score by another, got 1"
+            )
         if self.labels.choice == "disagreement" and (self.mode == "coupled" or self.reward.members < 2):
             why = f"mode={self.mode} and reward.members={self.reward.members}"
             raise ValueError(f"labels.choice: must be uniform without an ensemble of the decoupled mode, got {why}")

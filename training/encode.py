@@ -9,6 +9,8 @@ from training.run import Run
 from training.tiers import Predict
 from worldmodel.replay.labels import LabelBatch
 
+PIECE = 1024  # labels encoded at a time
+
 
 @torch.no_grad()
 def encoded(run: Run, labels: LabelBatch, generator: torch.Generator) -> tuple[LabelBatch, Tensor]:
@@ -16,7 +18,8 @@ def encoded(run: Run, labels: LabelBatch, generator: torch.Generator) -> tuple[L
     labels = labels.to(run.device)
     shape = (*labels.is_first.shape, run.config.dynamics.stoch)
     noise = torch.rand(shape, generator=generator, device=run.device)
-    return labels, run.learner.dynamics.encode(labels, noise)
+    pieces = [slice(start, start + PIECE) for start in range(0, len(noise), PIECE)]  # large models need room
+    return labels, torch.cat([run.learner.dynamics.encode(labels[piece], noise[piece]) for piece in pieces])
 
 
 def predictor(run: Run) -> Predict:

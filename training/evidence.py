@@ -20,6 +20,8 @@ def evidence(run: Run) -> Evidence:
         phases=progress.phases,
         transitions=run.ledger.units("transition"),
         labels=run.desk.num_bought,
+        rows_asked=run.desk.num_items,
+        pending=len(run.labels.pending),
         measured=measured_of(last["measured"]) if last and last["measured"] else None,
         weights_before=last["plan"]["weights"] if last else None,
         **tiers_known(run, last["residual"] if last else None),

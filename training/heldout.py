@@ -22,10 +22,6 @@ class Block:
     start_stoch: Tensor  # (B, S), zero
     is_scored: Tensor  # (B, T) bool: a row of the episode, past the burn-in
 
-    def to(self, device: torch.device) -> "Block":
-        moved = {f.name: getattr(self, f.name).to(device) for f in fields(self) if f.name != "obs"}
-        return Block(obs={key: value.to(device) for key, value in self.obs.items()}, **moved)
-
     def runs(self, length: int) -> tuple[Tensor, Tensor]:
         """Non-overlapping runs of `length` rows after a start row, all of them scored. -> window, start row (W,) each."""
         rows = self.is_scored.shape[1]

@@ -52,6 +52,7 @@ def look(run: Run, findings: Findings) -> None:
             "plan": dict(run.progress.plan),
             "measured": asdict(findings.measured) if findings.measured else None,
             "residual": findings.residual,
+            "clean_labels": findings.clean_labels,
             "gaps": {name: findings.scalars[key] for name, key in GAPS.items() if key in findings.scalars},
             "spent_on_tiers": {name: tier["spent"] / MICRO for name, tier in run.ledger.by_tier().items()},
         }

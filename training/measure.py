@@ -19,7 +19,7 @@ from envs.wrappers import derive_seed
 from training.bounds import bounds
 from training.encode import encoded, predictor
 from training.gap import DynamicsGap, adjoint_gap, dynamics_gap, explained_variance
-from training.heldout import SCORED, Block, block_of
+from training.heldout import Block, block_of
 from training.refit import LabelledFeatures, RefitError, calibrated, refit_errors
 from training.run import Run
 from training.tiers import TierEstimates, clean_equivalents, estimate
@@ -30,6 +30,7 @@ from worldmodel.reward import RewardModel
 
 RECENCY = 0.9  # weight of a phase's dynamics error, for each phase that has passed since
 LEAST_EXPLAINED = 0.2  # variance of held-out returns, below which a critic's values mean nothing
+NO_ROLLS = 10**6  # rows to roll blindly, more than any window has: the error over one step is all that is asked
 LEAST_DEVIATION = 1e-8  # of a critic's values: below, it has learned no scale yet
 
 
@@ -55,6 +56,7 @@ class Findings:
     measured: Measured | None = None  # None where there is too little to measure on
     residual: float | None = None  # mean squared reward error that is no rater's noise, reward units squared
     tiers: TierEstimates | None = None
+    clean_labels: float = 0.0  # what all labels held are worth in labels of a perfect rater
 
 
 def measure(run: Run) -> Findings:
@@ -71,12 +73,13 @@ def measure(run: Run) -> Findings:
     residuals = [residual_squared(one.squared, label_noise(run, estimates)) for one in refits]
     is_known = residuals and math.isfinite(residuals[-1])  # a model that has diverged knows nothing
     known = {"residual": residuals[-1] if is_known else None, "tiers": estimates}
+    known["clean_labels"] = clean_equivalents(run.labels, estimates if is_known else None, known["residual"])
     block = block_of(episodes, config.windows)
     if block is None:
         return Findings({}, **known)
     gap = gap_on(models, block, run.config.train.horizon, config.samples, generator)
     adjoint = adjoint_gap(*parts, models.value, block, run.config.train.horizon, config.samples, generator)
-    curve = reward_curve(run, refits, residuals, live, estimates)
+    curve = reward_curve(refits, residuals, live, known["clean_labels"] / max(1, run.labels.num_training))
     factor = 1.0 / (1.0 - run.config.dynamics.discount)
     scalars = {
         **_dynamics_scalars(gap, adjoint),
@@ -85,7 +88,7 @@ def measure(run: Run) -> Findings:
         **bounds(*parts, run.learner.actor_critic, block, live.abs(), run.config.train.horizon, generator),
     }
     scalars = {key: value for key, value in scalars.items() if not math.isnan(value)}
-    if not (math.isfinite(gap.one_step) and math.isfinite(gap.value_deviation)):
+    if not all(map(math.isfinite, (gap.one_step, gap.value_deviation, variance))):
         return Findings(scalars, **known)
     measured = Measured(
         dynamics=dynamics_curve(run, block, gap, generator),
@@ -106,18 +109,18 @@ def dynamics_curve(run: Run, block: Block, now: DynamicsGap, generator: torch.Ge
     nothing yet is left out: its errors say how little it was trained, not how little data it had."""
     old, config = copy.deepcopy(_models(run)), run.config.measure
     points = []
-    for snapshot in run.snapshots.before(run.progress.phase):
+    for snapshot in run.snapshots.before(run.progress.phase, run.logger.line):
         if snapshot.explained_variance < LEAST_EXPLAINED:
             continue
         for name, state in snapshot.states.items():
             getattr(old, name).load_state_dict(state)
-        gap = gap_on(old, block, SCORED, config.samples, generator)
+        gap = gap_on(old, block, NO_ROLLS, config.samples, generator)
         points.append((snapshot.transitions, gap, RECENCY ** (run.progress.phase - snapshot.phase)))
     points.append((run.transitions.received, now, 1.0))
     kept = [
         (float(count), gap.one_step / gap.value_deviation, weight)
         for count, gap, weight in points
-        if gap.value_deviation > LEAST_DEVIATION
+        if gap.value_deviation > LEAST_DEVIATION and math.isfinite(gap.one_step)
     ]
     return Curve(*zip(*kept, strict=True)) if kept else Curve((), (), ())
 
@@ -149,14 +152,9 @@ def label_noise(run: Run, estimates: TierEstimates | None) -> float:
     return float(variance[scored].mean()) if len(scored) else 0.0
 
 
-def reward_curve(
-    run: Run, refits: list[RefitError], residuals: list[float], live: Tensor, estimates: TierEstimates | None
-) -> Curve:
-    """Absolute errors without the raters' noise, against labels in clean equivalents."""
-    if not refits:
-        return Curve((), (), ())
-    number = run.labels.received + len(run.labels.pending)
-    clean = clean_equivalents(run.labels, estimates, residuals[-1]) / number
+def reward_curve(refits: list[RefitError], residuals: list[float], live: Tensor, clean: float) -> Curve:
+    """Absolute errors without the raters' noise, against labels bought, in clean equivalents: `clean` of them for each
+    label that trains, those of held-out episodes, which train nothing, included."""
     points = [
         (one.count * clean, level * math.sqrt(residual / one.squared), 1.0)
         for one, level, residual in zip(refits, calibrated(refits, live.abs()), residuals)

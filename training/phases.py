@@ -47,6 +47,8 @@ def decide(run: Run) -> Plan:
     plan = run.allocator.plan(known, run.ledger)
     run.ledger.record_decision(progress.phase, asdict(known), asdict(plan))
     run.logger.scalars(run.env_steps, {"plan/transitions": plan.transitions, "plan/labels": plan.labels})
+    if plan.note:
+        run.logger.line(f"{'pilot' if plan.phase == 0 else f'plan of phase {plan.phase}'}: {plan.note}")
     progress.plan, progress.stock = asdict(plan), [known.transitions, known.labels]
     return plan
 
@@ -96,7 +98,9 @@ def labels_left(run: Run, plan: Plan) -> int:
 
 
 def is_collecting(run: Run, plan: Plan) -> bool:
-    return transitions_left(run, plan) >= run.collector.env.num
+    """Repeated and gold answers are drawn by chance: they may have cost what was meant for the last transitions."""
+    num = run.collector.env.num
+    return transitions_left(run, plan) >= num and run.ledger.remaining >= num * run.ledger.prices["transition"]
 
 
 def has_more(run: Run, plan: Plan) -> bool:
@@ -109,6 +113,7 @@ def finish_phase(run: Run) -> None:
     run.desk.collect()
     if progress.phase == progress.phases:
         wind_up(run)
+    run.save()  # whatever fails in looking at the phase must not lose what it bought and learned
     refresh_latents(run)
     findings = measure(run)
     weigh_tiers(run, findings)

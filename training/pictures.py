@@ -5,11 +5,10 @@ import math
 import numpy as np
 from matplotlib.figure import Figure
 
-from budget.market import Counts
 from budget.money import MICRO
 from budget.scaling import Curve, fit_posterior
 from training import figures
-from training.evidence import measured_of
+from training.evidence import measured_of, plan_of
 from training.figures_evidence import ErrorCurve, bound_against_gap, error_curves
 from training.run import Run
 
@@ -60,24 +59,26 @@ def laws(run: Run) -> tuple[ErrorCurve, ErrorCurve]:
     """Both error curves in return units, with the laws that the next plan would be made from."""
     last = run.progress.history[-1]
     measured, final = measured_of(last["measured"]), final_counts(run)
-    held = Counts(last["transitions"], last["labels"])
+    held = last["transitions"], last["clean_labels"]
     sides = zip((measured.dynamics, measured.reward), measured.weights, held, final)
     dynamics, reward = (_error_curve(*side) for side in sides)
     return dynamics, reward
 
 
-def final_counts(run: Run) -> Counts:
-    """What will be held once all the money is spent: at the believed share, or as until now where nothing is believed."""
-    last, price = run.progress.history[-1], run.config.price
-    total, facts = run.config.budget.total, last["plan"]["facts"]
-    if "label_share" not in facts:
+def final_counts(run: Run) -> tuple[float, float]:
+    """Transitions and clean labels once all the money is spent: at the believed share, or as until now where nothing is
+    believed."""
+    last, total = run.progress.history[-1], run.config.budget.total
+    plan = plan_of(last["plan"])
+    if "label_share" not in plan.facts:
         growth = total / max(last["spent"], 1e-9)
-        return Counts(round(last["transitions"] * growth), round(last["labels"] * growth))
-    share = facts["label_share"]
-    return Counts(round((1 - share) * total / price.transition), round(share * total / price.label))
+        return last["transitions"] * growth, last["clean_labels"] * growth
+    share = plan.facts["label_share"]
+    clean_price = plan.offer.price_per_clean / MICRO if plan.offer else run.config.price.label
+    return (1 - share) * total / run.config.price.transition, share * total / clean_price
 
 
-def _error_curve(curve: Curve, weight: float, today: int, planned: int) -> ErrorCurve:
+def _error_curve(curve: Curve, weight: float, today: float, planned: float) -> ErrorCurve:
     counts, errors, weights = curve.usable()
     posterior = fit_posterior(curve)
     if posterior is None or not len(counts):

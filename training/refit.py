@@ -79,7 +79,7 @@ def _score(model: RewardModel, labels: LabelledFeatures, count: int) -> RefitErr
 def _fresh_model(config: RewardConfig, feat: Tensor, generator: torch.Generator) -> RewardModel:
     """Seeded from the generator; the global random state stays as it was."""
     seed = int(torch.randint(2**31, (1,), generator=generator, device=generator.device))
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[feat.device] if feat.is_cuda else []):
         torch.manual_seed(seed)
         return RewardModel(config, feat.shape[-1]).to(feat.device)
 

@@ -4,7 +4,8 @@ A critic reads only the latents of its own model, so dynamics, reward model and 
 """
 
 import os
-from collections.abc import Iterator
+import pickle
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,9 @@ import torch
 from training.checkpoint import CheckpointError
 from training.fit import Learner
 from worldmodel.replay.npz import sync_folder
+
+# In how many types torch says that a file is not what it wrote.
+UNREADABLE = (OSError, RuntimeError, EOFError, ValueError, TypeError, KeyError, pickle.UnpicklingError)
 
 
 @dataclass(frozen=True)
@@ -40,28 +44,30 @@ class Snapshots:
         counts = {"phase": phase, "transitions": transitions, "explained_variance": explained_variance}
         path = self._path(phase)
         unfinished = path.with_suffix(".tmp")
-        with open(unfinished, "wb") as file:
-            torch.save({**counts, "states": states}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(unfinished, path)
-        sync_folder(self.folder)
+        try:
+            with open(unfinished, "wb") as file:
+                torch.save({**counts, "states": states}, file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(unfinished, path)
+            sync_folder(self.folder)
+        except (OSError, RuntimeError) as error:  # torch's zip writer turns a failed write into a RuntimeError
+            unfinished.unlink(missing_ok=True)
+            raise CheckpointError(f"{path}: could not be saved ({error})") from error
         for old in range(phase - self.most + 1):
             self._path(old).unlink(missing_ok=True)
 
-    def before(self, phase: int) -> Iterator[Snapshot]:
-        """Those of earlier phases, oldest first. CheckpointError names a file that cannot be read."""
+    def before(self, phase: int, warn: Callable[[str], None]) -> Iterator[Snapshot]:
+        """Those of earlier phases, oldest first. One that cannot be read is told and left out: it is a point of a curve."""
         for number in range(max(0, phase - self.most), phase):
             path = self._path(number)
             if path.exists():
-                yield _read(path)
+                try:
+                    snapshot = Snapshot(**torch.load(path, map_location="cpu", weights_only=True))
+                except UNREADABLE as error:
+                    warn(f"warning: {path}: not readable, the dynamics curve goes without it: {error}")
+                else:
+                    yield snapshot
 
     def _path(self, phase: int) -> Path:
         return self.folder / f"phase-{phase:04d}.pt"
-
-
-def _read(path: Path) -> Snapshot:
-    try:
-        return Snapshot(**torch.load(path, map_location="cpu", weights_only=True))
-    except Exception as error:  # torch says in many types that a file is not what it wrote
-        raise CheckpointError(f"{path}: not readable: {type(error).__name__}: {error}") from error

@@ -44,7 +44,7 @@ def estimate(labels: LabelReplay, config: LabelerConfig, predict: Predict) -> Ti
     """Noise and bias of every tier, the default one included; None without named tiers or with fewer than two answers.
 
     A tier without duplicates has the noise that is believed of it (prior_sigma), and without a belief all of the answers'
-    variance: more it cannot be. Without gold pairs its bias may be a little more than prior_bias, see `estimate_bias`.
+    variance: more it cannot be. Without gold pairs its bias may be 2.8 times prior_bias, see `estimate_bias`.
     """
     answers = labels.answers()
     if not config.tiers or len(answers.value) < 2:

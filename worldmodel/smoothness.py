@@ -174,7 +174,9 @@ def largest_stretch(
         diagonal.append(alpha)
         above.append(beta)
     bidiagonal = torch.diag_embed(torch.cat(diagonal, -1)) + torch.diag_embed(torch.cat(above[:-1], -1), offset=1)
-    return torch.linalg.matrix_norm(bidiagonal, 2)
+    is_finite = bidiagonal.isfinite().all(-1).all(-1)  # a model that has diverged has no slope
+    norms = torch.linalg.matrix_norm(torch.where(is_finite[:, None, None], bidiagonal, 0.0), 2)
+    return torch.where(is_finite, norms, torch.nan)
 
 
 def _gradient(function: Callable[[Tensor], Tensor], point: Tensor) -> Tensor:

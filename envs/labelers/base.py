@@ -18,7 +18,7 @@ class LabelerConfig:
     name: Literal["env_reward", "noisy"] = "env_reward"  # who answers the default tier, at price.label
     sigma: float = 1.0  # standard deviation of the noise, in reward units; noisy only
     delay: int = 0  # answers arrive after this many further calls of collect: to try out late answers
-    tiers: dict[str, TierConfig] = field(default_factory=dict)  # raters for sale instead; none: the default tier alone
+    tiers: dict[str, TierConfig] = field(default_factory=dict)  # raters for sale instead of name at price.label
     gold: str = ""  # the tier that the others are held against; empty: the dearest
     item_price: float = 0.0  # coins for showing a row to the first of its raters; with tiers only
 

@@ -95,7 +95,9 @@ def test_the_same_evidence_gives_the_same_plan():
     "changes, reason",
     [
         ({"measured": None}, "nothing is measured"),
-        ({"labels": 31}, "31 labels are fewer than 32"),
+        ({"labels": 31}, "31 answered labels are fewer than 32"),
+        ({"labels": 200, "pending": 169}, "31 answered labels are fewer than 32"),
+        ({"labels": 200, "pending": 101}, "101 of 200 labels are not answered"),
         ({"measured": replace(measured(), explained_variance=0.19)}, "the critic explains 0.19 of .*, less than 0.2"),
         ({"measured": replace(measured(), explained_variance=math.nan)}, "the critic explains nan"),
         ({"measured": replace(measured(), weights=(1.0, math.nan))}, "the weights 1.0 and nan are of no use"),
@@ -305,3 +307,24 @@ def test_any_evidence_at_any_price_gives_a_plan_that_can_be_paid():
         assert all(math.isfinite(value) for value in plan.facts.values()) and 0 <= plan.label_spend_share <= 1
         measured_plans += bool(plan.facts)
     assert measured_plans > 100
+
+
+def test_new_labels_need_rows_that_nobody_was_asked_about_and_old_ones_do_not():
+    # 300 gold labels are worth 3000 items of a tier of .1 each; 2000 rows, of which 300 were asked about
+    cheap = LabelOffer("cheap", price_micro=MICRO, clean=0.1)
+    known = evidence(transitions=2000, labels=300, offers=(cheap,), labels_per_transition=1.0, rows_asked=300)
+    plan = ADAPTIVE.plan(known, purse(30_000))
+    assert plan.labels > 1000 and plan.labels <= 2000 + plan.transitions - 300
+    # and the other way round: 7000 asked rows of a poor tier count as 700 good items, but 7000 rows are taken
+    good = LabelOffer("good", price_micro=4 * MICRO, clean=1.0)
+    known = evidence(12, 8000, 7000, offers=(good,), labels_per_transition=1.0, rows_asked=7000, clean_labels=700.0)
+    plan = ADAPTIVE.plan(known, purse(30_000))
+    assert plan.labels <= 8000 + plan.transitions - 7000
+    assert plan.money_micro > 29_990 * MICRO  # what labels cannot take goes to transitions
+
+
+def test_a_fixed_share_counts_rows_too():
+    pair = LabelOffer("pair", price_micro=2 * MICRO, replication=2)
+    known = evidence(3, 1000, 1600, offers=(pair,), labels_per_transition=1.0, rows_asked=800)
+    plan = make_allocator(AllocatorConfig(name="fixed", label_share=0.99)).plan(known, purse(3_000))
+    assert 0 < plan.labels <= 2 * (1000 + plan.transitions - 800)

@@ -1,5 +1,6 @@
 """What a run measures: plain numbers that survive a checkpoint, from data that it may see, without touching training."""
 
+import errno
 import json
 from pathlib import Path
 
@@ -88,24 +89,36 @@ def test_snapshots_keep_the_newest_and_give_only_earlier_phases(tmp_path):
     snapshots = Snapshots(tmp_path / "snapshots", most=3)
     for phase in range(6):
         snapshots.take(FakeLearner(phase), phase, 100 * phase, 0.5)
-    found = list(snapshots.before(5))
+    found = list(snapshots.before(5, print))
     assert [(one.phase, one.transitions) for one in found] == [(3, 300), (4, 400)]
     assert [float(one.states["dynamics"]["weight"]) for one in found] == [3.0, 4.0]
     assert found[0].explained_variance == 0.5 > LEAST_EXPLAINED
     snapshots.take(FakeLearner(40.0), 4, 444, 0.9)  # a resumed run does the phase again
-    assert [one.transitions for one in snapshots.before(5)] == [300, 444]
+    assert [one.transitions for one in snapshots.before(5, print)] == [300, 444]
 
 
 def test_no_snapshots_are_kept_where_none_are_wanted(tmp_path):
     snapshots = Snapshots(tmp_path / "snapshots", most=0)
     snapshots.take(FakeLearner(1.0), 0, 10, 0.5)
-    assert list(snapshots.before(1)) == [] and list((tmp_path / "snapshots").iterdir()) == []
+    assert list(snapshots.before(1, print)) == [] and list((tmp_path / "snapshots").iterdir()) == []
 
 
-def test_a_damaged_snapshot_is_named(tmp_path):
+def test_a_damaged_snapshot_is_told_and_left_out(tmp_path):
     snapshots = Snapshots(tmp_path, most=3)
     snapshots.take(FakeLearner(1.0), 0, 10, 0.5)
     path = next(tmp_path.glob("*.pt"))
     path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(CheckpointError, match="phase-0000.pt: not readable"):
-        list(snapshots.before(1))
+    snapshots.take(FakeLearner(2.0), 1, 20, 0.5)
+    told = []
+    assert [one.phase for one in snapshots.before(2, told.append)] == [1]
+    assert len(told) == 1 and "phase-0000.pt: not readable" in told[0]
+
+
+def test_a_full_disk_is_told_as_such(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(CheckpointError, match="phase-0000.pt: could not be saved .*No space left"):
+        Snapshots(tmp_path, most=3).take(FakeLearner(1.0), 0, 10, 0.5)
+    assert list(tmp_path.iterdir()) == []

@@ -12,6 +12,7 @@ import pytest
 
 import tandem
 import training.collect
+import training.phases
 from budget.ledger import BudgetConfig, Ledger
 from training import checkpoint
 from training.build import build
@@ -236,6 +237,26 @@ def test_a_crash_when_the_pilot_has_spent_everything_still_learns(tiny, crash_at
     monkeypatch.undo()
     resume(config)
     assert checkpoint.load(Path(config.run.dir) / "checkpoints").parts["progress"]["updates"] == 16
+
+
+def test_a_failure_while_looking_at_a_phase_loses_nothing_and_buys_nothing_again(tiny, audit, monkeypatch):
+    config = tiny()
+    original, looks = training.phases.measure, []
+
+    def failing(run):
+        looks.append(run.ledger.spent)
+        if len(looks) == 2:
+            raise ValueError("a picture that cannot be drawn")
+        return original(run)
+
+    monkeypatch.setattr(training.phases, "measure", failing)
+    with pytest.raises(ValueError, match="cannot be drawn"):
+        train(config)
+    before = checkpoint.load(Path(config.run.dir) / "checkpoints").parts["progress"]
+    assert before["phase"] == 1 and before["updates"] > 0
+    resume(config)
+    assert looks[2] == looks[1]  # the phase was looked at again, not bought again
+    assert audit(Path(config.run.dir))["remaining"] < 4
 
 
 NURSERY = """

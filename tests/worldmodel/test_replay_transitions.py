@@ -153,6 +153,15 @@ def test_heldout_windows_and_episodes_hold_only_heldout_rows(address_streams):
     assert replay.heldout_episodes(0) == [] and replay.heldout_windows(20, 1, np.random.default_rng(0)) is None
 
 
+def test_a_heldout_episode_that_broke_off_at_its_reset_is_none(address_streams):
+    streams = address_streams(num=1, heldout={(0, 0)})
+    replay = replay_of(streams, 1)
+    replay.add(*streams.tick(cut=[0]))  # a restart: the row before becomes first and last at once
+    for tick in streams.ticks(8):
+        replay.add(*tick)
+    assert [episode.step[0].tolist() for episode in replay.heldout_episodes(5)] == [list(range(1, 10))]
+
+
 def test_write_back_of_heldout_windows_leaves_training_rows_alone(address_streams):
     replay = replay_of(address_streams(num=1, heldout={(0, 1)}), 40)
     batch = replay.heldout_windows(3, 50, np.random.default_rng(0))

@@ -1,7 +1,8 @@
 """The label replay: bought answers, each beside its own copy of what the reward model must see. Nothing here is free."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -47,6 +48,12 @@ class LabelBatch:
     weight: Tensor  # (B,) float32, 1 for the most precise tier there is, 0 where there is no label at all
     fold: Tensor  # (B,) int64, the same number for all labels of an episode; modulo the members it deals folds
 
+    def __getitem__(self, piece: slice) -> "LabelBatch":
+        """Some of the labels."""
+        names = [field.name for field in fields(self) if field.name != "obs"]
+        cut = {name: getattr(self, name)[piece] for name in names}
+        return LabelBatch(obs={key: value[piece] for key, value in self.obs.items()}, **cut)
+
     def to(self, device: torch.device | str) -> "LabelBatch":
         names = ["prev_action", "is_first", "start_deter", "start_stoch", "value", "weight", "fold"]
         moved = {name: getattr(self, name).to(device, non_blocking=True) for name in names}
@@ -72,7 +79,7 @@ class Answers:
     value: np.ndarray  # (n,) float64
     is_uniform: np.ndarray  # (n,) bool
 
-    @property
+    @cached_property
     def item(self) -> np.ndarray:
         """(n,) int64, the same number for all answers about a row."""
         return np.unique(np.stack([self.env, self.step], 1), axis=0, return_inverse=True)[1].reshape(-1)

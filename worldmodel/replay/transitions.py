@@ -168,7 +168,8 @@ class TransitionReplay:
         first, last = (np.flatnonzero(self.heldout.columns[name][slot]) for name in ("is_first", "is_last"))
         end = np.searchsorted(last, first)  # the first is_last at or after each is_first
         first, last = first[end < len(last)], last[end[end < len(last)]]
-        whole = stream[first] == stream[last]  # the newest episode of a stream may still be running
+        # The newest episode of a stream may still be running, and one that broke off at its reset has no transition.
+        whole = (stream[first] == stream[last]) & (row[last] > row[first])
         first, last = first[whole], last[whole]
         newest = np.argsort(self.heldout.columns["step"][slot[last]], kind="stable")[max(len(last) - most, 0) :]
         return [self._episode(stream[first[i]], row[first[i]], row[last[i]]) for i in newest if most]
