@@ -16,6 +16,7 @@ import numpy as np
 from cells import MACHINE, Cell, run_cells
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
 RESULTS = Path(__file__).parent / "results"
 KEPT = RESULTS / "allocators.json"
@@ -182,6 +183,9 @@ def figure(results: dict) -> Figure:
                 draw(axes, curves(results, task, method, rule), method, color)
             axes.axhline(level(results, task), color="#666666", linewidth=0.8, linestyle="--")
             axes.set_xscale("log")
+            axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+            axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+            axes.xaxis.set_minor_formatter(NullFormatter())
             axes.set_title(f"{task.name}, equal {rule}", fontsize=9)
             axes.tick_params(labelsize=8)
             axes.grid(True, color="#DDDDDD", linewidth=0.6)

@@ -4,10 +4,10 @@
 
 A reward model learns the reward of Pendulum-v1 over uniformly drawn states and torques from bought labels alone. For sale
 are a cheap rater (noise 1, price 1), an expert (noise .2, price 6) and a biased one (noise 1, price 1, and an error of
-1.5 sin(reward) that no shift or rescaling undoes); rewards have standard deviation 3.4. The chooser knows only the prices; the
-trusting one was told, wrongly of one of them, that all raters have noise 1 and hardly a bias (.05). Choosing
-goes the way training goes: the same desk, label replay, ledger, estimates and offers, and of these the one of least error
-expected once all the money is spent. Errors are root mean squares over fresh states, against the true reward.
+1.5 sin(reward) that no shift or rescaling undoes); rewards have standard deviation 3.4. The chooser knows the prices only;
+the trusting one was told, wrongly of one of them, that all raters have noise 1 and hardly a bias (.05). Choosing goes the
+way training goes: the same desk, label replay, ledger, estimates and offers, and of these the one of least error expected
+once all the money is spent. Errors are root mean squares over fresh states, against the true reward.
 
 The second part injects a bias into the cheap rater in mid-run and counts the labels until its correction is evident.
 Finished cells are kept in benchmarks/results/tiers.json and skipped on a rerun.
@@ -25,6 +25,7 @@ import torch
 from cells import MACHINE
 from linear_quadratic import Kept
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from budget.adaptive import PerItem
 from budget.ledger import Ledger, to_micro
@@ -393,6 +394,7 @@ def draw(runs: dict[tuple[int, str], list[dict]], alarms: dict[str, dict], path:
             axis.plot(spent.mean(0), error.mean(0), label=method)
             axis.fill_between(spent.mean(0), error.min(0), error.max(0), alpha=0.15)
         axis.set(xscale="log", yscale="log", xlabel="coins spent on labels", ylabel="error of the reward model")
+        axis.xaxis.set_minor_formatter(NullFormatter())  # its labels would lie on top of each other
         axis.set_title(f"{money} coins, means and ranges of {len(runs[money, 'chooser'])} seeds", fontsize=9)
     axes[0].legend(fontsize=7)
     for name, cell in alarms.items():
@@ -401,7 +403,7 @@ def draw(runs: dict[tuple[int, str], list[dict]], alarms: dict[str, dict], path:
         right.plot(looks, [np.mean(np.array(fair) <= look) for look in looks], label=name, drawstyle="steps-post")
     right.set(xlabel="cheap labels since the injection", ylabel="share noticed", xscale="log", ylim=(-0.02, 1.02))
     right.legend(fontsize=7)
-    figure.savefig(path, dpi=80)
+    figure.savefig(path, dpi=70)
 
 
 if __name__ == "__main__":
