@@ -23,7 +23,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from cells import MACHINE
-from linear_quadratic import Kept, plain_log, rounded, save
+from drawing import plain_log, save
+from kept import Kept, rounded
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor, nn

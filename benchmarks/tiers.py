@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from cells import MACHINE
-from linear_quadratic import Kept
+from kept import Kept
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 

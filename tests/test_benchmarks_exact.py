@@ -9,41 +9,47 @@ import numpy as np
 import pytest
 
 from budget.market import Counts
+from envs.toy import LinearQuadratic
 
 BENCHMARKS = str(Path(__file__).resolve().parents[1] / "benchmarks")
 
 
 @pytest.fixture(scope="module")
-def quadratic():
-    """The script, which imports its neighbours by their bare names."""
+def script():
+    """Name -> module: the scripts import their neighbours by their bare names."""
     sys.path.insert(0, BENCHMARKS)
-    yield importlib.import_module("linear_quadratic")
+    yield importlib.import_module
     sys.path.remove(BENCHMARKS)
 
 
 @pytest.fixture(scope="module")
-def learned(quadratic):
+def worlds(script):
+    return script("quadratic_worlds")
+
+
+@pytest.fixture(scope="module")
+def learned(worlds):
     """A world and what it taught."""
-    world = quadratic.make_world(0)
-    return world, quadratic.learned(world, quadratic.draw_data(world, 0, 500), Counts(400, 200))
+    world = worlds.make_world(0)
+    return world, worlds.learned(world, worlds.draw_data(world, 0, 500), Counts(400, 200))
 
 
-def test_without_noise_a_few_samples_teach_the_system_itself(quadratic):
-    system = replace(quadratic.make_world(0).system, noise=0.0)
-    world = quadratic.world_of(system, label_noise=0.0)
-    model = quadratic.learned(world, quadratic.draw_data(world, 0, 100), Counts(100, 100))
+def test_without_noise_a_few_samples_teach_the_system_itself(worlds):
+    system = replace(worlds.make_world(0).system, noise=0.0)
+    world = worlds.world_of(system, label_noise=0.0)
+    model = worlds.learned(world, worlds.draw_data(world, 0, 100), Counts(100, 100))
     for name in ("A", "B", "Q", "R"):
         np.testing.assert_allclose(getattr(model, name), getattr(system, name), atol=1e-9)
-    assert quadratic.true_gap(world, model) < 1e-8
+    assert worlds.true_gap(world, model) < 1e-8
 
 
-def test_the_two_errors_add_up_to_the_gap_along_the_true_paths(quadratic, learned):
+def test_the_two_errors_add_up_to_the_gap_along_the_true_paths(worlds, learned):
     # J(Mhat) - J(M) = sum_t discount^t E [(rhat - r) + Q(predicted) - Q(real)] over the true system's own states, whose
     # second moment goes S -> C S C' + noise^2 I from start^2 / 3 I; Q(x) = -x' M x + constant.
-    (world, model), discount = learned, quadratic.DISCOUNT
+    (world, model), discount = learned, worlds.DISCOUNT
     system, gain = world.system, world.gain
     loops = [one.A - one.B @ gain for one in (system, model)]
-    M, eye = quadratic.curvature(model, gain), np.eye(len(system.A))
+    M, eye = worlds.curvature(model, gain), np.eye(len(system.A))
     moment, total = system.start**2 / 3 * eye, 0.0
     for step in range(600):
         arrived = loops[0] @ moment @ loops[0].T + system.noise**2 * eye
@@ -52,54 +58,54 @@ def test_the_two_errors_add_up_to_the_gap_along_the_true_paths(quadratic, learne
         reward -= np.trace(gain.T @ (model.R - system.R) @ gain @ moment)
         total += discount**step * (reward - np.trace(M @ predicted) + np.trace(M @ arrived))
         moment = arrived
-    assert quadratic.true_gap(world, model) == pytest.approx(abs(total), rel=1e-9)
+    assert worlds.true_gap(world, model) == pytest.approx(abs(total), rel=1e-9)
 
 
-def test_one_wrong_number_is_measured_by_pencil(quadratic):
+def test_one_wrong_number_is_measured_by_pencil(worlds):
     # x' = a x, reward -x'^2, no action worth taking (gain 0), discount .95: promise -M x^2, M = 1 / (1 - .95 a^2).
     # From x = 2 the model (a = .6) arrives at 1.2, the truth (a = .5) at 1: M |1.44 - 1| / .05 with M = 1 / .658.
-    make = quadratic.LinearQuadratic
-    system, model = (make(np.array([[a]]), np.array([[0.0]]), np.eye(1), np.eye(1), 0.0) for a in (0.5, 0.6))
-    world = quadratic.World(system, 0.0, gain=np.zeros((1, 1)))
-    measured = quadratic.measured_dynamics(world, model, np.array([[2.0, 0.0]]))
+    system, model = (LinearQuadratic(np.array([[a]]), np.array([[0.0]]), np.eye(1), np.eye(1), 0.0) for a in (0.5, 0.6))
+    world = worlds.World(system, 0.0, gain=np.zeros((1, 1)))
+    measured = worlds.measured_dynamics(world, model, np.array([[2.0, 0.0]]))
     assert measured == pytest.approx(0.44 / 0.658 / 0.05)
     # With the reward known as -1.1 x'^2 - .7 u^2 instead: at x' = 1, u = 2 it is wrong by .1 - .3 * 4 = -1.1
-    rows = quadratic.quadratic(np.array([[1.0]]), np.array([[2.0]]))
+    rows = worlds.quadratic(np.array([[1.0]]), np.array([[2.0]]))
     model = replace(system, Q=1.1 * np.eye(1), R=0.7 * np.eye(1))
-    assert quadratic.measured_reward(world, model, rows) == pytest.approx(1.1 / 0.05)
+    assert worlds.measured_reward(world, model, rows) == pytest.approx(1.1 / 0.05)
 
 
-def test_a_model_without_a_bounded_return_has_an_infinite_error(quadratic, learned):
+def test_a_model_without_a_bounded_return_has_an_infinite_error(worlds, learned):
     world, model = learned
     wild = replace(model, A=10 * np.eye(len(model.A)))
-    assert quadratic.true_gap(world, wild) == np.inf
-    assert quadratic.measured_dynamics(world, wild, np.ones((1, sum(model.B.shape)))) == np.inf
+    assert worlds.true_gap(world, wild) == np.inf
+    assert worlds.measured_dynamics(world, wild, np.ones((1, sum(model.B.shape)))) == np.inf
 
 
 @pytest.mark.parametrize("rho", [0.4, 0.9, 1.4])
-def test_no_bound_is_ever_below_the_gap(quadratic, rho):
+def test_no_bound_is_ever_below_the_gap(worlds, rho):
     for number in range(5):
         rng = np.random.default_rng(number)
-        system = quadratic.with_growth(replace(quadratic.random_system(rng, 1.0), noise=0.3), rho)
-        world = quadratic.world_of(system, label_noise=0.5)
-        model = quadratic.learned(world, quadratic.draw_data(world, number, 200), Counts(200, 200))
-        found = quadratic.bounds(world, replace(model, noise=system.noise))
-        assert found["gamma_rho"] == pytest.approx(quadratic.DISCOUNT * rho)
+        system = worlds.with_growth(replace(worlds.random_system(rng, 1.0), noise=0.3), rho)
+        world = worlds.world_of(system, label_noise=0.5)
+        model = worlds.learned(world, worlds.draw_data(world, number, 200), Counts(200, 200))
+        found = worlds.bounds(world, replace(model, noise=system.noise))
+        assert found["gamma_rho"] == pytest.approx(worlds.DISCOUNT * rho)
         assert found["lemma"] >= found["horizon"] >= 1
-        assert (found["lemma"] == np.inf) == (quadratic.DISCOUNT * rho >= 1)
+        assert (found["lemma"] == np.inf) == (worlds.DISCOUNT * rho >= 1)
 
 
-def test_what_an_allocator_buys_costs_what_it_has(quadratic):
-    world = quadratic.make_world(1)
-    data, rows = quadratic.draw_data(world, 0), quadratic.heldout(world)
-    for name, allocator in quadratic.MEASURING.items():
-        path = quadratic.measured_path(world, data, rows, 10, allocator)
+def test_what_an_allocator_buys_costs_what_it_has(script, worlds):
+    experiment, settings = script("linear_quadratic"), script("quadratic_settings")
+    world = worlds.make_world(1)
+    data, rows = worlds.draw_data(world, 0, settings.MONEY), worlds.heldout(world)
+    for name, allocator in settings.MEASURING.items():
+        path = experiment.measured_path(world, data, rows, 10, allocator)
         costs = [held.transitions + 10 * held.labels for held in path]
-        assert len(path) == quadratic.PHASES + 1 and costs == sorted(costs), name
-        assert quadratic.MONEY - 10 < costs[-1] <= quadratic.MONEY, name
+        assert len(path) == settings.PHASES + 1 and costs == sorted(costs), name
+        assert settings.MONEY - 10 < costs[-1] <= settings.MONEY, name
 
 
-def test_a_finished_cell_is_kept_until_its_settings_change(quadratic, tmp_path):
+def test_a_finished_cell_is_kept_until_its_settings_change(script, tmp_path):
     made = []
 
     def make():
@@ -108,4 +114,4 @@ def test_a_finished_cell_is_kept_until_its_settings_change(quadratic, tmp_path):
 
     file = tmp_path / "cells.json"
     for settings, gap in (("few", 1), ("few", 1), ("many", 2), ("many", 2)):
-        assert quadratic.Kept(file, settings).cell("one", make)["gap"] == gap
+        assert script("kept").Kept(file, settings).cell("one", make)["gap"] == gap
