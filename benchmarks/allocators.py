@@ -93,11 +93,13 @@ def arguments(task: Task, method: str, rule: str) -> tuple[str, ...]:
     return (*task.settings, *money, *METHODS[method], *compute, *EVALUATE)
 
 
-def curves(results: dict, task: Task, method: str, rule: str) -> list[dict]:
+def by_seed(results: dict, task: Task, method: str, rule: str) -> dict[str, dict]:
     """Results of the seeds that have been run, {"spent": [...], "return": [...], ...} each."""
-    name = f"{task.name}_{method}_{'updates' if method == 'fifty_fifty' else rule}"
-    found = results.get(name, {})
-    return [found[seed] for seed in sorted(found)]
+    return results.get(f"{task.name}_{method}_{'updates' if method == 'fifty_fifty' else rule}", {})
+
+
+def curves(results: dict, task: Task, method: str, rule: str) -> list[dict]:
+    return [run for _, run in sorted(by_seed(results, task, method, rule).items())]
 
 
 def level(results: dict, task: Task) -> float:
@@ -134,15 +136,11 @@ def table(task: Task, results: dict) -> list[str]:
         "| method | rule | last return, every seed | transitions : labels | updates | coins to the level |",
         "|---|---|---|---|---|---|",
     ]
-    reached: dict[str, tuple[float, bool]] = {}
     for method in task.methods:
         for rule in RULES[: 1 if method == "fifty_fifty" else 2]:
             if runs := curves(results, task, method, rule):
-                spend = spend_to_reach(runs, wanted)
-                # reached comes before not reached, then the cheaper
-                reached[method] = min(reached.get(method, spend), spend, key=lambda one: (not one[1], one[0]))
-                lines.append(row(method, rule, runs, spend))
-    return [*lines, "", headline(reached)]
+                lines.append(row(method, rule, runs, spend_to_reach(runs, wanted)))
+    return [*lines, "", headline(results, task, wanted)]
 
 
 def row(method: str, rule: str, runs: list[dict], spend: tuple[float, bool]) -> str:
@@ -152,18 +150,28 @@ def row(method: str, rule: str, runs: list[dict], spend: tuple[float, bool]) -> 
     return f"| {method} | {rule} | {lasts} | {bought} | {updates} | {amount(spend)} |"
 
 
-def headline(reached: dict[str, tuple[float, bool]]) -> str:
-    """Coins of the allocator as a ratio to coupled and to half of the spend, each at its better rule."""
-    if "adaptive" not in reached:
-        return "Adaptive was not run yet."
+def headline(results: dict, task: Task, wanted: float) -> str:
+    """Coins of the allocator as a ratio to coupled and to half of the spend, each at its better rule, on the seeds that all
+    three have."""
+    methods = ("adaptive", "coupled", "fifty_fifty")
+    seeds = set.intersection(*(set(by_seed(results, task, method, "updates")) for method in methods))
+    if not seeds:
+        return "No headline: one of its methods was not run yet."
+    reached = {method: better_rule(results, task, method, seeds, wanted) for method in methods}
     ours, is_ours = reached["adaptive"]
     parts = []
-    for other in ("coupled", "fifty_fifty"):
-        if other in reached:
-            theirs, is_theirs = reached[other]
-            sign = "" if is_ours and is_theirs else "> " if is_ours else "(adaptive did not reach it) "
-            parts.append(f"{other} needs {sign}{theirs / ours:.2f} times the coins of adaptive")
-    return "**Headline:** " + "; ".join(parts) + "."
+    for other in methods[1:]:
+        theirs, is_theirs = reached[other]
+        sign = "" if is_ours and is_theirs else "> " if is_ours else "(adaptive did not reach it) "
+        parts.append(f"{other} needs {sign}{theirs / ours:.2f} times the coins of adaptive")
+    return f"**Headline** (seeds {', '.join(sorted(seeds))}): " + "; ".join(parts) + "."
+
+
+def better_rule(results: dict, task: Task, method: str, seeds: set[str], wanted: float) -> tuple[float, bool]:
+    """Reached comes before not reached, then the cheaper; of the rules that all the seeds were run with."""
+    runs = [by_seed(results, task, method, rule) for rule in RULES]
+    spends = [spend_to_reach([found[seed] for seed in seeds], wanted) for found in runs if seeds <= set(found)]
+    return min(spends, key=lambda one: (not one[1], one[0]))
 
 
 def amount(spend: tuple[float, bool]) -> str:

@@ -44,7 +44,8 @@ def main() -> None:
     failures = run_cells(FAILURES, options.jobs, options.runs, KEPT)
     report = "\n".join([*rank_table(points), "", *failure_table(failures)])
     (RESULTS / "proxy.md").write_text(f"Made by `python benchmarks/proxy.py` ({MACHINE}).\n\n{report}\n")
-    figure({task: rows for task, rows in points.items() if len(rows)}).savefig(RESULTS / "proxy.png", dpi=110)
+    if shown := {task: rows for task, rows in points.items() if len(rows)}:
+        figure(shown).savefig(RESULTS / "proxy.png", dpi=110)
     print(report)
 
 
