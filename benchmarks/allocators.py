@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 from cells import MACHINE, Cell, run_cells
+from drawing import decade_log, save
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
 RESULTS = Path(__file__).parent / "results"
 KEPT = RESULTS / "allocators.json"
@@ -70,7 +70,7 @@ def main() -> None:
     results = run_cells(chosen, options.jobs, options.runs, KEPT)
     report = "\n".join(line for task in TASKS for line in table(task, results))
     (RESULTS / "allocators.md").write_text(f"Made by `python benchmarks/allocators.py` ({MACHINE}).\n{report}\n")
-    figure(results).savefig(RESULTS / "allocators.png", dpi=110)
+    save(figure(results), RESULTS / "allocators.png")
     print(report)
 
 
@@ -191,9 +191,7 @@ def figure(results: dict) -> Figure:
                 draw(axes, curves(results, task, method, rule), method, color)
             axes.axhline(level(results, task), color="#666666", linewidth=0.8, linestyle="--")
             axes.set_xscale("log")
-            axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-            axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-            axes.xaxis.set_minor_formatter(NullFormatter())
+            decade_log(axes.xaxis)
             axes.set_title(f"{task.name}, equal {rule}", fontsize=9)
             axes.tick_params(labelsize=8)
             axes.grid(True, color="#DDDDDD", linewidth=0.6)

@@ -4,7 +4,7 @@ import io
 from pathlib import Path
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, NullLocator
+from matplotlib.ticker import EngFormatter, FixedLocator, LogLocator, NullLocator
 from PIL import Image
 
 
@@ -15,6 +15,13 @@ def save(picture: Figure, file: Path) -> None:
     Image.open(buffer).convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(
         file, optimize=True
     )
+
+
+def decade_log(axis) -> None:
+    """Numbers of any size along a logarithmic axis: 1, 2 and 5 of each decade, with k for thousands."""
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(EngFormatter(sep=""))
 
 
 def plain_log(axis, ticks: tuple[float, ...]) -> None:

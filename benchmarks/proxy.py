@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from cells import MACHINE, Cell, load, run_cells
+from drawing import decade_log, save
 from matplotlib.figure import Figure
 from scipy.stats import spearmanr
 
@@ -45,7 +46,7 @@ def main() -> None:
     report = "\n".join([*rank_table(points), "", *failure_table(failures)])
     (RESULTS / "proxy.md").write_text(f"Made by `python benchmarks/proxy.py` ({MACHINE}).\n\n{report}\n")
     if shown := {task: rows for task, rows in points.items() if len(rows)}:
-        figure(shown).savefig(RESULTS / "proxy.png", dpi=110)
+        save(figure(shown), RESULTS / "proxy.png")
     print(report)
 
 
@@ -133,6 +134,8 @@ def figure(points: dict[str, np.ndarray]) -> Figure:
         limits = [min(true.min(), measured.min()), max(true.max(), measured.max())]
         axes.plot(limits, limits, color="#666666", linewidth=0.8, linestyle="--", label="equal")
         axes.set(xscale="log", yscale="log", xlabel="true gap", ylabel="measured gap", title=task)
+        decade_log(axes.xaxis)
+        decade_log(axes.yaxis)
         axes.legend(fontsize=7, frameon=False)
     return picture
 
