@@ -41,8 +41,8 @@ class Market:
     stock: Counts = _NOTHING
     caps: tuple[float, float] = (math.inf, math.inf)
     labels_per_transition: float = math.inf
-    unattached: int = 0  # labels above (below: negative) the rows that were asked about: only new ones need a row
     lots: tuple[int, int] = (1, 1)
+    unattached: int = 0  # labels above (below: negative) the rows that were asked about: only new ones need a row
 
     def __post_init__(self):
         if self.money < 0 or min(self.prices) < 0 or min(self.stock) < 0 or min(self.lots) < 1:
