@@ -1,7 +1,7 @@
 """What experiment A runs: money and prices, shares, phases, and the methods compared. Its cells and its report read this."""
 
 import numpy as np
-from regret import LeastSquares
+from regret import least_squares
 
 from budget.allocator import AllocatorConfig, make_allocator
 from budget.market import Counts
@@ -16,6 +16,6 @@ BOUND_SYSTEMS = 600
 FIXED = {"fifty_fifty": 0.5, "labels_20": 0.2, "labels_80": 0.8}
 MEASURING = {
     "adaptive": make_allocator(AllocatorConfig(phases=PHASES, pilot_share=PILOT_SHARE)),
-    "least_squares": LeastSquares(AllocatorConfig(phases=PHASES, pilot_share=PILOT_SHARE)),
+    "least_squares": least_squares(AllocatorConfig(phases=PHASES, pilot_share=PILOT_SHARE)),
 }
 METHODS = (*MEASURING, *FIXED, "coupled")

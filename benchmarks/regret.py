@@ -14,6 +14,7 @@ import math
 import os
 import platform
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,12 +22,14 @@ import numpy as np
 
 from budget.adaptive import divide_phase, item_market, smoothed
 from budget.allocator import Allocator, AllocatorConfig, Evidence, Measured, Plan, Purse, make_allocator, phase_money
+from budget.market import Market
 from budget.money import MICRO, to_micro
-from budget.scaling import USUAL_EXPONENT, Curve, PowerLaw, fit_least_squares
+from budget.scaling import USUAL_EXPONENT, Curve, ErrorLaw, PowerLaw, fit_least_squares
 from budget.tiers import LabelOffer
 
 RESULTS = Path(__file__).parent / "results"
 STANDARD_WORLDS = 100
+MACHINE = f"{platform.machine()}, {os.cpu_count()} cores, numpy {np.__version__}, one thread"
 # median, mean, 90th percentile and worst regret and the median of the budget wasted, all in percent: the reference
 REFERENCE = {
     "coupled": (25.6, 135, 220, 3257, 44),
@@ -139,23 +142,36 @@ class Gauge:
 
 
 @dataclass(frozen=True)
-class LeastSquares:
-    """The straight line through the log errors taken at its word; all else as the adaptive allocator."""
+class ByLaws:
+    """All that the adaptive allocator does, with a law for each side that `law` makes of its curve.
+
+    Without a memory the phase's money is split as if nothing were held.
+    """
 
     config: AllocatorConfig
+    law: Callable[[Curve, np.random.Generator], ErrorLaw]
+    has_memory: bool = True
 
     def plan(self, evidence: Evidence, ledger: Purse) -> Plan:
         if evidence.phase == 0:
             return make_allocator(self.config).plan(evidence, ledger)
         offer = LabelOffer("default", ledger.prices["label"])
         market = item_market(evidence, ledger, offer, phase_money(evidence, ledger))
+        if not self.has_memory:
+            market = Market(market.money, market.prices)
+        rng = np.random.default_rng(evidence.phase)
+        laws = [self.law(curve, rng) for curve in (evidence.measured.dynamics, evidence.measured.reward)]
         weights = smoothed(evidence.weights_before, evidence.measured.weights)
-        laws = [line(curve) for curve in (evidence.measured.dynamics, evidence.measured.reward)]
         held = divide_phase(evidence, market, *laws, weights)
         transitions, labels = (now - before for now, before in zip(held, market.stock))
         label_cost = labels * market.prices[1]
         cost = transitions * market.prices[0] + label_cost
         return Plan(evidence.phase, transitions, labels, cost, label_cost / max(1, cost), weights=weights)
+
+
+def least_squares(config: AllocatorConfig) -> ByLaws:
+    """The straight line through the log errors taken at its word; all else as the adaptive allocator."""
+    return ByLaws(config, lambda curve, _: line(curve))
 
 
 def line(curve: Curve) -> PowerLaw:
@@ -174,7 +190,7 @@ def allocators() -> dict[str, Allocator]:
     return {
         "coupled": make_allocator(AllocatorConfig(name="coupled")),
         **fixed,
-        "least_squares": LeastSquares(AllocatorConfig()),
+        "least_squares": least_squares(AllocatorConfig()),
         "adaptive": make_allocator(AllocatorConfig()),
     }
 
@@ -252,7 +268,8 @@ def main() -> None:
     if options.json:
         options.json.write_text(json.dumps(methods, indent=1) + "\n")
     if options.worlds == STANDARD_WORLDS:
-        keep(str(options.seed), {"methods": methods, "decision_ms": times})
+        seeds = keep_seed(RESULTS / "regret.json", options.seed, {"methods": methods, "decision_ms": times})
+        (RESULTS / "regret.md").write_text(report(seeds))
 
 
 def table(methods: dict[str, dict[str, float]]) -> str:
@@ -264,17 +281,16 @@ def table(methods: dict[str, dict[str, float]]) -> str:
     return "\n".join(rows)
 
 
-def keep(seed: str, result: dict) -> None:
-    kept = RESULTS / "regret.json"
-    seeds = json.loads(kept.read_text())["seeds"] if kept.exists() else {}
-    seeds = dict(sorted((seeds | {seed: result}).items(), key=lambda item: int(item[0])))
-    machine = f"{platform.machine()}, {os.cpu_count()} cores, numpy {np.__version__}, one thread"
-    kept.write_text(json.dumps({"machine": machine, "worlds": STANDARD_WORLDS, "seeds": seeds}, indent=1) + "\n")
-    (RESULTS / "regret.md").write_text(report(machine, seeds))
+def keep_seed(file: Path, seed: int, result: dict) -> dict[str, dict]:
+    """Write it beside the other seeds' results. -> seed -> result, in order."""
+    seeds = json.loads(file.read_text())["seeds"] if file.exists() else {}
+    seeds = dict(sorted((seeds | {str(seed): result}).items(), key=lambda item: int(item[0])))
+    file.write_text(json.dumps({"machine": MACHINE, "worlds": STANDARD_WORLDS, "seeds": seeds}, indent=1) + "\n")
+    return seeds
 
 
-def report(machine: str, seeds: dict[str, dict]) -> str:
-    parts = [f"Made by `python benchmarks/regret.py --seed S`, on {machine}.{ABOUT}"]
+def report(seeds: dict[str, dict]) -> str:
+    parts = [f"Made by `python benchmarks/regret.py --seed S`, on {MACHINE}.{ABOUT}"]
     for seed, result in seeds.items():
         times = result["decision_ms"]
         parts.append(

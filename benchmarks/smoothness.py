@@ -16,7 +16,7 @@ from cells import MACHINE, Cell, run_cells
 
 RESULTS = Path(__file__).parent / "results"
 KEPT = RESULTS / "smoothness.json"
-SETTINGS = ("quick_pendulum", "train.updates=900", "evaluate.episodes=8", "evaluate.envs=8")
+SETTINGS = ("quick_pendulum", "allocator.name=fixed", "train.updates=900", "evaluate.episodes=8", "evaluate.envs=8")
 DYNAMICS_CAPS = ("dynamics.spectral_gates=0.6", "dynamics.spectral_prior=1.2")
 HEAD_CAPS = ("reward.spectral=6.0", "actor_critic.spectral_actor=0.4")
 STRAIGHT = ("dynamics.straighten_scale=0.3",)

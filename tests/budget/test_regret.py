@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from budget.allocator import AllocatorConfig, make_allocator
+from budget.scaling import MeanLaw, fit_posterior
 
 SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "regret.py"
 METHODS = {"coupled", "fifty_fifty", "labels_80", "labels_20", "least_squares", "adaptive"}
@@ -52,6 +53,23 @@ def test_half_each_in_a_world_of_halves_has_no_regret(regret):
     outcome = regret.play(world, make_allocator(AllocatorConfig(name="fixed")))
     assert outcome.regret == pytest.approx(0, abs=1e-7)
     assert len(outcome.seconds) == 13
+
+
+def test_ablations_start_from_the_allocator_itself(regret):
+    """So that a row of the ablations differs from the first one by what is taken away, and by nothing else."""
+
+    def posterior_mean(curve, rng):
+        return MeanLaw(fit_posterior(curve).sample(256, rng))
+
+    for index in range(3):
+        world = regret.draw_world(0, index)
+        played = [
+            regret.play(world, allocator)
+            for allocator in (make_allocator(AllocatorConfig()), regret.ByLaws(AllocatorConfig(), posterior_mean))
+        ]
+        assert played[0].regret == played[1].regret > 0
+        forgetful = regret.play(world, regret.ByLaws(AllocatorConfig(), posterior_mean, has_memory=False))
+        assert forgetful.regret != played[0].regret
 
 
 def test_measuring_beats_guessing_in_the_first_worlds(regret, tmp_path, monkeypatch, capsys):
