@@ -74,7 +74,7 @@ def dynamics_gap(
     scored = block.is_scored & ~block.is_first  # a first row was not predicted from anything
     error = (promise(prior) - promise(posterior))[scored] / (1 - dynamics.config.discount)
     values = value(latent.feat)[block.is_scored]
-    many = _many_steps(dynamics, reward, value, block, latent, horizon, draws)
+    many = _many_steps(dynamics, reward, value, block, latent, posterior, horizon, draws)
     return DynamicsGap(
         one_step=_mean(error.abs()),
         one_step_signed=_mean(error),
@@ -91,24 +91,31 @@ def sampled_features(deter: Tensor, log_probs: Tensor, uniform: Tensor) -> Tenso
     return torch.cat([deter.expand(len(uniform), *deter.shape), stoch], -1)
 
 
-def _many_steps(dynamics, reward, value, block: Block, latent: Latent, horizon: int, draws: Tensor) -> Tensor:
-    """Q_n of the path rolled blindly along the recorded actions less that of the filtered path: (W,), per window start."""
+def _many_steps(
+    dynamics, reward, value, block: Block, latent: Latent, posterior: Tensor, horizon: int, draws: Tensor
+) -> Tensor:
+    """Q_n of the path rolled blindly along the recorded actions less that of the filtered path: (W,), per window start.
+
+    Either is averaged over latents drawn with the same uniform numbers.
+    """
     window, start = block.runs(horizon)  # (W,) each
     if not len(window):
         return draws.new_zeros(0)
     samples, weights = len(draws), dynamics.rssm.scan_weights()
-    path = Latent(
-        latent.deter[window, start].repeat(samples, 1), latent.stoch[window, start].repeat(samples, 1, 1)
-    )  # (K*W, ...)
+    probs = posterior[window, start].exp().expand(samples, -1, -1, -1)
+    stoch = categorical_sample(probs, draws[:, window, start]).flatten(0, 1)
+    path = Latent(latent.deter[window, start].repeat(samples, 1), stoch)  # (K*W, ...)
     blind, seen = [], []
     for step in range(1, horizon + 1):
         row = start + step
         action = block.prev_action[window, row].repeat(samples, 1)
         path = dynamics.rssm.imagine_step(path, action, draws[:, window, row].flatten(0, 1), weights)
         blind.append(path.feat)
-        seen.append(latent.feat[window, row])
-    blind_return = rollout_return(dynamics, reward, value, torch.stack(blind, 1)).view(samples, -1).mean(0)
-    seen_return = rollout_return(dynamics, reward, value, torch.stack(seen, 1))
+        seen.append(
+            sampled_features(latent.deter[window, row], posterior[window, row], draws[:, window, row]).flatten(0, 1)
+        )
+    promised = [rollout_return(dynamics, reward, value, torch.stack(path, 1)) for path in (blind, seen)]  # (K*W,) each
+    blind_return, seen_return = (found.view(samples, -1).mean(0) for found in promised)
     return (blind_return - seen_return) / (1 - dynamics.config.discount**horizon)
 
 

@@ -54,9 +54,9 @@ def _window(episode: Batch, start: int) -> Block:
     """Rows start .. start + SCORED of an episode with BURN_IN rows before them, without the batch axis."""
     length = episode.is_first.shape[1]
     begin, end = max(0, start - BURN_IN), min(length, start + SCORED)
-    is_first = torch.zeros(BURN_IN + SCORED, dtype=torch.bool)
+    is_first = episode.is_first.new_zeros(BURN_IN + SCORED)
     is_first[0] = True
-    is_scored = torch.zeros(BURN_IN + SCORED, dtype=torch.bool)
+    is_scored = torch.zeros_like(is_first)
     is_scored[start - begin : end - begin] = True
     prev_action = _padded(episode.prev_action[0, begin:end])
     prev_action[0] = 0

@@ -20,7 +20,7 @@ from training.bounds import bounds
 from training.encode import encoded, predictor
 from training.gap import DynamicsGap, adjoint_gap, dynamics_gap, explained_variance
 from training.heldout import Block, block_of
-from training.refit import LabelledFeatures, RefitError, calibrated, refit_errors
+from training.refit import LabelledFeatures, RefitError, moved, noise_free, refit_errors
 from training.run import Run
 from training.tiers import TierEstimates, clean_equivalents, estimate
 from worldmodel.distributions import twohot_mean
@@ -70,16 +70,17 @@ def measure(run: Run) -> Findings:
     run.snapshots.take(run.learner, run.progress.phase, run.transitions.received, variance)
     estimates = estimate(run.labels, run.config.labeler, predictor(run))
     refits, live = reward_errors(run, generator)
-    residuals = [residual_squared(one.squared, label_noise(run, estimates)) for one in refits]
-    is_known = residuals and math.isfinite(residuals[-1])  # a model that has diverged knows nothing
-    known = {"residual": residuals[-1] if is_known else None, "tiers": estimates}
+    noises = label_noise(run, estimates), label_noise(run, estimates, is_heldout=True)
+    residual = residual_squared(refits[-1].squared, noises[0]) if refits else math.nan
+    is_known = math.isfinite(residual)  # a model that has diverged knows nothing
+    known = {"residual": residual if is_known else None, "tiers": estimates}
     known["clean_labels"] = clean_equivalents(run.labels, estimates if is_known else None, known["residual"])
     block = block_of(episodes, config.windows)
     if block is None:
         return Findings({}, **known)
     gap = gap_on(models, block, run.config.train.horizon, config.samples, generator)
     adjoint = adjoint_gap(*parts, models.value, block, run.config.train.horizon, config.samples, generator)
-    curve = reward_curve(refits, residuals, live, known["clean_labels"] / max(1, run.labels.num_training))
+    curve = reward_curve(refits, noises, live, run.labels.num_training, known["clean_labels"])
     factor = 1.0 / (1.0 - run.config.dynamics.discount)
     scalars = {
         **_dynamics_scalars(gap, adjoint),
@@ -142,22 +143,40 @@ def reward_errors(run: Run, generator: torch.Generator) -> tuple[list[RefitError
     return refits, live[is_uniform.to(run.device)]
 
 
-def label_noise(run: Run, estimates: TierEstimates | None) -> float:
-    """Mean variance of the raters' noise in the labels that score the refits; 0 where nothing is known of it."""
+def label_noise(run: Run, estimates: TierEstimates | None, is_heldout: bool = False) -> float:
+    """Mean variance of the raters' noise in the labels that score an error; 0 where nothing is known of it."""
     if estimates is None:
         return 0.0
-    answers = run.labels.answers()
+    answers = run.labels.answers(is_heldout)
     variance = np.array([estimates.tiers[name].noise.variance for name in run.labels.tiers])
     scored = answers.tier[answers.is_uniform]
     return float(variance[scored].mean()) if len(scored) else 0.0
 
 
-def reward_curve(refits: list[RefitError], residuals: list[float], live: Tensor, clean: float) -> Curve:
-    """Absolute errors without the raters' noise, against labels bought, in clean equivalents: `clean` of them for each
-    label that trains, those of held-out episodes, which train nothing, included."""
+def reward_curve(
+    refits: list[RefitError], noises: tuple[float, float], live: Tensor, training: int, clean: float
+) -> Curve:
+    """Absolute errors without the raters' noise, against labels held, in clean equivalents.
+
+    The last point is moved towards the ensemble in use, in its level and in its count, as far as the labels of held-out
+    episodes can tell of it, and the others with it.
+
+    Args:
+        noises: mean variances of the raters' noise in the labels that score the refits, and in those that score `live`.
+        live: (K,) errors of the ensemble in use on labels of held-out episodes.
+        training: labels that the ensemble learns from; the refits may have seen the newest of them alone.
+        clean: clean equivalents of all labels held, those of held-out episodes, which train nothing, included.
+    """
+    if not refits:
+        return Curve((), (), ())
+    levels = [noise_free(one.absolute, one.squared, noises[0]) for one in refits]
+    live_level = noise_free(float(live.abs().mean()), float((live**2).mean()), noises[1]) if len(live) else 0.0
+    number = len(live) if live_level > 0 else 0  # nothing is moved by a level that tells nothing
+    nearer = moved(levels[-1], live_level, number)
+    further = moved(refits[-1].count, training, number) * clean / max(1, training)
     points = [
-        (one.count * clean, level * math.sqrt(residual / one.squared), 1.0)
-        for one, level, residual in zip(refits, calibrated(refits, live.abs()), residuals)
+        (one.count * further, level * nearer, 1.0)
+        for one, level in zip(refits, levels)
         if one.squared > 0 and math.isfinite(level)
     ]
     return Curve(*zip(*points, strict=True)) if points else Curve((), (), ())

@@ -4,12 +4,13 @@ Folds are whole episodes, one a member of the ensemble, and every uniformly draw
 not see its episode: folds by label would leak neighbours of the scored row.
 """
 
-from collections.abc import Sequence
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from budget.tiers import residual_squared
 from worldmodel.reward import RewardConfig, RewardModel, fold_weights
 
 FRACTIONS = (1 / 8, 1 / 4, 1 / 2, 1.0)
@@ -84,13 +85,15 @@ def _fresh_model(config: RewardConfig, feat: Tensor, generator: torch.Generator)
         return RewardModel(config, feat.shape[-1]).to(feat.device)
 
 
-def calibrated(errors: Sequence[RefitError], live: Tensor, prior_weight: float = 16.0) -> list[float]:
-    """The absolute errors, their level moved to that of the ensemble in use: live (K,) are its absolute errors on
-    labels of held-out episodes. With few of those the refits' own level keeps its weight (`prior_weight` labels)."""
-    if not errors:
-        return []
-    if not len(live) or errors[-1].absolute <= 0 or not float(live.mean()) > 0:
-        return [error.absolute for error in errors]
-    trust = len(live) / (len(live) + prior_weight)
-    factor = (float(live.mean()) / errors[-1].absolute) ** trust
-    return [factor * error.absolute for error in errors]
+def noise_free(absolute: float, squared: float, noise_variance: float) -> float:
+    """A mean absolute error without the raters' noise that is in it and in the mean squared one."""
+    return absolute * math.sqrt(residual_squared(squared, noise_variance) / squared) if squared > 0 else absolute
+
+
+def moved(refit: float, live: float, number: int, prior_weight: float = 16.0) -> float:
+    """The factor that takes a figure of the refits to that of the ensemble in use, measured on `number` labels of
+    held-out episodes: with few of those the refits' own keeps its weight (`prior_weight` labels). 1 where either is not
+    positive and finite."""
+    if not all(math.isfinite(value) and value > 0 for value in (refit, live)):
+        return 1.0
+    return (live / refit) ** (number / (number + prior_weight))

@@ -1,6 +1,7 @@
 """Errors in return units: pencil numbers on stand-ins, and what must be zero on a real model."""
 
 import math
+from dataclasses import fields
 from types import SimpleNamespace
 
 import pytest
@@ -9,9 +10,11 @@ import torch
 from envs.records import ObsSpec, Spaces
 from training.gap import MeasureConfig, adjoint_gap, dynamics_gap, explained_variance, rollout_return
 from training.heldout import BURN_IN, SCORED, block_of
+from worldmodel.distributions import categorical_sample as sample
 from worldmodel.dynamics import DynamicsConfig, DynamicsModel
 from worldmodel.replay.transitions import Address, Batch
 from worldmodel.reward import RewardConfig, RewardModel
+from worldmodel.rssm import Latent
 
 SPACES = Spaces({"state": ObsSpec((2,))}, 1)
 DYNAMICS = DynamicsConfig(
@@ -72,6 +75,12 @@ def test_windows_past_the_most_are_spread_over_all_episodes():
     assert block_of([], most=2) is None
 
 
+def test_windows_lie_where_their_episodes_do():
+    elsewhere = block_of([episode(60).to("meta")], most=9)
+    parts = [getattr(elsewhere, field.name) for field in fields(elsewhere) if field.name != "obs"]
+    assert {part.device.type for part in [*parts, *elsewhere.obs.values()]} == {"meta"}
+
+
 def test_runs_are_whole_and_do_not_overlap():
     block = block_of([episode(SCORED + 10)], most=9)
     # window 0 scores rows 0 .. 47: starts 0, 20 (a third, 40, would end at 60). Window 1 scores 16 .. 25: no room.
@@ -126,6 +135,29 @@ def test_averaging_latents_takes_chance_out_of_the_error(models):
     block = block_of([episode(300)], 99)
     few, many = (dynamics_gap(dynamics, reward, value, block, 10, n, generator()).one_step for n in (1, 64))
     assert many < 0.8 * few
+
+
+def test_averaging_takes_chance_out_of_a_rolled_path_too(models, monkeypatch):
+    """A prior that knows the posterior, and a step that lands on the filtered state: what is left is chance alone."""
+    dynamics, reward, value = models
+    block, seen = block_of([episode(300)], 99), {}
+    observe = dynamics.observe
+
+    def observing(batch, noise):
+        seen["latent"], seen["posterior"] = observe(batch, noise)
+        return seen["latent"], seen["posterior"]
+
+    def landing(path, action, uniform, weights):
+        window, start = block.runs(1)
+        row = start + 1
+        probs = seen["posterior"][window, row].exp().repeat(len(uniform) // len(row), 1, 1)
+        return Latent(seen["latent"].deter[window, row].repeat(len(uniform) // len(row), 1), sample(probs, uniform))
+
+    monkeypatch.setattr(dynamics, "observe", observing)
+    monkeypatch.setattr(dynamics.rssm, "imagine_step", landing)
+    gap = dynamics_gap(dynamics, reward, value, block, 1, 4, generator())
+    assert len(block.runs(1)[0]) > 250
+    assert gap.many_steps == pytest.approx(0, abs=1e-5) and gap.one_step > 0.01
 
 
 def test_the_adjoint_is_in_return_units_too(models):

@@ -1,11 +1,13 @@
 """The reward curve: folds by episode, nested subsets, a level that is that of the ensemble in use."""
 
+import math
 from dataclasses import replace
 
 import pytest
 import torch
 
-from training.refit import LabelledFeatures, RefitError, calibrated, refit_errors
+from training.measure import reward_curve
+from training.refit import LabelledFeatures, RefitError, moved, noise_free, refit_errors
 from worldmodel.reward import RewardConfig
 
 CONFIG = RewardConfig(units=16, bins=63)
@@ -74,16 +76,52 @@ def test_a_handful_of_labels_is_enough_to_be_defined():
     assert all(torch.isfinite(torch.tensor(one.absolute)) for one in errors)
 
 
-def test_the_level_moves_to_the_ensemble_in_use_as_heldout_labels_come():
-    errors = [RefitError(50, 8.0, 64.0, 0.0), RefitError(100, 4.0, 16.0, 0.0)]
-    assert calibrated(errors, torch.zeros(0)) == [8.0, 4.0]
+def test_a_figure_moves_to_the_ensemble_in_use_as_heldout_labels_come():
+    assert moved(4.0, 1.0, number=0) == 1.0
     # 16 labels against the weight of 16: half of the way in logs, from 4 to 1 is 2
-    assert calibrated(errors, torch.ones(16)) == pytest.approx([4.0, 2.0])
-    assert calibrated(errors, torch.ones(16_000)) == pytest.approx([2.0, 1.0], rel=0.01)
+    assert moved(4.0, 1.0, number=16) == pytest.approx(0.5)
+    assert moved(4.0, 1.0, number=16_000) == pytest.approx(0.25, rel=0.01)
+    assert moved(0.0, 1.0, 9) == moved(1.0, 0.0, 9) == moved(1.0, float("nan"), 9) == 1.0
 
 
-def test_levels_that_are_zero_leave_the_refits_as_they_are():
-    errors = [RefitError(50, 0.0, 0.0, 0.0)]
-    assert calibrated(errors, torch.ones(9)) == [0.0]
-    assert calibrated([RefitError(5, 1.0, 1.0, 0.0)], torch.zeros(9)) == [1.0]
-    assert calibrated([], torch.ones(9)) == []
+def test_noise_is_taken_out_of_an_absolute_error():
+    # Squared 5, of which 3.75 are noise: a quarter is left, half of it in linear units.
+    assert noise_free(2.0, 5.0, 3.75) == pytest.approx(1.0)
+    assert noise_free(2.0, 5.0, 0.0) == 2.0
+    assert noise_free(0.0, 0.0, 1.0) == 0.0
+
+
+def gaussian_refit(count: int, deviation: float, noise: float) -> RefitError:
+    """Of an error and a rater's noise that are both normal: the mean absolute value of a deviation d is d sqrt(2 / pi)."""
+    squared = deviation**2 + noise**2
+    return RefitError(count, math.sqrt(squared * 2 / math.pi), squared, 0.0)
+
+
+@pytest.mark.parametrize("refit, live", [(0.6, 0.3), (0.5, 0.25), (0.3, 0.3)])
+def test_noise_does_not_hide_how_much_better_the_ensemble_in_use_is(refit, live):
+    errors = [gaussian_refit(50, 2 * refit, 1.0), gaussian_refit(100, refit, 1.0)]
+    seen = torch.randn(400_000, generator=torch.Generator().manual_seed(0)) * math.sqrt(live**2 + 1)
+    curve = reward_curve(errors, (1.0, 1.0), seen, training=100, clean=40.0)
+    assert curve.counts == pytest.approx((20.0, 40.0))
+    assert curve.errors[1] == pytest.approx(live * math.sqrt(2 / math.pi), rel=0.15)
+    assert curve.errors[0] == pytest.approx(2 * curve.errors[1], rel=1e-3)
+
+
+def test_the_curve_stands_where_the_ensemble_in_use_learned():
+    """The refits saw the newest 8,000 of 25,000 labels. With many live labels level and count are the ensemble's, with
+    none they are the refits'."""
+    errors = [gaussian_refit(count, 90 * count**-0.96, 0.0) for count in (1000, 2000, 4000, 8000)]
+    level = 90 * 25_000**-0.96 * math.sqrt(2 / math.pi)
+    known = reward_curve(errors, (0.0, 0.0), torch.full((10**6,), level), training=25_000, clean=27_700.0)
+    assert known.counts[-1] == pytest.approx(27_700, rel=1e-3) and known.errors[-1] == pytest.approx(level, rel=1e-3)
+    alone = reward_curve(errors, (0.0, 0.0), torch.zeros(0), training=25_000, clean=25_000.0)
+    assert alone.counts[-1] == 8000 and alone.errors[-1] == pytest.approx(errors[-1].absolute)
+
+
+def test_a_level_without_a_meaning_leaves_the_refits_as_they_are():
+    errors = [RefitError(4, 2.0, 4.0, 0.0), RefitError(9, 1.0, 1.0, 0.0)]
+    for live in (torch.zeros(9), torch.full((9,), float("nan"))):
+        curve = reward_curve(errors, (0.0, 0.0), live, training=20, clean=20.0)
+        assert (curve.counts, curve.errors) == ((4.0, 9.0), (2.0, 1.0))
+    assert reward_curve([], (0.0, 0.0), torch.ones(9), 20, 20.0).counts == ()
+    assert reward_curve([RefitError(9, 0.0, 0.0, 0.0)], (0.0, 0.0), torch.ones(9), 20, 20.0).counts == ()
