@@ -182,10 +182,12 @@ def _decision_lines(decisions: list[dict]) -> list[str]:
 def _reasons(evidence: dict, plan: dict) -> list[str]:
     """Why an allocator that measures planned what it planned."""
     measured, facts = evidence["measured"], {name: f"{value:.3g}" for name, value in plan["facts"].items()}
-    share, low, high = (f"{plan['facts'][f'label_share{end}']:.0%}" for end in ("", "_low", "_high"))
+    names = ("label_share", "best_share", "best_share_low", "best_share_high")
+    share, best, low, high = (f"{plan['facts'][name]:.0%}" for name in names)
     gaps = f"{facts.get('gap_now', '?')} now, {facts.get('gap_after', '?')} after this phase"
     lines = [
-        f"in the end {share} of all spend on labels (90 %: {low} to {high}); expected gap {gaps}",
+        f"in the end {share} of all spend on labels, {best} if all were bought anew (90 %: {low} to {high})",
+        f"expected gap {gaps}",
         f"the critic explains {measured['explained_variance']:.2f} of the variance of held-out returns",
     ]
     for side, weight in zip(("dynamics", "reward"), plan["weights"], strict=True):

@@ -21,7 +21,6 @@ from budget.allocator import (
     phase_money,
     plan_by,
     rows_asked,
-    usual_offer,
 )
 from budget.market import Counts, Market, at_label_share, best_spend, gap, split
 from budget.money import MICRO
@@ -49,7 +48,7 @@ class Adaptive:
             return plan_by(self.config, evidence, ledger, divide)
         trouble = _trouble(evidence)
         if trouble:
-            return _half_each(evidence, ledger, trouble)
+            return _half_each(self.config, evidence, ledger, trouble)
         belief = _believe(evidence)
         offer = _best_offer(evidence, ledger, belief)
         market = item_market(evidence, ledger, offer, phase_money(evidence, ledger))
@@ -57,6 +56,15 @@ class Adaptive:
         facts = _facts(belief, offer, market, held) | _share_facts(evidence, ledger, belief, offer)
         note = "; ".join(filter(None, [cap_note(held, market), _stop_note(facts)]))
         return _plan(evidence, offer, market, held, note, belief.weights, facts)
+
+
+def best_share(evidence: Evidence, ledger: Purse) -> float | None:
+    """The labels' part of all spend that would have been best by all that is known now, in hindsight; None where the
+    evidence does not carry a decision."""
+    if _trouble(evidence):
+        return None
+    belief = _believe(evidence)
+    return _share_facts(evidence, ledger, belief, _best_offer(evidence, ledger, belief))["best_share"]
 
 
 @dataclass(frozen=True)
@@ -146,13 +154,11 @@ def _trouble(evidence: Evidence) -> str:
     return ""
 
 
-def _half_each(evidence: Evidence, ledger: Purse, trouble: str) -> Plan:
-    """The plan without evidence."""
-    offer = usual_offer(_offers(evidence, ledger))
-    market = item_market(evidence, ledger, offer, phase_money(evidence, ledger))
-    held = at_label_share(market, UNMEASURED_LABEL_SHARE)
-    note = "; ".join(filter(None, [f"half of the spend each: {trouble}", cap_note(held, market)]))
-    return _plan(evidence, offer, market, held, note, evidence.weights_before, {})
+def _half_each(config: AllocatorConfig, evidence: Evidence, ledger: Purse, trouble: str) -> Plan:
+    """The plan without evidence: that of the pilot, with the reason in its note."""
+    plan = plan_by(config, evidence, ledger, partial(at_label_share, label_share=UNMEASURED_LABEL_SHARE))
+    note = "; ".join(filter(None, [f"half of the spend each: {trouble}", plan.note]))
+    return replace(plan, note=note, weights=evidence.weights_before)
 
 
 def _offers(evidence: Evidence, ledger: Purse) -> tuple[LabelOffer, ...]:
@@ -231,13 +237,27 @@ def _facts(belief: Belief, offer: LabelOffer, market: Market, held: Counts) -> d
 
 
 def _share_facts(evidence: Evidence, ledger: Purse, belief: Belief, offer: LabelOffer) -> dict[str, float]:
-    """The labels' part of all spend in the end, stock at the offer's price; and in how doubtful a place that is."""
+    """The labels' part of all spend in the end, all labels at the offer's price: what can still be had (`label_share`),
+    and what would be best if all the money could be spent anew, with its interval: stock that should not have been bought
+    does not hide there."""
     market = item_market(evidence, ledger, offer, ledger.remaining)
+    anew = replace(market, money=market.wealth, stock=Counts(0, 0), unattached=0)
     dynamics, reward = belief.few_laws
-    spends = best_spend(market, dynamics, PerItem(reward, offer), belief.weights)
-    low, high = np.quantile(1 - spends / market.wealth, tail(_INTERVAL))
-    best = 1 - best_spend(market, *belief.mean_laws(offer), belief.weights) / market.wealth
-    return {"label_share": float(best), "label_share_low": float(low), "label_share_high": float(high)}
+    shares = _label_shares(anew, (dynamics, PerItem(reward, offer)), belief.weights)
+    low, high = np.quantile(shares, tail(_INTERVAL))
+    laws = belief.mean_laws(offer)
+    label_share, best = (float(_label_shares(one, laws, belief.weights)) for one in (market, anew))
+    return {
+        "label_share": label_share,
+        "best_share": best,
+        "best_share_low": float(low),
+        "best_share_high": float(high),
+    }
+
+
+def _label_shares(market: Market, laws, weights: tuple[float, float]):
+    """At the best split; K of them where the laws stand for K each."""
+    return 1 - best_spend(market, *laws, weights) / market.wealth
 
 
 def _stop_note(facts: dict[str, float]) -> str:

@@ -86,13 +86,15 @@ def plan_shares(
     phases: Sequence[int],
     transitions: np.ndarray,
     labels: np.ndarray,
+    spent: np.ndarray,
     interval: np.ndarray | None = None,
-    hindsight: np.ndarray | None = None,
+    hindsight: float | None = None,
 ) -> Figure:
-    """Each phase's plan: the coins meant for either kind (above) and the label share of them (below).
+    """Each phase's plan in coins (above), and the labels' part of all that was spent by its end (below).
 
-    phases: (P,) numbers, 0 the pilot; transitions, labels: (P,) coins; interval: (P, 2) ends of the share's 90 %
-    interval; hindsight: (P,) the best share by all that is known now. NaN where either is not known.
+    phases: (P,) numbers, 0 the pilot; transitions, labels: (P,) coins meant for either kind; spent: (P,) part of all spend;
+    interval: (P, 2) ends of the best part's 90 % interval as the plan saw it, NaN where it is not known; hindsight: the
+    best part by all that is known now.
     """
     figure = Figure(figsize=(7.0, 4.2), layout="constrained")
     coins, share = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
@@ -101,17 +103,15 @@ def plan_shares(
     dress(coins, ylabel="planned [coins]", title="The plan of each phase")
     coins.yaxis.set_major_formatter(EngFormatter(sep=""))
     coins.legend(*reversed_legend(coins), loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8, frameon=False)
-    money = transitions + labels
-    shares = np.divide(labels, money, out=np.full(len(money), np.nan), where=money > 0)
-    share.plot(phases, shares, color=LABELS, marker="o", markersize=4, linewidth=1.2, label="planned")
+    share.plot(phases, spent, color=LABELS, marker="o", markersize=4, linewidth=1.2, label="spent so far")
     if interval is not None:
-        share.vlines(phases, *interval.T, color=LABELS, alpha=0.35, linewidth=6, label="90 % interval")
+        share.vlines(phases, *interval.T, color=LABELS, alpha=0.35, linewidth=6, label="best, 90 % interval")
     if hindsight is not None:
-        share.plot(phases, hindsight, color=TRUTH, linewidth=1.2, linestyle="--", label="best in hindsight")
+        share.axhline(hindsight, color=TRUTH, linewidth=1.2, linestyle="--", label="best in hindsight")
     share.set_ylim(0, 1)
     share.yaxis.set_major_formatter(PercentFormatter(1.0))
     phase_axis(share, phases)
-    dress(share, "phase (0: pilot)", "label share of spend")
+    dress(share, "phase (0: pilot)", "labels, of all spend")
     if interval is not None or hindsight is not None:
         share.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8, frameon=False)
     return figure

@@ -1,5 +1,6 @@
 """Pictures of what the allocator knows: how errors fall with data, and what theory makes of them. Drawn as figures.py does."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -25,14 +26,19 @@ class ErrorCurve:
     high: np.ndarray  # (L,)
     today: float  # count held now
     planned: float  # count that the plan ends with
+    exponent: float = math.nan  # the posterior's mean; NaN without a law
+    r_squared: float = math.nan  # of the straight line through the logs; NaN with points at fewer than two counts
 
 
-def error_curves(dynamics: ErrorCurve, reward: ErrorCurve) -> Figure:
-    """Both errors against what was bought, on log axes. Points of weight 0, and errors that are not above 0, are left out."""
+def error_curves(dynamics: ErrorCurve, reward: ErrorCurve, labels: str = "labels bought") -> Figure:
+    """Both errors against what was bought, on log axes. Points of weight 0, and errors that are not above 0, are left out.
+
+    labels: what the counts of `reward` are.
+    """
     figure = Figure(figsize=(9.0, 3.8), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
     _error_curve(left, dynamics, TRANSITIONS, "transitions bought", "Dynamics error")
-    _error_curve(right, reward, LABELS, "labels bought", "Reward error")
+    _error_curve(right, reward, LABELS, labels, "Reward error")
     left.set_ylabel("error [return units]", fontsize=9)
     figure.legend(*_both_legends(left, right), loc="outside lower center", ncols=5, fontsize=8, frameon=False)
     return figure
@@ -82,6 +88,8 @@ def _error_curve(axes: Axes, curve: ErrorCurve, color: str, bought: str, title: 
             curve.law_counts, curve.low, curve.high, color=color, alpha=0.18, linewidth=0, label="90 % band"
         )
         axes.plot(curve.law_counts, curve.mean, color=color, linewidth=1.5, label="fitted law, mean")
+        title += f" (exponent {curve.exponent:.2f}"
+        title += f", R² of a line {curve.r_squared:.2f})" if math.isfinite(curve.r_squared) else ")"
     else:
         title += " (no law fitted)"
     shown = (curve.errors > 0) & np.isfinite(curve.errors) & (curve.weights > 0)

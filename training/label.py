@@ -52,16 +52,21 @@ class LabelDesk:
         return self.transitions.num_unlabelled > 0 and self.ledger.remaining >= self._first_price(offer)
 
     def ask(self, number: int, rng: np.random.Generator, offer: LabelOffer | None = None) -> int:
-        """Buy at most `number` answers, as far as rows and money go. -> how many.
+        """Buy `number` answers, as far as rows and money go. -> how many.
 
-        Without an offer: the default tier, one answer a row. With one: rows are drawn once, each is answered
-        `replication` times, and shares of them (by chance) once more by the same tier and by the offer's `checks`.
-        Where the number or the money does not suffice it is those extra answers that are left out.
+        Without an offer: the default tier, one answer a row, and never more than `number`. With one: rows are drawn once,
+        each is answered `replication` times, and shares of them (by chance) once more by the same tier and by the offer's
+        `checks`. Then `number` is what they come to on average: to cut a purchase off there would always leave out the
+        checks of its last rows, and those that the offer names last would never become known. Where the money does not
+        suffice, or the number not even for one row, it is these extra answers that are left out.
         """
         if not self.can_ask(offer) or number <= 0:
             return 0
         items = self._draw_items(number, rng, offer)
-        questions = list(self._affordable(list(self._questions(list(items), rng, offer))[:number]))
+        questions = list(self._questions(list(items), rng, offer))
+        if offer is None or number < offer.answers:
+            questions = questions[:number]
+        questions = list(self._affordable(questions))
         self._buy(questions, items)
         return len(questions)
 

@@ -5,10 +5,11 @@ import math
 import numpy as np
 from matplotlib.figure import Figure
 
+from budget.adaptive import best_share
 from budget.money import MICRO
-from budget.scaling import Curve, fit_posterior
+from budget.scaling import Curve, fit_least_squares, fit_posterior
 from training import figures
-from training.evidence import measured_of, plan_of
+from training.evidence import evidence, measured_of, plan_of
 from training.figures_evidence import ErrorCurve, bound_against_gap, error_curves
 from training.run import Run
 
@@ -26,7 +27,8 @@ def allocation_pictures(run: Run) -> dict[str, Figure]:
         "plan/shares": shares(run),
     }
     if history[-1]["measured"]:
-        pictures["scaling/errors"] = error_curves(*laws(run))
+        counted = "labels held [clean-label equivalents]" if run.config.labeler.tiers else "labels bought"
+        pictures["scaling/errors"] = error_curves(*laws(run), counted)
         gaps = {name: column(history, name) for name in ("lemma", "horizon", "dynamics", "reward")}
         pictures["gap/bounds"] = bound_against_gap(phases, **gaps)
     return pictures
@@ -44,15 +46,24 @@ def spends(run: Run) -> dict[str, np.ndarray]:
 
 
 def shares(run: Run) -> Figure:
-    """Planned shares, the interval of the best final share as each phase saw it, and as the last one sees it."""
+    """The plans in coins; the labels' part of all spend, the interval in which each plan believed the best one to be, and
+    where it is by all that is known now."""
     history = run.progress.history
     plans = [row["plan"] for row in history]
-    ends = [[plan["facts"].get(f"label_share_{end}", math.nan) for end in ("low", "high")] for plan in plans]
-    best = [plan["facts"]["label_share"] for plan in plans if "label_share" in plan["facts"]]
-    known = {"interval": np.array(ends), "hindsight": np.full(len(plans), best[-1])} if best else {}
+    ends = [[plan["facts"].get(f"best_share_{end}", math.nan) for end in ("low", "high")] for plan in plans]
+    best = best_share(evidence(run), run.ledger)
+    transitions, *labels = spends(run).values()
+    on_labels = np.sum(labels, axis=0)
     money = np.array([plan["money_micro"] / MICRO for plan in plans])
     share = np.array([plan["label_spend_share"] for plan in plans])
-    return figures.plan_shares([row["phase"] for row in history], (1 - share) * money, share * money, **known)
+    return figures.plan_shares(
+        [row["phase"] for row in history],
+        (1 - share) * money,
+        share * money,
+        spent=on_labels / np.maximum(transitions + on_labels, 1e-9),
+        interval=None if np.isnan(ends).all() else np.array(ends),
+        hindsight=best,
+    )
 
 
 def laws(run: Run) -> tuple[ErrorCurve, ErrorCurve]:
@@ -88,7 +99,20 @@ def _error_curve(curve: Curve, weight: float, today: float, planned: float) -> E
     at = np.geomspace(*ends, LAW_POINTS)
     mean = np.array([posterior.mean_error(count) for count in at])
     low, high = posterior.band(at)
-    return ErrorCurve(counts, errors * weight, weights, at, mean * weight, low * weight, high * weight, today, planned)
+    line = fit_least_squares(curve)
+    return ErrorCurve(
+        counts,
+        errors * weight,
+        weights,
+        at,
+        mean * weight,
+        low * weight,
+        high * weight,
+        today,
+        planned,
+        posterior.exponent,
+        line.r_squared if line else math.nan,
+    )
 
 
 def column(history: list[dict], name: str) -> np.ndarray:

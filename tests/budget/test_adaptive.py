@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import tandem
-from budget.adaptive import smoothed
+from budget.adaptive import best_share, smoothed
 from budget.allocator import AllocatorConfig, Evidence, Measured, Plan, make_allocator
 from budget.ledger import Ledger
 from budget.market import Counts, Market, gap, split
@@ -115,6 +115,17 @@ def test_without_sound_evidence_half_of_the_spend_each_and_a_word_why(changes, r
     assert plan.weights == (2.0, 3.0) and plan.facts == {}
 
 
+def test_half_of_the_spend_counts_each_answer_at_what_it_cost():
+    """A pilot's offer: an item for 9.75 coins gets 3.25 answers, so that an answer costs 3. Of the 600 + 300 coins held and
+    of the phase's 1,500, half are 1,200: 600 more transitions and 300 more answers."""
+    offer = LabelOffer(
+        "gold", round(9.75 * MICRO), duplicate_share=0.25, gold_share=0.5, checks=("a", "b"), check_answers=2
+    )
+    known = evidence(6, 600, 100, measured=None, offers=(offer,), rows_asked=30, phases=6)
+    plan = ADAPTIVE.plan(known, purse(1500))
+    assert (plan.transitions, plan.labels) == (600, 300)
+
+
 @pytest.mark.parametrize("phase, least", [(1, 0.10), (4, 0.10), (5, 0.03), (12, 0.03)])
 def test_each_side_gets_some_of_every_phase(phase, least):
     """Errors that say: nothing but labels, or nothing but transitions."""
@@ -154,7 +165,8 @@ def test_the_facts_tell_what_was_decided():
     plan = ADAPTIVE.plan(evidence(), purse())
     facts = plan.facts
     assert all(type(value) is float and math.isfinite(value) for value in facts.values())
-    assert facts["label_share_low"] <= facts["label_share"] <= facts["label_share_high"]
+    assert facts["best_share_low"] < facts["best_share"] < facts["best_share_high"]
+    assert facts["label_share"] == pytest.approx(facts["best_share"], abs=1e-6)  # nothing was bought in excess
     assert 0 < facts["gap_after"] < facts["gap_now"] and facts["stop_buying"] == 0
     for side, law in (("dynamics", DYNAMICS), ("reward", REWARD)):
         low, high = facts[f"exponent_{side}_low"], facts[f"exponent_{side}_high"]
@@ -163,6 +175,19 @@ def test_the_facts_tell_what_was_decided():
     # At 1000 transitions a coin gains 3 * .25 * 1000 ** -1.25, at 250 labels 8 * .5 * 250 ** -1.5 / 4
     assert facts["gain_dynamics"] == pytest.approx(0.75 * 1000**-1.25, rel=0.1)
     assert facts["gain_reward"] == pytest.approx(250**-1.5, rel=0.1)
+
+
+def test_hindsight_sees_what_should_not_have_been_bought():
+    """Five times the labels that are best, and hardly any money left to make up for it."""
+    known = evidence(labels=2500, measured=measured(1000, 2500))
+    plan, money = ADAPTIVE.plan(known, purse(200)), purse(200)
+    assert plan.facts["label_share"] > 0.85  # of 11,200 coins, 10,000 are in labels
+    wealth = Market(11_200 * MICRO, tuple(money.prices.values()))
+    best = split(wealth, DYNAMICS, REWARD)
+    assert plan.facts["best_share"] == pytest.approx(4 * best.labels / 11_200, rel=0.02)
+    assert plan.facts["best_share"] < 0.7
+    assert best_share(known, money) == plan.facts["best_share"]
+    assert best_share(replace(known, measured=None), money) is None
 
 
 def test_a_floor_that_dominates_brings_the_advice_to_stop():
@@ -245,6 +270,7 @@ def test_the_ledger_command_tells_why(tmp_path, capsys):
     assert tandem.main(["ledger", str(tmp_path), "--decisions"]) == 0
     out = capsys.readouterr().out
     assert f"in the end {plan.facts['label_share']:.0%} of all spend on labels" in out
+    assert f"{plan.facts['best_share']:.0%} if all were bought anew" in out
     assert f"expected gap {plan.facts['gap_now']:.3g} now, {plan.facts['gap_after']:.3g} after" in out
     assert "the critic explains 0.90" in out and "half of the spend each: nothing is measured" in out
     assert f"reward: 20 errors, exponent {plan.facts['exponent_reward']:.3g}" in out and "weight 1," in out
@@ -300,10 +326,10 @@ def test_any_evidence_at_any_price_gives_a_plan_that_can_be_paid():
         plan = ADAPTIVE.plan(known, money)
         json.dumps(asdict(plan), allow_nan=False)  # as the ledger keeps it
         price = plan.offer.price_micro if plan.offer else prices["label"]
-        items = (plan.money_micro - plan.transitions * prices["transition"]) // price
-        assert 0 <= plan.money_micro <= remaining and min(plan.transitions, plan.labels, items) >= 0
+        for_labels = plan.money_micro - plan.transitions * prices["transition"]
+        assert 0 <= plan.money_micro <= remaining and min(plan.transitions, plan.labels, for_labels) >= 0
         assert plan.transitions % known.transition_lot == 0
-        assert plan.labels <= items * (plan.offer.answers if plan.offer else 1)
+        assert plan.labels / (plan.offer.answers if plan.offer else 1) * price <= for_labels * (1 + 1e-12)
         assert all(math.isfinite(value) for value in plan.facts.values()) and 0 <= plan.label_spend_share <= 1
         measured_plans += bool(plan.facts)
     assert measured_plans > 100

@@ -28,7 +28,9 @@ def money():
 
 
 def shares():
-    return figures.plan_shares([0, 1, 2], np.array([50.0, 75.0, 0.0]), np.array([50.0, 25.0, 0.0]))
+    return figures.plan_shares(
+        [0, 1, 2], np.array([50.0, 75.0, 0.0]), np.array([50.0, 25.0, 0.0]), np.array([0.5, 1 / 3, 1 / 3])
+    )
 
 
 def returns():
@@ -94,9 +96,11 @@ def test_money_is_stacked_up_to_the_total():
     assert line(axes, "budget (100 coins)").get_ydata()[0] == 100.0
 
 
-def test_the_label_share_is_of_spend_and_absent_where_nothing_was_planned():
-    share = shares().axes[1].lines[0].get_ydata()
-    assert share[:2].tolist() == [0.5, 0.25] and np.isnan(share[2])
+def test_plans_are_stacked_and_the_share_is_that_of_all_spend():
+    coins, share = shares().axes
+    assert [bar.get_height() for bar in coins.patches] == [50, 75, 0, 50, 25, 0]
+    assert [bar.get_y() for bar in coins.patches] == [0, 0, 0, 50, 75, 0]
+    assert line(share, "spent so far").get_ydata().tolist() == [0.5, 1 / 3, 1 / 3]
 
 
 def test_each_tier_of_labels_has_its_layer_on_top_of_what_lies_below():
@@ -111,10 +115,10 @@ def test_each_tier_of_labels_has_its_layer_on_top_of_what_lies_below():
 
 def test_the_share_has_its_interval_and_the_best_in_hindsight_where_they_are_known():
     interval = np.array([[np.nan, np.nan], [0.1, 0.6], [0.2, 0.3]])
-    share = figures.plan_shares([0, 1, 2], TIME[1:4], TIME[1:4], interval, np.array([np.nan, 0.4, 0.4])).axes[1]
+    share = figures.plan_shares([0, 1, 2], TIME[1:4], TIME[1:4], np.full(3, 0.5), interval, 0.4).axes[1]
     (bars,) = share.collections
     assert bars.get_segments()[1].tolist() == [[1, 0.1], [1, 0.6]]
-    assert line(share, "best in hindsight").get_ydata()[1:].tolist() == [0.4, 0.4]
+    assert line(share, "best in hindsight").get_ydata() == [0.4, 0.4]
     assert shares().axes[1].get_legend() is None, "nothing to tell apart"
 
 
@@ -129,7 +133,7 @@ def test_one_point_of_each_can_be_drawn():
     one = np.ones(1)
     for figure in (
         figures.spend_over_time(one, {"transitions": one, "labels": one}, 10.0),
-        figures.plan_shares([0], one, one),
+        figures.plan_shares([0], one, one, one / 2),
         figures.return_against_money(one, {"mode": [[1.0]]}),
     ):
         FigureCanvasAgg(figure).draw()
