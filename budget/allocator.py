@@ -21,7 +21,7 @@ class AllocatorConfig:
     label_share: float | None = None  # fixed alone: part of all spend that goes to labels, 0 .. 1; null: half
     phases: int = 12  # after the pilot
     pilot_share: float = 0.06  # of the total, spent before the first phase
-    pilot_episodes: int = 2  # the pilot buys at least this many
+    pilot_episodes: int = 2  # the pilot buys at least the transitions of so many, over all environments
     pilot_labels: int = 32  # the pilot buys at least this many
     dynamics: tuple[float, ...] = (0.34, 0.11)  # optimum: coefficient, exponent of error = coefficient * n ** -exponent
     reward: tuple[float, ...] = (90.4, 0.96)  # optimum: the same, n labels

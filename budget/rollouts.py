@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from budget.money import to_micro
 from budget.scaling import check_positive_pair
 
+_FEW = 64  # rollouts, up to which rounding their number matters
+
 
 @dataclass(frozen=True)
 class RolloutPlan:
@@ -41,18 +43,22 @@ def best_rollouts(
         ValueError: "<argument>: ...", out of range or a budget below one rollout with one answer a step.
     """
     _check(variances, rater_variance, price_rollout, price_label, horizon)
-    wanted = best_replication(variances, rater_variance, price_rollout, price_label, horizon)
+    money, per_rollout, per_answer = to_micro(budget), to_micro(price_rollout), horizon * to_micro(price_label)
+    wanted = max(1.0, best_replication(variances, rater_variance, price_rollout, price_label, horizon))
+    replications = {1, math.floor(wanted), math.ceil(wanted)}
+    # Few rollouts leave much money over by rounding: then it buys further answers.
+    for rollouts in range(1, _FEW + 1):
+        replications.add(max(1, (money // rollouts - per_rollout) // per_answer))
     plans = []
-    for replication in {max(1, math.floor(wanted)), math.ceil(max(1.0, wanted)), 1}:
-        price = to_micro(price_rollout) + horizon * replication * to_micro(price_label)
-        if rollouts := to_micro(budget) // price:
+    for replication in replications:
+        if rollouts := money // (per_rollout + replication * per_answer):
             variance = (variances[0] + variances[1] * rater_variance / replication) / rollouts
             plans.append(RolloutPlan(rollouts, replication, variance))
     if not plans:
         raise ValueError(
             f"budget: must pay for one scored rollout, {price_rollout + horizon * price_label:g}, got {budget}"
         )
-    return min(plans, key=lambda plan: plan.variance)
+    return min(plans, key=lambda plan: (plan.variance, plan.replication))
 
 
 def variance_bound(noise_variance: float, horizon: int, score_norm: float, rollouts: int, discount: float) -> float:

@@ -5,11 +5,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from budget.market import Market, gap, split
+from budget.adaptive import PerItem
+from budget.market import Counts, Market, gap, split
 from budget.money import MICRO, check_coins, to_micro
 from budget.rollouts import best_rollouts
 from budget.scaling import PowerLaw
-from budget.tiers import best_replication, check_residual, clean_worth
+from budget.tiers import LabelOffer, best_replication, check_residual, clean_worth
 
 FIELDS = ("price", "sigma", "bias")
 
@@ -93,13 +94,22 @@ def tier_answer(
 
 
 def _row(market: Market, laws, weights, tier: TierTerms, s0_squared: float, item_price: float) -> dict:
+    """Solved in items, as the adaptive allocator does: they are what is paid for, and what needs a transition each."""
     check_residual(s0_squared)
     replication = best_replication(tier.price, tier.sigma**2, s0_squared, item_price)
     price = item_price + replication * tier.price
     clean = clean_worth([tier.sigma**2] * replication, s0_squared)
-    here = replace(market, prices=(market.prices[0], max(1, to_micro(price / clean))))
-    best = split(here, *laws, weights)
-    items = math.floor((best.labels - market.stock.labels) / clean)
+    offer = LabelOffer(tier.name, max(1, to_micro(price)), replication, clean, tier.bias)
+    dynamics, reward = laws[0], PerItem(laws[1], offer)
+    held = int(market.stock.labels / clean)
+    here = replace(
+        market,
+        prices=(market.prices[0], offer.price_micro),
+        stock=Counts(market.stock.transitions, held),
+        unattached=held - market.stock.labels,
+    )
+    best = split(here, dynamics, reward, weights)
+    items = best.labels - held
     return {
         "replication": replication,
         "item_price": price,
@@ -108,7 +118,7 @@ def _row(market: Market, laws, weights, tier: TierTerms, s0_squared: float, item
         "transitions": best.transitions,
         "items": items,
         "answers": items * replication,
-        "gap": gap(best, *laws, weights) + weights[1] * tier.bias if min(best) else None,
+        "gap": gap(best, dynamics, reward, weights) if min(best) else None,
     }
 
 

@@ -102,6 +102,14 @@ def test_bias_no_label_removes_counts_in_full():
     assert answer["best_tier"] == "fair"
 
 
+@pytest.mark.parametrize("price", [1e-6, 3e-6, 1.0])
+def test_the_items_of_a_tier_can_be_paid_and_have_a_transition_each(price):
+    tiers = parse_tiers(f"cheap:price={price},sigma=3")
+    answer = plan_answer(1000, 1, 1, tiers=tiers, residual=1.0, kappa=1.0)["tiers"]["cheap"]
+    assert answer["transitions"] + answer["items"] * answer["item_price"] <= 1000 * (1 + 1e-12)
+    assert 0 < answer["items"] <= answer["transitions"]
+
+
 def test_scored_rollouts_are_compared_by_their_variance():
     answer = plan_answer(1e5, 1, 10, tiers=TIERS, rollout_price=20, horizon=15)
     # cheap: 20 + 15 = 35 coins, 2857 rollouts, (1 + 1) / 2857; expert: 20 + 90, 909 rollouts, 1.04 / 909

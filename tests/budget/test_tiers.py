@@ -234,6 +234,12 @@ def test_rollouts_are_scored_as_often_as_pays():
     assert (plan.rollouts, plan.replication, plan.variance) == (10, 4, pytest.approx((1 + 4 / 4) / 10))
 
 
+def test_money_that_rounding_leaves_over_buys_further_answers():
+    # One rollout for 50 + 10 = 60 leaves 40 of 100 coins: four more answers a step, 1 + 100 / 5 instead of 1 + 100
+    plan = best_rollouts(100, (1.0, 1.0), 100.0, 50.0, 1.0, 10)
+    assert (plan.rollouts, plan.replication, plan.variance) == (1, 5, pytest.approx(21.0))
+
+
 def test_the_best_rollouts_beat_every_other_replication():
     rng = np.random.default_rng(0)
     for _ in range(100):
