@@ -183,7 +183,8 @@ def _reasons(evidence: dict, plan: dict) -> list[str]:
     """Why an allocator that measures planned what it planned."""
     measured, facts = evidence["measured"], {name: f"{value:.3g}" for name, value in plan["facts"].items()}
     names = ("label_share", "best_share", "best_share_low", "best_share_high")
-    share, best, low, high = (f"{plan['facts'][name]:.0%}" for name in names)
+    known = {name: f"{plan['facts'][name]:.0%}" for name in names if name in plan["facts"]}
+    share, best, low, high = (known.get(name, "?") for name in names)
     gaps = f"{facts.get('gap_now', '?')} now, {facts.get('gap_after', '?')} after this phase"
     lines = [
         f"in the end {share} of all spend on labels, {best} if all were bought anew (90 %: {low} to {high})",
