@@ -241,7 +241,7 @@ def _share_facts(evidence: Evidence, ledger: Purse, belief: Belief, offer: Label
     and what would be best if all the money could be spent anew, with its interval: stock that should not have been bought
     does not hide there."""
     market = item_market(evidence, ledger, offer, ledger.remaining)
-    anew = replace(market, money=market.wealth, stock=Counts(0, 0), unattached=0)
+    anew = replace(market, money=ledger.total, stock=Counts(0, 0), unattached=0)
     dynamics, reward = belief.few_laws
     shares = _label_shares(anew, (dynamics, PerItem(reward, offer)), belief.weights)
     low, high = np.quantile(shares, tail(_INTERVAL))

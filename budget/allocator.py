@@ -162,7 +162,7 @@ def plan_by(config: AllocatorConfig, evidence: Evidence, ledger: Purse, divide: 
     """The phase's money, divided for all that is held in the end; what is held already is then taken off."""
     market = _pilot_market(config, evidence, ledger) if evidence.phase == 0 else _phase_market(evidence, ledger)
     held = divide(market)
-    transitions, labels = held.transitions - evidence.transitions, held.labels - evidence.labels
+    transitions, labels = (now - before for now, before in zip(held, _stock(evidence, ledger)))
     label_cost = labels * market.prices[1]
     cost = transitions * market.prices[0] + label_cost
     assert 0 <= cost <= ledger.remaining and min(transitions, labels) >= 0, (held, evidence, ledger.remaining)
@@ -196,7 +196,7 @@ def phase_money(evidence: Evidence, ledger: Purse) -> int:
 
 
 def _phase_market(evidence: Evidence, ledger: Purse) -> Market:
-    return _market(evidence, ledger, phase_money(evidence, ledger), Counts(evidence.transitions, evidence.labels))
+    return _market(evidence, ledger, phase_money(evidence, ledger), _stock(evidence, ledger))
 
 
 def _pilot_market(config: AllocatorConfig, evidence: Evidence, ledger: Purse) -> Market:
@@ -204,7 +204,8 @@ def _pilot_market(config: AllocatorConfig, evidence: Evidence, ledger: Purse) ->
     least = _pilot_least(config, evidence)
     transitions = _up_to_lots(max(0, least.transitions - evidence.transitions), evidence.transition_lot)
     labels = max(0, least.labels - evidence.labels)
-    start = Counts(evidence.transitions + transitions, evidence.labels + labels)
+    held = _stock(evidence, ledger)
+    start = Counts(held.transitions + transitions, held.labels + labels)
     cost = transitions * ledger.prices["transition"] + labels * answer_price(evidence, ledger.prices)
     remaining = ledger.remaining
     if cost > remaining:
@@ -223,9 +224,17 @@ def _market(evidence: Evidence, ledger: Purse, money: int, stock: Counts) -> Mar
         prices=(ledger.prices["transition"], answer_price(evidence, ledger.prices)),
         stock=stock,
         labels_per_transition=evidence.labels_per_transition * answers,
-        unattached=evidence.labels - round(answers * rows_asked(evidence)),
+        unattached=_stock(evidence, ledger).labels - round(answers * rows_asked(evidence)),
         lots=(evidence.transition_lot, 1),
     )
+
+
+def _stock(evidence: Evidence, ledger: Purse) -> Counts:
+    """What is held. With tiers the labels are as many as their money would buy today: raters have different prices."""
+    if not evidence.offers:
+        return Counts(evidence.transitions, evidence.labels)
+    on_labels = ledger.total - ledger.remaining - evidence.transitions * ledger.prices["transition"]
+    return Counts(evidence.transitions, round(max(0, on_labels) / answer_price(evidence, ledger.prices)))
 
 
 def rows_asked(evidence: Evidence) -> int:

@@ -37,13 +37,13 @@ def best_rollouts(
     price_label: float,
     horizon: int,
 ) -> RolloutPlan:
-    """The whole K and m of least gradient variance that `budget` (coins) pays for.
+    """The whole K and m of least gradient variance that `budget` (coins) pays for; beyond 64 rollouts to within a percent.
 
     Raises:
         ValueError: "<argument>: ...", out of range or a budget below one rollout with one answer a step.
     """
     _check(variances, rater_variance, price_rollout, price_label, horizon)
-    money, per_rollout, per_answer = to_micro(budget), to_micro(price_rollout), horizon * to_micro(price_label)
+    money, per_rollout, per_answer = to_micro(budget), to_micro(price_rollout), max(1, horizon * to_micro(price_label))
     wanted = max(1.0, best_replication(variances, rater_variance, price_rollout, price_label, horizon))
     replications = {1, math.floor(wanted), math.ceil(wanted)}
     # Few rollouts leave much money over by rounding: then it buys further answers.

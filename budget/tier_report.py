@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from budget.adaptive import PerItem
 from budget.market import Counts, Market, gap, split
-from budget.money import MICRO, check_coins, to_micro
+from budget.money import MICRO, check_coins
 from budget.rollouts import best_rollouts
 from budget.scaling import PowerLaw
 from budget.tiers import LabelOffer, best_replication, check_residual, clean_worth
@@ -77,8 +77,8 @@ def tier_answer(
 
     Returns:
         "tiers": name -> "replication" (answers an item), "item_price" (coins, all its answers included), "clean" (perfect
-        labels an item is worth), "clean_price" (coins a perfect label's worth), "transitions" and "items" to hold in the
-        end, "answers" to buy, "gap" with the bias in it (None where the money buys none of a kind); and "best_tier".
+        labels an item is worth), "clean_price" (coins a perfect label's worth), "transitions" to hold in the end, "items"
+        and "answers" to buy, "gap" with the bias in it (None where the money buys none of a kind); and "best_tier".
     """
     if not (math.isfinite(item_price) and item_price >= 0):
         raise ValueError(f"item_price: must be 0 or more and finite, got {item_price}")
@@ -99,7 +99,7 @@ def _row(market: Market, laws, weights, tier: TierTerms, s0_squared: float, item
     replication = best_replication(tier.price, tier.sigma**2, s0_squared, item_price)
     price = item_price + replication * tier.price
     clean = clean_worth([tier.sigma**2] * replication, s0_squared)
-    offer = LabelOffer(tier.name, max(1, to_micro(price)), replication, clean, tier.bias)
+    offer = LabelOffer(tier.name, math.ceil(round(price * MICRO, 6)), replication, clean, tier.bias)
     dynamics, reward = laws[0], PerItem(laws[1], offer)
     held = int(market.stock.labels / clean)
     here = replace(

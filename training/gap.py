@@ -102,9 +102,10 @@ def _many_steps(
     if not len(window):
         return draws.new_zeros(0)
     samples, weights = len(draws), dynamics.rssm.scan_weights()
-    probs = posterior[window, start].exp().expand(samples, -1, -1, -1)
-    stoch = categorical_sample(probs, draws[:, window, start]).flatten(0, 1)
-    path = Latent(latent.deter[window, start].repeat(samples, 1), stoch)  # (K*W, ...)
+    # Both paths leave from the same latent: its chance is no error. From then on chance is averaged over.
+    path = Latent(
+        latent.deter[window, start].repeat(samples, 1), latent.stoch[window, start].repeat(samples, 1, 1)
+    )  # (K*W, ...)
     blind, seen = [], []
     for step in range(1, horizon + 1):
         row = start + step

@@ -20,7 +20,7 @@ from training.bounds import bounds
 from training.encode import encoded, predictor
 from training.gap import DynamicsGap, adjoint_gap, dynamics_gap, explained_variance
 from training.heldout import Block, block_of
-from training.refit import LabelledFeatures, RefitError, moved, noise_free, refit_errors
+from training.refit import LabelledFeatures, RefitError, clean_part, moved, noise_free, refit_errors
 from training.run import Run
 from training.tiers import TierEstimates, clean_equivalents, estimate
 from worldmodel.distributions import twohot_mean
@@ -171,7 +171,9 @@ def reward_curve(
         return Curve((), (), ())
     levels = [noise_free(one.absolute, one.squared, noises[0]) for one in refits]
     live_level = noise_free(float(live.abs().mean()), float((live**2).mean()), noises[1]) if len(live) else 0.0
-    number = len(live) if live_level > 0 else 0  # nothing is moved by a level that tells nothing
+    # A level that tells nothing moves nothing. One that is left after noise was taken off tells as much as one from fewer
+    # labels without noise: the spread of a mean square does not shrink with it.
+    number = len(live) * clean_part(refits[-1].squared, noises[0]) ** 2 if live_level > 0 else 0
     nearer = moved(levels[-1], live_level, number)
     further = moved(refits[-1].count, training, number) * clean / max(1, training)
     points = [

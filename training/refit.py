@@ -85,12 +85,17 @@ def _fresh_model(config: RewardConfig, feat: Tensor, generator: torch.Generator)
         return RewardModel(config, feat.shape[-1]).to(feat.device)
 
 
+def clean_part(squared: float, noise_variance: float) -> float:
+    """Of a mean squared error against noisy labels, the part that is no rater's noise."""
+    return residual_squared(squared, noise_variance) / squared if squared > 0 else 1.0
+
+
 def noise_free(absolute: float, squared: float, noise_variance: float) -> float:
     """A mean absolute error without the raters' noise that is in it and in the mean squared one."""
-    return absolute * math.sqrt(residual_squared(squared, noise_variance) / squared) if squared > 0 else absolute
+    return absolute * math.sqrt(clean_part(squared, noise_variance))
 
 
-def moved(refit: float, live: float, number: int, prior_weight: float = 16.0) -> float:
+def moved(refit: float, live: float, number: float, prior_weight: float = 16.0) -> float:
     """The factor that takes a figure of the refits to that of the ensemble in use, measured on `number` labels of
     held-out episodes: with few of those the refits' own keeps its weight (`prior_weight` labels). 1 where either is not
     positive and finite."""

@@ -26,9 +26,11 @@ class Purse:
     prices: dict[str, int]
 
 
-def purse(remaining: float = 10_000, transition: float = 1, label: float = 4) -> Purse:
+def purse(remaining: float = 10_000, transition: float = 1, label: float = 4, spent: float = 2000) -> Purse:
+    """spent: 1,000 transitions and 250 labels, as `evidence` has them."""
     money = round(remaining * MICRO)
-    return Purse(2 * money, money, {"transition": round(transition * MICRO), "label": round(label * MICRO)})
+    total = money + round(spent * MICRO)
+    return Purse(total, money, {"transition": round(transition * MICRO), "label": round(label * MICRO)})
 
 
 def exact(law: PowerLaw, most: float, points: int = 20) -> Curve:
@@ -122,8 +124,12 @@ def test_half_of_the_spend_counts_each_answer_at_what_it_cost():
         "gold", round(9.75 * MICRO), duplicate_share=0.25, gold_share=0.5, checks=("a", "b"), check_answers=2
     )
     known = evidence(6, 600, 100, measured=None, offers=(offer,), rows_asked=30, phases=6)
-    plan = ADAPTIVE.plan(known, purse(1500))
+    plan = ADAPTIVE.plan(known, purse(1500, spent=900))
     assert (plan.transitions, plan.labels) == (600, 300)
+    # Had another rater given 300 answers for the same 300 coins, the plan would be the same.
+    cheaper = replace(known, labels=300, rows_asked=300)
+    assert ADAPTIVE.plan(cheaper, purse(1500, spent=900)) == plan
+    assert fifty_fifty(cheaper, purse(1500, spent=900)).labels == 300
 
 
 @pytest.mark.parametrize("phase, least", [(1, 0.10), (4, 0.10), (5, 0.03), (12, 0.03)])
@@ -180,7 +186,8 @@ def test_the_facts_tell_what_was_decided():
 def test_hindsight_sees_what_should_not_have_been_bought():
     """Five times the labels that are best, and hardly any money left to make up for it."""
     known = evidence(labels=2500, measured=measured(1000, 2500))
-    plan, money = ADAPTIVE.plan(known, purse(200)), purse(200)
+    money = purse(200, spent=11_000)
+    plan = ADAPTIVE.plan(known, money)
     assert plan.facts["label_share"] > 0.85  # of 11,200 coins, 10,000 are in labels
     wealth = Market(11_200 * MICRO, tuple(money.prices.values()))
     best = split(wealth, DYNAMICS, REWARD)

@@ -107,6 +107,16 @@ def test_noise_does_not_hide_how_much_better_the_ensemble_in_use_is(refit, live)
     assert curve.errors[0] == pytest.approx(2 * curve.errors[1], rel=1e-3)
 
 
+def test_few_noisy_labels_do_not_throw_the_level_about():
+    """100 live labels, noise 1, and an ensemble as good as the refits, at .5: the level hardly moves, whatever they say."""
+    errors = [gaussian_refit(1000, 0.5, 1.0)]
+    deviation = math.sqrt(0.25 + 1)
+    seen = torch.randn(200, 100, generator=torch.Generator().manual_seed(0)) * deviation
+    levels = torch.tensor([reward_curve(errors, (1.0, 1.0), live, 1000, 1000.0).errors[0] for live in seen])
+    off = (levels / (0.5 * math.sqrt(2 / math.pi))).log()
+    assert off.std() < 0.2 and off.mean().abs() < 0.1
+
+
 def test_the_curve_stands_where_the_ensemble_in_use_learned():
     """The refits saw the newest 8,000 of 25,000 labels. With many live labels level and count are the ensemble's, with
     none they are the refits'."""
