@@ -173,7 +173,8 @@ def reward_curve(
     live_level = noise_free(float(live.abs().mean()), float((live**2).mean()), noises[1]) if len(live) else 0.0
     # A level that tells nothing moves nothing. One that is left after noise was taken off tells as much as one from fewer
     # labels without noise: the spread of a mean square does not shrink with it.
-    number = len(live) * clean_part(refits[-1].squared, noises[0]) ** 2 if live_level > 0 else 0
+    is_told = live_level > 0 and math.isfinite(levels[-1])
+    number = len(live) * clean_part(refits[-1].squared, noises[0]) ** 2 if is_told else 0
     nearer = moved(levels[-1], live_level, number)
     further = moved(refits[-1].count, training, number) * clean / max(1, training)
     points = [

@@ -133,5 +133,7 @@ def test_a_level_without_a_meaning_leaves_the_refits_as_they_are():
     for live in (torch.zeros(9), torch.full((9,), float("nan"))):
         curve = reward_curve(errors, (0.0, 0.0), live, training=20, clean=20.0)
         assert (curve.counts, curve.errors) == ((4.0, 9.0), (2.0, 1.0))
+    diverged = reward_curve([errors[0], RefitError(9, math.inf, math.inf, 0.0)], (0.0, 0.0), torch.ones(9), 20, 20.0)
+    assert (diverged.counts, diverged.errors) == ((4.0,), (2.0,))
     assert reward_curve([], (0.0, 0.0), torch.ones(9), 20, 20.0).counts == ()
     assert reward_curve([RefitError(9, 0.0, 0.0, 0.0)], (0.0, 0.0), torch.ones(9), 20, 20.0).counts == ()
