@@ -1,20 +1,15 @@
 """The dm_control suite as gymnasium environments: float32 vectors per key, actions in [-1, 1]."""
 
-import os
-import warnings
 from typing import ClassVar
 
 import gymnasium
 import numpy as np
 from gymnasium.spaces import Box, Dict
 
+from envs.graphics import without_graphics
 from envs.wrappers import ActionScale
 
-with warnings.catch_warnings():
-    if "MUJOCO_GL" not in os.environ:
-        # Without a display GLFW only warns, and dm_control then chooses it all the same. As an error the warning sends
-        # dm_control on to EGL and OSMesa.
-        warnings.filterwarnings("error", message=r"\(655\d\d\)")
+with without_graphics():  # dm_control would choose a graphics library: `choose_graphics` lets it
     from dm_control import suite
 
 EPISODE_LENGTH = 1000  # of every suite task; lqr has no limit of its own and is cut here
@@ -29,10 +24,14 @@ class DmcEnv(gymnasium.Env):
     """
 
     metadata: ClassVar[dict] = {"render_modes": ["rgb_array"], "render_fps": 30}
-    render_mode = "rgb_array"
 
-    def __init__(self, task: str):
+    def __init__(self, task: str, render_mode: str | None = None):
+        """render_mode: "rgb_array" to draw, which loads a graphics library; None: `render` is not to be called."""
+        self.render_mode = render_mode
         self._env = suite.load(*TASKS[task], task_kwargs={"random": 0})
+        if render_mode is None:
+            # The terrain of quadruped_escape is handed to the graphics at every reset, which would load them.
+            self._env.physics._make_rendering_contexts = lambda: None
         self._num_steps = 0
         self._scale = ActionScale(*_finite_bounds(self._env.action_spec()))
         sizes = {key: int(np.prod(spec.shape)) for key, spec in self._env.observation_spec().items()}
@@ -54,6 +53,7 @@ class DmcEnv(gymnasium.Env):
 
     def render(self, height: int = 240, width: int = 320) -> np.ndarray:
         """The present picture, (height, width, 3) uint8."""
+        assert self.render_mode == "rgb_array", "made without render_mode"
         return self._env.physics.render(height=height, width=width, camera_id=0)
 
     def close(self):

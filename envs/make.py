@@ -12,6 +12,7 @@ from gymnasium.spaces import Space
 from gymnasium.wrappers import TimeLimit
 
 from envs import toy
+from envs.graphics import choose_graphics, triton_first, without_graphics
 from envs.gymnasium_env import GymnasiumEnv, UnsupportedSpace
 from envs.records import ObsSpec, Spaces
 from envs.wrappers import ActionRepeat, EpisodeSeeds, OneHot
@@ -74,15 +75,40 @@ def episode_length(task: str, config: EnvConfig) -> int:
 
 
 def _load(task: str, render: bool) -> gymnasium.Env:
+    if _is_foreign(task):
+        triton_first()  # it may draw what it observes
+        return _make(task, render)
+    with without_graphics():
+        env = _make(task, render)
+    if render:
+        _choose_graphics(task)
+    return env
+
+
+def _is_foreign(task: str) -> bool:
+    """Whether the task is somebody's own code, and not known to draw only where it is asked to."""
+    if task.startswith("gym:"):
+        return not str(_spec(task).entry_point).startswith("gymnasium.")
+    return ":" in task
+
+
+def _make(task: str, render: bool) -> gymnasium.Env:
     if task == "toy_lq":
         return toy.ToyEnv()
     if task.startswith("dmc_"):
-        return _dmc(task).DmcEnv(task)
+        return _dmc(task).DmcEnv(task, "rgb_array" if render else None)
     if task.startswith("gym:"):
         return GymnasiumEnv(_registered(task, render), task)
     if ":" in task:
         return GymnasiumEnv(_from_class(task), task)
     raise _unknown(task)
+
+
+def _choose_graphics(task: str) -> None:
+    try:
+        choose_graphics()
+    except (ImportError, AttributeError, RuntimeError) as error:  # in each library's own words
+        raise UnknownTask(f"task: {task} cannot be drawn here (MUJOCO_GL is {_gl()}): {error}") from error
 
 
 def _own_length(task: str) -> int:
@@ -107,10 +133,17 @@ def _dmc(task: str):
 def _import_dmc(task: str):
     try:
         from envs import dmc  # imported late: it takes a second and is not needed for other tasks
-    except (ImportError, AttributeError, RuntimeError) as error:  # what dm_control raises where a GL library is missing
-        gl = os.environ.get("MUJOCO_GL", "unset")
-        raise UnknownTask(f"task: {task}: dm_control cannot be imported (MUJOCO_GL is {gl}): {error}") from error
+    except (
+        ImportError,
+        AttributeError,
+        RuntimeError,
+    ) as error:  # what dm_control raises where its own needs are missing
+        raise UnknownTask(f"task: {task}: dm_control cannot be imported: {error}") from error
     return dmc
+
+
+def _gl() -> str:
+    return os.environ.get("MUJOCO_GL", "unset")
 
 
 def _spec(task: str):
