@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from agents.returns import PercentileScale, lambda_return
-from envs.records import Spaces
-from worldmodel.distributions import (
+from ..envs.records import Spaces
+from ..worldmodel.distributions import (
     categorical_entropy,
     categorical_log_probs,
     categorical_sample,
@@ -19,9 +18,10 @@ from worldmodel.distributions import (
     twohot_loss,
     twohot_mean,
 )
-from worldmodel.imagine import Imagined
-from worldmodel.networks import Head, SpectralCap, check_limits
-from worldmodel.optimizer import OptimizerConfig
+from ..worldmodel.imagine import Imagined
+from ..worldmodel.networks import Head, SpectralCap, check_limits
+from ..worldmodel.optimizer import OptimizerConfig
+from .returns import PercentileScale, lambda_return
 
 
 @dataclass(frozen=True)

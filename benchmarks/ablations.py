@@ -11,9 +11,8 @@ from pathlib import Path
 
 import numpy as np
 from regret import FIGURES, MACHINE, STANDARD_WORLDS, ByLaws, Outcome, World, draw_world, keep_seed, play, summary
-
-from budget.allocator import Allocator, AllocatorConfig, make_allocator
-from budget.scaling import FLOOR_SHARES, Curve, MeanLaw, fit_posterior
+from tandem.budget.allocator import Allocator, AllocatorConfig, make_allocator
+from tandem.budget.scaling import FLOOR_SHARES, Curve, MeanLaw, fit_posterior
 
 RESULTS = Path(__file__).parent / "results"
 SAMPLES = 256

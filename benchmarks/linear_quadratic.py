@@ -55,12 +55,11 @@ from quadratic_worlds import (
     world_of,
 )
 from regret import MemoryPurse
-
-from budget.allocator import Allocator, Evidence, Measured
-from budget.market import Counts, Market, at_label_share, coupled
-from budget.money import MICRO
-from budget.scaling import Curve
-from envs.toy import LinearQuadratic
+from tandem.budget.allocator import Allocator, Evidence, Measured
+from tandem.budget.market import Counts, Market, at_label_share, coupled
+from tandem.budget.money import MICRO
+from tandem.budget.scaling import Curve
+from tandem.envs.toy import LinearQuadratic
 
 RESULTS = Path(__file__).parent / "results"
 TRAINED_SHARE = 0.9  # of the transitions of methods that measure; the rest is held out

@@ -11,10 +11,9 @@ from matplotlib.figure import Figure
 from quadratic_settings import BOUND_SYSTEMS, CURVE_COUNTS, METHODS, MONEY, PHASES, PRICES, SHARES, SHOWN_EVERY
 from quadratic_worlds import DISCOUNT
 from regret import line
-
-from budget.market import Market, split
-from budget.scaling import Curve, PowerLaw
-from training.figures import CURVES, LABELS, LIMIT, PREDICTED, TRANSITIONS
+from tandem.budget.market import Market, split
+from tandem.budget.scaling import Curve, PowerLaw
+from tandem.training.reports.figures import CURVES, LABELS, LIMIT, PREDICTED, TRANSITIONS
 
 SIDES = ("dynamics", "reward")
 BOUND_BINS = ((0.3, 0.6), (0.6, 0.9), (0.9, 1.0), (1.0, 1.2), (1.2, 1.5))

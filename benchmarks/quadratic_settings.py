@@ -2,9 +2,8 @@
 
 import numpy as np
 from regret import least_squares
-
-from budget.allocator import AllocatorConfig, make_allocator
-from budget.market import Counts
+from tandem.budget.allocator import AllocatorConfig, make_allocator
+from tandem.budget.market import Counts
 
 MONEY = 40_000  # coins; a transition costs 1
 PRICES = (1, 10, 100)  # of a label

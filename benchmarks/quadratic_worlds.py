@@ -8,10 +8,9 @@ it, is not decided here: see linear_quadratic.py.
 from dataclasses import dataclass, replace
 
 import numpy as np
-
-from budget.market import Counts
-from envs.toy import LinearQuadratic
-from worldmodel.smoothness import horizon_weights, lemma_coefficients
+from tandem.budget.market import Counts
+from tandem.envs.toy import LinearQuadratic
+from tandem.worldmodel.smoothness import horizon_weights, lemma_coefficients
 
 DISCOUNT = 0.95
 EPISODE = 50  # steps of an episode of the transitions for sale

@@ -19,13 +19,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-
-from budget.adaptive import divide_phase, item_market, smoothed
-from budget.allocator import Allocator, AllocatorConfig, Evidence, Measured, Plan, Purse, make_allocator, phase_money
-from budget.market import Market
-from budget.money import MICRO, to_micro
-from budget.scaling import USUAL_EXPONENT, Curve, ErrorLaw, PowerLaw, fit_least_squares
-from budget.tiers import LabelOffer
+from tandem.budget.adaptive import divide_phase, item_market, smoothed
+from tandem.budget.allocator import (
+    Allocator,
+    AllocatorConfig,
+    Evidence,
+    Measured,
+    Plan,
+    Purse,
+    make_allocator,
+    phase_money,
+)
+from tandem.budget.market import Market
+from tandem.budget.money import MICRO, to_micro
+from tandem.budget.offers import LabelOffer
+from tandem.budget.scaling import USUAL_EXPONENT, Curve, ErrorLaw, PowerLaw, fit_least_squares
 
 RESULTS = Path(__file__).parent / "results"
 STANDARD_WORLDS = 100

@@ -12,10 +12,9 @@ from pathlib import Path
 
 import torch
 from cells import MACHINE
+from tandem.worldmodel.distributions import symexp, symlog, twohot_bins, twohot_loss, twohot_mean
+from tandem.worldmodel.reward import RewardConfig, RewardModel
 from torch import Tensor
-
-from worldmodel.distributions import symexp, symlog, twohot_bins, twohot_loss, twohot_mean
-from worldmodel.reward import RewardConfig, RewardModel
 
 RESULTS = Path(__file__).parent / "results" / "reward_noise.md"
 SIGMAS = (1.0, 3.0)

@@ -1,16 +1,15 @@
 """How soon a bias injected into a rater is noticed, and how often one that is not there."""
 
 import numpy as np
+from tandem.budget.money import MICRO
+from tandem.budget.offers import LabelOffer
+from tandem.envs.labelers.base import Labeler, LabelerConfig, make_labeler
+from tandem.envs.records import Label, Query, Segment
+from tandem.envs.vault import RewardVault
+from tandem.training.measurements import raters as tiers
+from tandem.worldmodel.replay.labels import LabelBatch, LabelReplay
 from tier_settings import BLOCK, INJECTED, INJECTED_AFTER, MOST_BLOCKS, RATERS
 from tier_world import copy_of, new_replay, states_and_rewards
-
-from budget.money import MICRO
-from budget.tiers import LabelOffer
-from envs.labelers.base import Labeler, LabelerConfig, make_labeler
-from envs.records import Label, Query, Segment
-from envs.vault import RewardVault
-from training import tiers
-from worldmodel.replay.labels import LabelBatch, LabelReplay
 
 
 def delay(name: str, seed: int) -> dict:

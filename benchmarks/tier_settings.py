@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from envs.labelers.rater import TierConfig
+from tandem.envs.labelers.rater import TierConfig
 
 RATERS = {
     "cheap": TierConfig(price=1.0, sigma=1.0),

@@ -1,11 +1,10 @@
 """The world of experiment D: states of a pendulum for sale in a random order, each an episode of its own."""
 
 import numpy as np
-
-from envs.labelers.base import DEFAULT, LabelerConfig
-from envs.records import ObsSpec, Segment, Spaces
-from worldmodel.replay.copies import Copy
-from worldmodel.replay.labels import LabelReplay, LabelReplayConfig
+from tandem.envs.labelers.base import DEFAULT, LabelerConfig
+from tandem.envs.records import ObsSpec, Segment, Spaces
+from tandem.worldmodel.replay.copies import Copy
+from tandem.worldmodel.replay.labels import LabelReplay, LabelReplayConfig
 
 
 def states_and_rewards(number: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

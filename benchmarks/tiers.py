@@ -22,23 +22,22 @@ from pathlib import Path
 import numpy as np
 import torch
 from kept import Kept
+from tandem.budget.adaptive import PerItem
+from tandem.budget.ledger import Ledger, to_micro
+from tandem.budget.money import MICRO
+from tandem.budget.offers import LabelOffer, clean_labels
+from tandem.budget.scaling import Curve, MeanLaw, fit_posterior
+from tandem.envs.labelers.base import LabelerConfig, make_labeler
+from tandem.envs.vault import RewardVault
+from tandem.training.measurements import raters as tiers
+from tandem.training.purchases.labels import LabelDesk
+from tandem.worldmodel.replay.journal.labels import LabelJournal
+from tandem.worldmodel.replay.labels import LabelBatch, LabelReplay
+from tandem.worldmodel.reward import RewardConfig, RewardModel, fold_weights
 from tier_alarms import delay
 from tier_report import draw, table
 from tier_settings import BUDGETS, INJECTED, INJECTED_AFTER, METHODS, PHASES, PILOT
 from tier_world import Pool, new_replay, states_and_rewards
-
-from budget.adaptive import PerItem
-from budget.ledger import Ledger, to_micro
-from budget.money import MICRO
-from budget.scaling import Curve, MeanLaw, fit_posterior
-from budget.tiers import LabelOffer, clean_labels
-from envs.labelers.base import LabelerConfig, make_labeler
-from envs.vault import RewardVault
-from training import tiers
-from training.label import LabelDesk
-from worldmodel.replay.label_journal import LabelJournal
-from worldmodel.replay.labels import LabelBatch, LabelReplay
-from worldmodel.reward import RewardConfig, RewardModel, fold_weights
 
 RESULTS = Path(__file__).parent / "results"
 STEPS, BATCH, LEARNING_RATE = 600, 256, 3e-2  # of a fit at a phase's end, from a fresh model

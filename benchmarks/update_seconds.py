@@ -10,13 +10,12 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-
-from envs.records import ObsSpec, Spaces, Transition
-from training.build import make_learner, resolve_device, use_bfloat16
-from training.config import load_config
-from training.fit import Noise
-from worldmodel.replay.labels import LabelBatch
-from worldmodel.replay.transitions import TransitionReplay
+from tandem.envs.records import ObsSpec, Spaces, Transition
+from tandem.training.build import make_learner, resolve_device, use_bfloat16
+from tandem.training.config import load_config
+from tandem.training.learner import Noise
+from tandem.worldmodel.replay.labels import LabelBatch
+from tandem.worldmodel.replay.transitions import TransitionReplay
 
 MODES = {
     "decoupled": (),

@@ -10,7 +10,7 @@ from functools import partial
 
 import numpy as np
 
-from budget.allocator import (
+from .allocator import (
     UNMEASURED_LABEL_SHARE,
     AllocatorConfig,
     Evidence,
@@ -22,10 +22,10 @@ from budget.allocator import (
     plan_by,
     rows_asked,
 )
-from budget.market import Counts, Market, at_label_share, best_spend, gap, split
-from budget.money import MICRO
-from budget.scaling import ErrorLaw, LawSamples, MeanLaw, Posterior, fit_posterior, tail
-from budget.tiers import LabelOffer
+from .market import Counts, Market, at_label_share, best_spend, gap, split
+from .money import MICRO
+from .offers import LabelOffer
+from .scaling import ErrorLaw, LawSamples, MeanLaw, Posterior, fit_posterior, tail
 
 _SAMPLES, _INTERVAL_SAMPLES = 256, 64  # laws a side: for the decision, and for the interval of its share
 _INTERVAL = 0.9  # probability

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal, Protocol
 
-from budget.ledger import BudgetExceeded
-from budget.market import Counts, Market, at_label_share, coupled, split
-from budget.money import MICRO
-from budget.scaling import Curve, PowerLaw, check_positive_pair
-from budget.tiers import LabelOffer
+from .ledger import BudgetExceeded
+from .market import Counts, Market, at_label_share, coupled, split
+from .money import MICRO
+from .offers import LabelOffer
+from .scaling import Curve, PowerLaw, check_positive_pair
 
 UNMEASURED_LABEL_SHARE = 0.5  # of spend, before anything is measured: hard to beat then
 
@@ -107,7 +107,7 @@ class Allocator(Protocol):
 
 
 def make_allocator(config: AllocatorConfig) -> Allocator:
-    from budget.adaptive import Adaptive  # which builds on this file
+    from .adaptive import Adaptive  # which builds on this file
 
     return {"fixed": Fixed, "coupled": Coupled, "optimum": Optimum, "adaptive": Adaptive}[config.name](config)
 

@@ -10,8 +10,8 @@ from operator import index
 from pathlib import Path
 from typing import Literal
 
-from budget.ledger_file import LedgerError, as_ledger_error, create_file, open_file
-from budget.money import KINDS, MICRO, Balance, Purchase, check_coins, to_micro
+from .ledger_file import LedgerError, as_ledger_error, create_file, open_file
+from .money import KINDS, MICRO, Balance, Purchase, check_coins, to_micro
 
 _OUTSTANDING = """SELECT key, kind, units, price_micro, tier FROM events AS e WHERE event = 'reserve'
     AND NOT EXISTS (SELECT 1 FROM events AS later WHERE later.key = e.key AND later.id > e.id) ORDER BY id"""

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from budget.scaling import ErrorLaw
+from .scaling import ErrorLaw
 
 _SEARCH_LOTS = 2  # on either side of the continuous optimum; counts that are not whole lots lie between two that are
 _HALVINGS = 60  # of an interval of length 120: down to 1e-16

@@ -8,8 +8,8 @@ of single rollouts: the theorem's own bound is some hundred times too large.
 import math
 from dataclasses import dataclass
 
-from budget.money import to_micro
-from budget.scaling import check_positive_pair
+from .money import to_micro
+from .scaling import check_positive_pair
 
 _FEW = 64  # rollouts, up to which rounding their number matters
 

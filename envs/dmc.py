@@ -6,8 +6,8 @@ import gymnasium
 import numpy as np
 from gymnasium.spaces import Box, Dict
 
-from envs.graphics import without_graphics
-from envs.wrappers import ActionScale
+from .graphics import without_graphics
+from .wrappers import ActionScale
 
 with without_graphics():  # dm_control would choose a graphics library: `choose_graphics` lets it
     from dm_control import suite

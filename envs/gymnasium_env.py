@@ -5,7 +5,7 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.spaces import Box, Dict, Discrete
 
-from envs.wrappers import ActionScale, OneHot
+from .wrappers import ActionScale, OneHot
 
 
 class UnsupportedSpace(ValueError):

@@ -11,11 +11,11 @@ import gymnasium
 from gymnasium.spaces import Space
 from gymnasium.wrappers import TimeLimit
 
-from envs import toy
-from envs.graphics import choose_graphics, triton_first, without_graphics
-from envs.gymnasium_env import GymnasiumEnv, UnsupportedSpace
-from envs.records import ObsSpec, Spaces
-from envs.wrappers import ActionRepeat, EpisodeSeeds, OneHot
+from . import toy
+from .graphics import choose_graphics, triton_first, without_graphics
+from .gymnasium_env import GymnasiumEnv, UnsupportedSpace
+from .records import ObsSpec, Spaces
+from .wrappers import ActionRepeat, EpisodeSeeds, OneHot
 
 __all__ = ["EnvConfig", "UnknownTask", "UnsupportedSpace", "episode_length", "make_env", "spaces_of"]
 
@@ -132,7 +132,7 @@ def _dmc(task: str):
 
 def _import_dmc(task: str):
     try:
-        from envs import dmc  # imported late: it takes a second and is not needed for other tasks
+        from . import dmc  # imported late: it takes a second and is not needed for other tasks
     except (
         ImportError,
         AttributeError,

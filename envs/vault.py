@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from envs.records import Segment
+from .records import Segment
 
 
 class UnknownReward(KeyError):

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from budget.market import Counts
-from envs.toy import LinearQuadratic
+from tandem.budget.market import Counts
+from tandem.envs.toy import LinearQuadratic
 
 BENCHMARKS = str(Path(__file__).resolve().parents[1] / "benchmarks")
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tandem.cli
+import tandem.training.build
 import yaml
-
-import tandem
-from budget.ledger import BudgetExceeded, Ledger, to_micro
-from training.config import load_config, read_config, save_config
+from tandem.budget.ledger import BudgetExceeded, Ledger, to_micro
+from tandem.training.config import load_config, read_config, save_config
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -26,17 +26,17 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.fixture
 def trained(monkeypatch):
-    """The calls of training.phases.train, which takes minutes and has tests of its own."""
+    """The calls of tandem.training.phases.train, which takes minutes and has tests of its own."""
     calls = []
-    phases = types.ModuleType("training.phases")
+    phases = types.ModuleType("tandem.training.phases")
     phases.train = lambda config, resume=None: calls.append((config, resume))
-    monkeypatch.setitem(sys.modules, "training.phases", phases)
+    monkeypatch.setitem(sys.modules, "tandem.training.phases", phases)
     return calls
 
 
 def refused(capsys, *arguments: str) -> str:
     """The one line on standard error of a command that must end with status 2."""
-    assert tandem.main(list(arguments)) == 2
+    assert tandem.cli.main(list(arguments)) == 2
     out, err = capsys.readouterr()
     assert out == "" and err.count("\n") == 1 and err.startswith("error: "), (out, err)
     return err
@@ -74,7 +74,7 @@ def test_a_mistake_ends_with_status_2_and_one_line_and_leaves_nothing(capsys, fo
 
 
 def test_train_gets_the_configuration_and_a_named_folder_that_is_not_made_yet(folder, trained):
-    assert tandem.main(["train", "smoke", "seed=4", "run.name=first"]) == 0
+    assert tandem.cli.main(["train", "smoke", "seed=4", "run.name=first"]) == 0
     [(config, resume)] = trained
     assert (config.seed, resume) == (4, None)
     assert Path(config.run.dir) == Path("runs") / config.task / "first"
@@ -89,7 +89,7 @@ def test_a_folder_that_holds_a_run_is_not_trained_in_again(capsys, folder, train
 
 def test_resume_hands_over_the_saved_configuration_with_its_new_budget(folder, trained):
     save_config(load_config(["smoke", "seed=8"]), folder / "config.yaml")
-    assert tandem.main(["train", "--resume", str(folder), "budget.total=1_000_000"]) == 0
+    assert tandem.cli.main(["train", "--resume", str(folder), "budget.total=1_000_000"]) == 0
     [(config, resume)] = trained
     assert (config.seed, config.budget.total, resume) == (8, 1_000_000, folder)
 
@@ -100,12 +100,12 @@ def test_resume_with_other_settings_is_refused(capsys, folder, trained):
 
 
 def test_options_may_stand_between_settings(trained, capsys):
-    assert tandem.main(["train", "smoke", "--print-config", "seed=6"]) == 0
+    assert tandem.cli.main(["train", "smoke", "--print-config", "seed=6"]) == 0
     assert yaml.safe_load(capsys.readouterr().out)["seed"] == 6 and trained == []
 
 
 def test_a_printed_configuration_can_be_read_back(capsys, folder):
-    assert tandem.main(["train", "smoke", "--print-config"]) == 0
+    assert tandem.cli.main(["train", "smoke", "--print-config"]) == 0
     (folder / "config.yaml").write_text(capsys.readouterr().out)
     assert read_config(folder / "config.yaml") == load_config(["smoke"])
 
@@ -121,30 +121,30 @@ def test_a_printed_configuration_can_be_read_back(capsys, folder):
     ],
 )
 def test_what_a_person_causes_while_training_has_no_traceback(capsys, monkeypatch, error, status):
-    monkeypatch.setitem(sys.modules, "training.phases", _failing(error))
-    assert tandem.main(["train", "smoke"]) == status
+    monkeypatch.setitem(sys.modules, "tandem.training.phases", _failing(error))
+    assert tandem.cli.main(["train", "smoke"]) == status
     assert capsys.readouterr().err.count("\n") == 1
 
 
 @pytest.mark.parametrize("error", [ValueError("too many values to unpack"), OSError(9, "Bad file descriptor")])
 def test_a_bug_keeps_its_traceback(monkeypatch, error):
-    monkeypatch.setitem(sys.modules, "training.phases", _failing(error))
+    monkeypatch.setitem(sys.modules, "tandem.training.phases", _failing(error))
     with pytest.raises(type(error)):
-        tandem.main(["train", "smoke"])
+        tandem.cli.main(["train", "smoke"])
 
 
 def _failing(error: BaseException) -> types.ModuleType:
     def train(config, resume=None):
         raise error
 
-    phases = types.ModuleType("training.phases")
+    phases = types.ModuleType("tandem.training.phases")
     phases.train = train
     return phases
 
 
 def test_help_names_presets_and_keys(capsys):
     with pytest.raises(SystemExit) as stop:
-        tandem.main(["train", "--help"])
+        tandem.cli.main(["train", "--help"])
     out = capsys.readouterr().out
     assert stop.value.code == 0
     for word in ("--resume", "--print-config", "quickstart", "smoke", "budget.total=", "allocator.label_share=null"):
@@ -154,18 +154,18 @@ def test_help_names_presets_and_keys(capsys):
 @pytest.mark.parametrize("command", ["eval", "ledger", "plan"])
 def test_every_command_has_a_help(capsys, command):
     with pytest.raises(SystemExit) as stop:
-        tandem.main([command, "--help"])
+        tandem.cli.main([command, "--help"])
     assert stop.value.code == 0 and f"tandem {command}" in capsys.readouterr().out
 
 
 def test_ledger_prints_the_sums_in_coins(capsys, folder):
     ledger = Ledger.create(folder / "ledger.db", to_micro(100), {"transition": to_micro(1), "label": to_micro(4)})
     ledger.close()
-    assert tandem.main(["ledger", str(folder), "--json"]) == 0
+    assert tandem.cli.main(["ledger", str(folder), "--json"]) == 0
     sums = json.loads(capsys.readouterr().out)
     assert (sums["total"], sums["spent"], sums["reserved"], sums["remaining"]) == (100, 0, 0, 100)
     assert (sums["transitions"], sums["labels"], sums["by_tier"]) == (0, 0, {})
-    assert tandem.main(["ledger", str(folder)]) == 0
+    assert tandem.cli.main(["ledger", str(folder)]) == 0
     assert "remaining" in capsys.readouterr().out
 
 
@@ -174,10 +174,10 @@ def test_ledger_prints_the_decisions(capsys, folder):
     plan = {"transitions": 1008, "labels": 7, "label_spend_share": 0.25, "note": "a note"}
     ledger.record_decision(0, {"transitions": 0, "labels": 0}, plan)
     ledger.close()
-    assert tandem.main(["ledger", str(folder), "--decisions", "--json"]) == 0
+    assert tandem.cli.main(["ledger", str(folder), "--decisions", "--json"]) == 0
     [decision] = json.loads(capsys.readouterr().out)
     assert (decision["phase"], decision["outputs"]) == (0, plan)
-    assert tandem.main(["ledger", str(folder), "--decisions"]) == 0
+    assert tandem.cli.main(["ledger", str(folder), "--decisions"]) == 0
     line = capsys.readouterr().out.splitlines()[1]
     assert all(text in line for text in ("1,008", "7", "25.0%", "a note"))
 
@@ -190,9 +190,9 @@ class Idle:
 
 
 def test_eval_prints_the_true_returns_of_mode_and_sampled_actions(capsys, folder, monkeypatch):
-    monkeypatch.setattr(tandem, "load", lambda run: Idle())
+    monkeypatch.setattr(tandem.training.build, "load_agent", lambda run: Idle())
     save_config(load_config(["smoke", "task=toy_lq"]), folder / "config.yaml")
-    assert tandem.main(["eval", str(folder), "--episodes", "2"]) == 0
+    assert tandem.cli.main(["eval", str(folder), "--episodes", "2"]) == 0
     mode, sampled = capsys.readouterr().out.splitlines()
     assert mode.startswith("mode actions, 2 episodes: mean return -")
     assert sampled == mode.replace("mode actions", "sampled actions")  # the same start states, and it never acts
@@ -203,7 +203,7 @@ PLAN = ["plan", *MARKET, "--dynamics", "0.34,0.11", "--reward", "90.4,0.96"]
 
 
 def test_plan_answers_the_worked_example(capsys):
-    assert tandem.main([*PLAN, "--json"]) == 0
+    assert tandem.cli.main([*PLAN, "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
     assert (answer["transitions"], answer["labels"]) == (37390, 6261)
     assert answer["label_spend_share"] == pytest.approx(0.626, abs=5e-4)
@@ -211,13 +211,13 @@ def test_plan_answers_the_worked_example(capsys):
 
 
 def test_plan_has_a_table_for_people(capsys):
-    assert tandem.main(PLAN) == 0
+    assert tandem.cli.main(PLAN) == 0
     out = capsys.readouterr().out
     assert "6261" in out.replace(",", "").replace("_", "") and not out.startswith("{")
 
 
 def test_plan_answers_without_starting_torch(folder):
-    code = f"import sys, tandem; tandem.main({PLAN!r}); assert 'torch' not in sys.modules"
+    code = f"import sys, tandem.cli; tandem.cli.main({PLAN!r}); assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, capture_output=True)
 
 

@@ -11,38 +11,38 @@ from typing import IO
 import numpy as np
 import torch
 
-from agents.actor_critic import ActorCritic
-from budget.allocator import check_budget, make_allocator
-from budget.ledger import Ledger, to_micro
-from budget.money import MICRO
-from envs.labelers.base import DEFAULT, make_labeler
-from envs.make import make_env, spaces_of
-from envs.records import Spaces
-from envs.vault import RewardVault
-from envs.vector import VectorEnv
-from envs.wrappers import derive_seed
-from training import checkpoint
-from training.agent import Agent
-from training.choice import Choice
-from training.collect import Collector, reconcile_transitions
-from training.config import Config, ConfigError, read_config, save_config
-from training.evaluate import Evaluator
-from training.evidence import make_evidence
-from training.fit import Learner
-from training.label import LabelDesk
-from training.logger import Logger
-from training.run import Progress, Run
-from training.run_folder import SAVED_AS
-from training.snapshots import Snapshots
-from training.tiers import tier_prices
-from worldmodel.dynamics import DynamicsModel
-from worldmodel.replay.chunks import refill
-from worldmodel.replay.label_column import LabelColumn
-from worldmodel.replay.label_journal import LabelJournal
-from worldmodel.replay.labels import LabelReplay
-from worldmodel.replay.npz import ChunkError
-from worldmodel.replay.transitions import TransitionReplay
-from worldmodel.reward import RewardModel
+from ..agents.actor_critic import ActorCritic
+from ..agents.agent import Agent
+from ..budget.allocator import check_budget, make_allocator
+from ..budget.ledger import Ledger, to_micro
+from ..budget.money import MICRO
+from ..envs.labelers.base import DEFAULT, make_labeler
+from ..envs.make import make_env, spaces_of
+from ..envs.records import Spaces
+from ..envs.vault import RewardVault
+from ..envs.vector import VectorEnv
+from ..envs.wrappers import derive_seed
+from ..worldmodel.dynamics import DynamicsModel
+from ..worldmodel.replay.journal.labels import LabelJournal
+from ..worldmodel.replay.journal.npz import ChunkError
+from ..worldmodel.replay.journal.transitions import refill
+from ..worldmodel.replay.label_column import LabelColumn
+from ..worldmodel.replay.labels import LabelReplay
+from ..worldmodel.replay.transitions import TransitionReplay
+from ..worldmodel.reward import RewardModel
+from .config import Config, ConfigError, read_config, save_config
+from .learner import Learner
+from .measurements.evidence import make_evidence
+from .measurements.raters import tier_prices
+from .measurements.snapshots import Snapshots
+from .purchases.choice import Choice
+from .purchases.labels import LabelDesk
+from .purchases.transitions import Collector, reconcile_transitions
+from .reports.evaluate import Evaluator
+from .reports.logger import Logger
+from .run import Progress, Run
+from .storage import checkpoint
+from .storage.folder import SAVED_AS
 
 
 def build(config: Config, is_resumed: bool) -> Run:

@@ -18,20 +18,21 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from agents.actor_critic import ActorCriticConfig
-from budget.allocator import AllocatorConfig
-from budget.ledger import BudgetConfig, PriceConfig
-from envs.labelers.base import LabelerConfig
-from envs.make import EnvConfig
-from training.evaluate import EvaluateConfig
-from training.fit import TrainConfig
-from training.gap import MeasureConfig
-from training.logger import LogConfig
-from training.run_folder import SAVED_AS, RunConfig
-from worldmodel.dynamics import DynamicsConfig
-from worldmodel.replay.labels import LabelReplayConfig
-from worldmodel.replay.transitions import ReplayConfig
-from worldmodel.reward import RewardConfig
+from .. import configs
+from ..agents.actor_critic import ActorCriticConfig
+from ..budget.allocator import AllocatorConfig
+from ..budget.ledger import BudgetConfig, PriceConfig
+from ..envs.labelers.base import LabelerConfig
+from ..envs.make import EnvConfig
+from ..worldmodel.dynamics import DynamicsConfig
+from ..worldmodel.replay.labels import LabelReplayConfig
+from ..worldmodel.replay.transitions import ReplayConfig
+from ..worldmodel.reward import RewardConfig
+from .learner import TrainConfig
+from .measurements.dynamics_gap import MeasureConfig
+from .reports.evaluate import EvaluateConfig
+from .reports.logger import LogConfig
+from .storage.folder import SAVED_AS, RunConfig
 
 DEFAULT_PRESET = "quickstart"
 COMMAND_LINE = "command line"
@@ -152,7 +153,7 @@ def to_yaml(config: Config) -> str:
 
 def preset_files() -> dict[str, str]:
     """Preset name -> text of its YAML file."""
-    folder = resources.files("configs")
+    folder = resources.files(configs)
     files = sorted((file for file in folder.iterdir() if file.name.endswith(".yaml")), key=lambda file: file.name)
     return {file.name.removesuffix(".yaml"): file.read_text() for file in files}
 

@@ -4,20 +4,20 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from budget.allocator import Plan
-from budget.money import to_micro
-from training import tiers
-from training.build import build
-from training.config import Config, ConfigError, read_config, save_config
-from training.encode import predictor
-from training.evidence import evidence, plan_of
-from training.learn import catch_up, learn, updates_in_all
-from training.look import look, refresh_latents
-from training.measure import Findings, measure
-from training.run import Run
-from training.run_folder import SAVED_AS
-from training.status import describe, last_result, show
-from training.stop import listening
+from ..budget.allocator import Plan
+from ..budget.money import to_micro
+from .build import build
+from .config import Config, ConfigError, read_config, save_config
+from .measurements import raters as tiers
+from .measurements.evidence import evidence, plan_of
+from .measurements.features import predictor
+from .measurements.findings import Findings, measure
+from .pace import catch_up, learn, updates_in_all
+from .reports.look import look, refresh_latents
+from .reports.status import describe, last_result, show
+from .run import Run
+from .stop import listening
+from .storage.folder import SAVED_AS
 
 LAST_CALLS = 100  # times that the end of a run asks for answers still on their way
 

@@ -7,22 +7,22 @@ from typing import IO
 import numpy as np
 import torch
 
-from budget.allocator import Allocator
-from budget.ledger import Ledger
-from envs.records import Spaces
-from training import checkpoint
-from training.agent import Agent
-from training.collect import Collector
-from training.config import Config
-from training.evaluate import Evaluator
-from training.fit import Learner
-from training.label import LabelDesk
-from training.logger import Logger
-from training.snapshots import Snapshots
-from training.stop import Stop
-from worldmodel.replay.label_column import LabelColumn
-from worldmodel.replay.labels import LabelReplay
-from worldmodel.replay.transitions import TransitionReplay
+from ..agents.agent import Agent
+from ..budget.allocator import Allocator
+from ..budget.ledger import Ledger
+from ..envs.records import Spaces
+from ..worldmodel.replay.label_column import LabelColumn
+from ..worldmodel.replay.labels import LabelReplay
+from ..worldmodel.replay.transitions import TransitionReplay
+from .config import Config
+from .learner import Learner
+from .measurements.snapshots import Snapshots
+from .purchases.labels import LabelDesk
+from .purchases.transitions import Collector
+from .reports.evaluate import Evaluator
+from .reports.logger import Logger
+from .stop import Stop
+from .storage import checkpoint
 
 
 @dataclass

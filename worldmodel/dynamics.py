@@ -6,12 +6,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from envs.records import Spaces
-from worldmodel.distributions import binary_loss, categorical_entropy
-from worldmodel.networks import Decoder, Encoder, Head, SpectralCap, check_limits
-from worldmodel.optimizer import OptimizerConfig
-from worldmodel.replay.transitions import Batch
-from worldmodel.rssm import RSSM, Latent, kl_losses
+from ..envs.records import Spaces
+from .distributions import binary_loss, categorical_entropy
+from .networks import Decoder, Encoder, Head, SpectralCap, check_limits
+from .optimizer import OptimizerConfig
+from .replay.transitions import Batch
+from .rssm import RSSM, Latent, kl_losses
 
 
 @dataclass(frozen=True)

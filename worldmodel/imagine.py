@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from worldmodel.dynamics import DynamicsModel
-from worldmodel.reward import RewardModel
-from worldmodel.rssm import Latent
+from .dynamics import DynamicsModel
+from .reward import RewardModel
+from .rssm import Latent
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from envs.records import ObsSpec
-from worldmodel.distributions import symlog
+from ..envs.records import ObsSpec
+from .distributions import symlog
 
 
 def init_weight(weight: Tensor, fan_in: int, outscale: float = 1.0) -> None:

@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from worldmodel.distributions import twohot_bins, twohot_loss, twohot_mean
-from worldmodel.networks import Linear, SpectralCap, check_limits, init_weight, rms_norm
-from worldmodel.optimizer import OptimizerConfig
+from .distributions import twohot_bins, twohot_loss, twohot_mean
+from .networks import Linear, SpectralCap, check_limits, init_weight, rms_norm
+from .optimizer import OptimizerConfig
 
 
 @dataclass(frozen=True)

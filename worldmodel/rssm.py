@@ -9,13 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from worldmodel.distributions import (
+from .distributions import (
     categorical_kl,
     categorical_log_probs,
     categorical_sample,
     straight_through,
 )
-from worldmodel.networks import MLP, BlockLinear, Linear, RMSNorm, rms_norm
+from .networks import MLP, BlockLinear, Linear, RMSNorm, rms_norm
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,9 @@ import torch
 from torch import Tensor
 from torch.func import vjp
 
-from worldmodel.dynamics import DynamicsModel
-from worldmodel.reward import RewardModel
-from worldmodel.rssm import Latent
+from .dynamics import DynamicsModel
+from .reward import RewardModel
+from .rssm import Latent
 
 ITERATIONS = 10  # on an untrained model of 128 + 16 x 16 features: at most .1 % too low
 LARGE = 0.95  # quantile over states that stands for the largest

@@ -5,10 +5,10 @@ import re
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from envs.labelers.env_reward import EnvReward
-from envs.labelers.rater import Rater, TierConfig, Tiers
-from envs.records import Label, Query
-from envs.vault import RewardVault
+from ..records import Label, Query
+from ..vault import RewardVault
+from .env_reward import EnvReward
+from .rater import Rater, TierConfig, Tiers
 
 DEFAULT = "default"
 

@@ -2,8 +2,8 @@
 
 import math
 
-from envs.records import Label, Query
-from envs.vault import RewardVault
+from ..records import Label, Query
+from ..vault import RewardVault
 
 
 class NonFiniteReward(ValueError):

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from envs.labelers.env_reward import EnvReward
-from envs.records import Label, Query
+from ..records import Label, Query
+from .env_reward import EnvReward
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,7 @@ import math
 
 import pytest
 import torch
-
-from agents.actor_critic import (
+from tandem.agents.actor_critic import (
     ActorCritic,
     ActorCriticConfig,
     Replayed,
@@ -13,9 +12,9 @@ from agents.actor_critic import (
     value_losses,
     weighted_policy_loss,
 )
-from envs.records import ObsSpec, Spaces
-from worldmodel.distributions import twohot_bins
-from worldmodel.imagine import Imagined
+from tandem.envs.records import ObsSpec, Spaces
+from tandem.worldmodel.distributions import twohot_bins
+from tandem.worldmodel.imagine import Imagined
 
 FEAT, ACTIONS = 5, 3
 

@@ -9,9 +9,7 @@ from dataclasses import dataclass
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
-
-from agents.actor_critic import (
+from tandem.agents.actor_critic import (
     ActorCritic,
     ActorCriticConfig,
     Replayed,
@@ -19,10 +17,11 @@ from agents.actor_critic import (
     value_losses,
     weighted_policy_loss,
 )
-from agents.returns import PercentileScale, lambda_return
-from envs.records import ObsSpec, Spaces
-from worldmodel.distributions import twohot_bins, twohot_mean
-from worldmodel.imagine import Imagined
+from tandem.agents.returns import PercentileScale, lambda_return
+from tandem.envs.records import ObsSpec, Spaces
+from tandem.worldmodel.distributions import twohot_bins, twohot_mean
+from tandem.worldmodel.imagine import Imagined
+from torch import Tensor, nn
 
 DISCOUNT = 332 / 333
 CONFIG = ActorCriticConfig()

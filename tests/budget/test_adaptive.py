@@ -5,15 +5,14 @@ from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import pytest
-
-import tandem
-from budget.adaptive import best_share, smoothed
-from budget.allocator import AllocatorConfig, Evidence, Measured, Plan, make_allocator
-from budget.ledger import Ledger
-from budget.market import Counts, Market, gap, split
-from budget.money import MICRO, Purchase
-from budget.scaling import EXPONENTS, Curve, PowerLaw
-from budget.tiers import LabelOffer
+import tandem.cli
+from tandem.budget.adaptive import best_share, smoothed
+from tandem.budget.allocator import AllocatorConfig, Evidence, Measured, Plan, make_allocator
+from tandem.budget.ledger import Ledger
+from tandem.budget.market import Counts, Market, gap, split
+from tandem.budget.money import MICRO, Purchase
+from tandem.budget.offers import LabelOffer
+from tandem.budget.scaling import EXPONENTS, Curve, PowerLaw
 
 DYNAMICS, REWARD = PowerLaw(3.0, 0.25), PowerLaw(8.0, 0.5)
 ADAPTIVE = make_allocator(AllocatorConfig())
@@ -274,7 +273,7 @@ def test_the_ledger_command_tells_why(tmp_path, capsys):
         plan = ADAPTIVE.plan(known, ledger)
         ledger.record_decision(known.phase, asdict(known), asdict(plan))
     ledger.close()
-    assert tandem.main(["ledger", str(tmp_path), "--decisions"]) == 0
+    assert tandem.cli.main(["ledger", str(tmp_path), "--decisions"]) == 0
     out = capsys.readouterr().out
     assert f"in the end {plan.facts['label_share']:.0%} of all spend on labels" in out
     assert f"{plan.facts['best_share']:.0%} if all were bought anew" in out

@@ -1,10 +1,9 @@
 import pytest
-
-from budget.allocator import AllocatorConfig, Evidence, Plan, check_budget, make_allocator
-from budget.ledger import BudgetExceeded, Ledger
-from budget.market import Counts, Market, split
-from budget.money import MICRO, Purchase
-from budget.scaling import PowerLaw
+from tandem.budget.allocator import AllocatorConfig, Evidence, Plan, check_budget, make_allocator
+from tandem.budget.ledger import BudgetExceeded, Ledger
+from tandem.budget.market import Counts, Market, split
+from tandem.budget.money import MICRO, Purchase
+from tandem.budget.scaling import PowerLaw
 
 FIXED = AllocatorConfig(name="fixed")
 

@@ -11,10 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from budget.ledger import BudgetConfig, BudgetExceeded, Ledger, PriceConfig
-from budget.ledger_file import LedgerError
-from budget.money import MICRO, Balance, Purchase, to_micro
+from tandem.budget.ledger import BudgetConfig, BudgetExceeded, Ledger, PriceConfig
+from tandem.budget.ledger_file import LedgerError
+from tandem.budget.money import MICRO, Balance, Purchase, to_micro
 
 PRICES = {"transition": MICRO, "label": 4 * MICRO}
 ROOT = Path(__file__).parents[2]
@@ -249,8 +248,8 @@ def run_python(script: str, *args: object) -> subprocess.Popen:
 BUYER = """
     import sys
     from pathlib import Path
-    from budget.ledger import Ledger
-    from budget.money import Purchase
+    from tandem.budget.ledger import Ledger
+    from tandem.budget.money import Purchase
 
     path, folder, life = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
     ledger = Ledger.open(path)
@@ -292,8 +291,8 @@ def test_kill_9_at_any_moment_pays_once_for_what_arrived(tmp_path):
 
 RIVAL = """
     import sys
-    from budget.ledger import BudgetExceeded, Ledger
-    from budget.money import Purchase
+    from tandem.budget.ledger import BudgetExceeded, Ledger
+    from tandem.budget.money import Purchase
 
     ledger, name, bought = Ledger.open(sys.argv[1]), sys.argv[2], 0
     try:

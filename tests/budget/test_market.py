@@ -2,9 +2,8 @@ import math
 
 import numpy as np
 import pytest
-
-from budget.market import Counts, Market, at_label_share, coupled, gap, split
-from budget.scaling import PowerLaw
+from tandem.budget.market import Counts, Market, at_label_share, coupled, gap, split
+from tandem.budget.scaling import PowerLaw
 
 DYNAMICS = PowerLaw(0.34, 0.11)
 REWARD = PowerLaw(90.4, 0.96)

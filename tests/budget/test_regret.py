@@ -5,9 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from budget.allocator import AllocatorConfig, make_allocator
-from budget.scaling import MeanLaw, fit_posterior
+from tandem.budget.allocator import AllocatorConfig, make_allocator
+from tandem.budget.scaling import MeanLaw, fit_posterior
 
 SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "regret.py"
 METHODS = {"coupled", "fifty_fifty", "labels_80", "labels_20", "least_squares", "adaptive"}

@@ -2,8 +2,7 @@ import math
 
 import numpy as np
 import pytest
-
-from budget.scaling import (
+from tandem.budget.scaling import (
     EXPONENTS,
     FLOOR_SHARES,
     Curve,

@@ -10,15 +10,15 @@ import pytest
 MESA = ("EGL", "OSMesa", "libGL", "LLVM")
 TRAIN = """
 import sys
-import tandem
-code = tandem.main(["train", "smoke", "budget.total=1000", "train.updates=2", "evaluate.final_episodes=1", "evaluate.episodes=1",
+import tandem.cli
+code = tandem.cli.main(["train", "smoke", "budget.total=1000", "train.updates=2", "evaluate.final_episodes=1", "evaluate.episodes=1",
     "log.figures=false", "run.dir=" + sys.argv[1]])
 print("exit", code)
 print("mapped", sorted({line.split()[-1] for line in open("/proc/self/maps") if any(n in line for n in sys.argv[2:])}))
 print("imported", sorted({"OpenGL", "glfw"} & sys.modules.keys()))
 """
 DRAW = """
-from envs.make import EnvConfig, make_env
+from tandem.envs.make import EnvConfig, make_env
 make_env("dmc_cartpole_swingup", EnvConfig(), 0).close()
 env = make_env("dmc_cartpole_swingup", EnvConfig(), 0, render=True)
 env.reset()

@@ -2,11 +2,10 @@ import math
 
 import numpy as np
 import pytest
-
-from envs.labelers.base import LabelerConfig, make_labeler
-from envs.labelers.rater import TierConfig
-from envs.records import Label, Query, Segment
-from envs.vault import RewardVault, UnknownReward
+from tandem.envs.labelers.base import LabelerConfig, make_labeler
+from tandem.envs.labelers.rater import TierConfig
+from tandem.envs.records import Label, Query, Segment
+from tandem.envs.vault import RewardVault, UnknownReward
 
 
 def vault_of(num=100):

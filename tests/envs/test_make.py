@@ -4,10 +4,9 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete, Tuple
-
-from envs.gymnasium_env import GymnasiumEnv
-from envs.make import EnvConfig, UnknownTask, UnsupportedSpace, episode_length, make_env, spaces_of
-from envs.wrappers import ActionRepeat
+from tandem.envs.gymnasium_env import GymnasiumEnv
+from tandem.envs.make import EnvConfig, UnknownTask, UnsupportedSpace, episode_length, make_env, spaces_of
+from tandem.envs.wrappers import ActionRepeat
 
 
 class Probe(gymnasium.Env):
@@ -52,7 +51,7 @@ def test_every_kind_of_task_has_the_one_form(task):
 
 
 def test_every_suite_task_has_the_form_it_states():
-    from envs import dmc
+    from tandem.envs import dmc
 
     for task in dmc.TASKS:
         env = make_env(task, EnvConfig(), seed=0)

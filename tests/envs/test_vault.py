@@ -2,9 +2,8 @@ import math
 import os
 
 import pytest
-
-from envs.records import Segment
-from envs.vault import RewardVault, UnknownReward
+from tandem.envs.records import Segment
+from tandem.envs.vault import RewardVault, UnknownReward
 
 
 def address(env, step):

@@ -5,12 +5,11 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium.spaces import Box
-
-from envs import vector
-from envs.make import EnvConfig
-from envs.records import Segment
-from envs.vault import RewardVault, UnknownReward
-from envs.vector import NonFiniteObservation, VectorEnv, is_heldout
+from tandem.envs import vector
+from tandem.envs.make import EnvConfig
+from tandem.envs.records import Segment
+from tandem.envs.vault import RewardVault, UnknownReward
+from tandem.envs.vector import NonFiniteObservation, VectorEnv, is_heldout
 
 
 class Counting(gymnasium.Env):

@@ -6,13 +6,12 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-
-from budget.ledger import Ledger
-from budget.money import to_micro
-from envs.records import Query
-from training.config import Config, load_config, read_config
-from worldmodel.replay.chunks import read_chunks
-from worldmodel.replay.label_journal import LabelJournal
+from tandem.budget.ledger import Ledger
+from tandem.budget.money import to_micro
+from tandem.envs.records import Query
+from tandem.training.config import Config, load_config, read_config
+from tandem.worldmodel.replay.journal.labels import LabelJournal
+from tandem.worldmodel.replay.journal.transitions import read_chunks
 
 TINY = [
     "smoke",

@@ -5,15 +5,14 @@ from pathlib import Path
 
 import pytest
 import torch
-
-from envs.labelers.env_reward import NonFiniteReward
-from envs.vault import RewardVault
-from training import checkpoint
-from training.build import build, hold, make_learner, task_spaces
-from training.config import ConfigError
-from training.fit import Noise
-from training.phases import train
-from worldmodel.replay.npz import ChunkError
+from tandem.envs.labelers.env_reward import NonFiniteReward
+from tandem.envs.vault import RewardVault
+from tandem.training.build import build, hold, make_learner, task_spaces
+from tandem.training.config import ConfigError
+from tandem.training.learner import Noise
+from tandem.training.phases import train
+from tandem.training.storage import checkpoint
+from tandem.worldmodel.replay.journal.npz import ChunkError
 
 
 def learner_state(config) -> dict:

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-
-from envs.labelers.rater import TierConfig
-from training import config as settings
-from training.config import (
+from tandem.envs.labelers.rater import TierConfig
+from tandem.training import config as settings
+from tandem.training.config import (
     Config,
     ConfigError,
     RunConfig,
@@ -19,7 +18,7 @@ from training.config import (
     resume_config,
     save_config,
 )
-from training.config_help import help_text
+from tandem.training.settings_help import help_text
 
 
 @pytest.fixture

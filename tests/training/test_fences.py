@@ -6,24 +6,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tandem.training.build
 import torch
-
-import training.build
-from agents.actor_critic import Replayed
-from budget.ledger import Ledger
-from envs.records import Segment
-from envs.vault import RewardVault
-from training import checkpoint
-from training.build import build
-from training.collect import Collector
-from training.fit import Noise
-from training.phases import train
-from training.run import Run
-from worldmodel.replay.chunks import read_chunks
-from worldmodel.replay.label_journal import LabelJournal
-from worldmodel.replay.labels import LabelReplay
-from worldmodel.replay.rings import Rings
-from worldmodel.replay.transitions import TransitionReplay
+from tandem.agents.actor_critic import Replayed
+from tandem.budget.ledger import Ledger
+from tandem.envs.records import Segment
+from tandem.envs.vault import RewardVault
+from tandem.training.build import build
+from tandem.training.learner import Noise
+from tandem.training.phases import train
+from tandem.training.purchases.transitions import Collector
+from tandem.training.run import Run
+from tandem.training.storage import checkpoint
+from tandem.worldmodel.replay.journal.labels import LabelJournal
+from tandem.worldmodel.replay.journal.transitions import read_chunks
+from tandem.worldmodel.replay.labels import LabelReplay
+from tandem.worldmodel.replay.rings import Rings
+from tandem.worldmodel.replay.transitions import TransitionReplay
 
 
 def parameters(folder: Path) -> dict[str, torch.Tensor]:
@@ -79,7 +78,7 @@ def test_unsold_rewards_change_nothing(tiny, monkeypatch, settings):
             hidden.extend([] if is_sold else [(env, step)])
             super().put(env, step, reward if is_sold else np.nan)
 
-    monkeypatch.setattr(training.build, "RewardVault", Blanked)  # training's alone: the evaluator has its own
+    monkeypatch.setattr(tandem.training.build, "RewardVault", Blanked)  # training's alone: the evaluator has its own
     train(second)
     assert len(hidden) > len(sold) > 0
     assert_bit_identical(Path(first.run.dir), Path(second.run.dir))
@@ -97,7 +96,7 @@ def test_a_sold_reward_does_change_the_run(tiny, monkeypatch):
             is_it = (segment.env, segment.step) == (int(env), int(step))
             return super().reward(segment) + (50.0 if is_it else 0.0)
 
-    monkeypatch.setattr(training.build, "RewardVault", Shifted)
+    monkeypatch.setattr(tandem.training.build, "RewardVault", Shifted)
     train(second)
     with pytest.raises(AssertionError):
         assert_bit_identical(Path(first.run.dir), Path(second.run.dir))

@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pytest
 import torch
-
-from training.build import build
-from training.learn import draw_inputs
-from training.phases import train
+from tandem.training.build import build
+from tandem.training.pace import draw_inputs
+from tandem.training.phases import train
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU here")
 

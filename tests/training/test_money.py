@@ -9,20 +9,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-
-import tandem
-import training.collect
-import training.phases
-from budget.ledger import BudgetConfig, Ledger
-from training import checkpoint
-from training.build import build
-from training.collect import Collector
-from training.config import Config, ConfigError
-from training.label import LabelDesk
-from training.phases import train
-from training.run import Run
-from worldmodel.replay.chunks import ChunkWriter
-from worldmodel.replay.label_journal import LabelJournal
+import tandem.cli
+import tandem.training.phases
+import tandem.training.purchases.transitions
+from tandem.budget.ledger import BudgetConfig, Ledger
+from tandem.training.build import build
+from tandem.training.config import Config, ConfigError
+from tandem.training.phases import train
+from tandem.training.purchases.labels import LabelDesk
+from tandem.training.purchases.transitions import Collector
+from tandem.training.run import Run
+from tandem.training.storage import checkpoint
+from tandem.worldmodel.replay.journal.labels import LabelJournal
+from tandem.worldmodel.replay.journal.transitions import ChunkWriter
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -34,7 +33,7 @@ class Crash(BaseException):
 @pytest.fixture(autouse=True)
 def short_chunks(monkeypatch):
     """Several chunks a phase."""
-    monkeypatch.setattr(training.collect, "CHUNK", 16)
+    monkeypatch.setattr(tandem.training.purchases.transitions, "CHUNK", 16)
 
 
 @pytest.fixture
@@ -87,7 +86,7 @@ def test_the_command_line_prints_the_same_books(tiny, audit, capsys):
     train(config)
     summary = audit(Path(config.run.dir))
     capsys.readouterr()
-    assert tandem.main(["ledger", config.run.dir, "--json"]) == 0
+    assert tandem.cli.main(["ledger", config.run.dir, "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == summary
 
 
@@ -158,7 +157,7 @@ def test_answers_that_never_came_keep_their_money_reserved_until_a_resume_takes_
     train(config)
     summary = audit(folder)
     assert summary["reserved"] > 0 and summary["labels"] + summary["reserved"] / 4 == 40
-    monkeypatch.setattr("training.phases.LAST_CALLS", 200)
+    monkeypatch.setattr("tandem.training.phases.LAST_CALLS", 200)
     resume(config)
     summary = audit(folder)
     assert (summary["labels"], summary["reserved"], summary["spent"]) == (40, 0, 320)
@@ -192,7 +191,7 @@ def test_a_run_interrupted_killed_and_resumed_buys_no_more_than_its_plan(tiny, a
         train(config)
     monkeypatch.undo()
     audit(folder)
-    monkeypatch.setattr(training.collect, "CHUNK", 16)
+    monkeypatch.setattr(tandem.training.purchases.transitions, "CHUNK", 16)
     crash_at(Collector, "close", 4, True)
     with pytest.raises(Crash):
         resume(config)
@@ -241,7 +240,7 @@ def test_a_crash_when_the_pilot_has_spent_everything_still_learns(tiny, crash_at
 
 def test_a_failure_while_looking_at_a_phase_loses_nothing_and_buys_nothing_again(tiny, audit, monkeypatch):
     config = tiny()
-    original, looks = training.phases.measure, []
+    original, looks = tandem.training.phases.measure, []
 
     def failing(run):
         looks.append(run.ledger.spent)
@@ -249,7 +248,7 @@ def test_a_failure_while_looking_at_a_phase_loses_nothing_and_buys_nothing_again
             raise ValueError("a picture that cannot be drawn")
         return original(run)
 
-    monkeypatch.setattr(training.phases, "measure", failing)
+    monkeypatch.setattr(tandem.training.phases, "measure", failing)
     with pytest.raises(ValueError, match="cannot be drawn"):
         train(config)
     before = checkpoint.load(Path(config.run.dir) / "checkpoints").parts["progress"]
@@ -262,7 +261,7 @@ def test_a_failure_while_looking_at_a_phase_loses_nothing_and_buys_nothing_again
 NURSERY = """
 import importlib, json, os, sys
 import torch
-import tandem, training.collect, training.phases
+import tandem.cli, tandem.training.purchases.transitions, tandem.training.phases
 
 def live_until(module, owner, name, call, number, settings):
     owner = getattr(importlib.import_module(module), owner)
@@ -275,10 +274,10 @@ def live_until(module, owner, name, call, number, settings):
         return original(*arguments, **keywords)
 
     setattr(owner, name, dying)
-    return tandem.main(["train", *settings])
+    return tandem.cli.main(["train", *settings])
 
 torch.set_num_threads(1)
-training.collect.CHUNK = 16
+tandem.training.purchases.transitions.CHUNK = 16
 statuses = []
 for case in json.loads(sys.argv[1]):
     if not (child := os.fork()):  # importing everything anew would take longer than the run

@@ -10,17 +10,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tandem.cli
+import tandem.training.pace
 import torch
-
-import tandem
-import training.learn
-from budget.ledger import BudgetConfig, Ledger
-from training import checkpoint
-from training.build import build
-from training.collect import Collector
-from training.config import ConfigError
-from training.phases import train
-from worldmodel.replay.chunks import read_chunks
+from tandem.budget.ledger import BudgetConfig, Ledger
+from tandem.training.build import build
+from tandem.training.config import ConfigError
+from tandem.training.phases import train
+from tandem.training.purchases.transitions import Collector
+from tandem.training.storage import checkpoint
+from tandem.worldmodel.replay.journal.transitions import read_chunks
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -63,8 +62,8 @@ def test_the_smoke_preset_runs_the_whole_loop(tmp_path, audit):
 @pytest.mark.parametrize("settings", [("train.updates=13",), ("train.updates=7", "labeler.delay=3")], ids=str)
 def test_train_updates_is_the_number_of_updates(tiny, monkeypatch, settings):
     config = tiny(*settings)
-    count, update = [], training.learn.update
-    monkeypatch.setattr(training.learn, "update", lambda run: (count.append(run.progress.phase), update(run)))
+    count, update = [], tandem.training.pace.update
+    monkeypatch.setattr(tandem.training.pace, "update", lambda run: (count.append(run.progress.phase), update(run)))
     train(config)
     assert len(count) == config.train.updates == progress(config)["updates"]
     assert {1, 2} <= set(count)  # spread over the phases, not done at the end
@@ -72,7 +71,7 @@ def test_train_updates_is_the_number_of_updates(tiny, monkeypatch, settings):
 
 def test_a_phase_that_buys_labels_alone_still_learns(tiny, monkeypatch):
     config = tiny("train.label_batch=4")
-    phases, update = [], training.learn.update
+    phases, update = [], tandem.training.pace.update
 
     class LabelsLast:
         def __init__(self, inner):
@@ -85,9 +84,9 @@ def test_a_phase_that_buys_labels_alone_still_learns(tiny, monkeypatch):
                 plan = replace(plan, transitions=0, labels=labels)
             return plan
 
-    make = training.build.make_allocator
-    monkeypatch.setattr(training.build, "make_allocator", lambda section: LabelsLast(make(section)))
-    monkeypatch.setattr(training.learn, "update", lambda run: (phases.append(run.progress.phase), update(run)))
+    make = tandem.training.build.make_allocator
+    monkeypatch.setattr(tandem.training.build, "make_allocator", lambda section: LabelsLast(make(section)))
+    monkeypatch.setattr(tandem.training.pace, "update", lambda run: (phases.append(run.progress.phase), update(run)))
     train(config)
     last = progress(config)["history"][-1]
     assert last["plan"]["transitions"] == 0 and last["plan"]["labels"] > 20

@@ -4,8 +4,7 @@ from math import e, log, pi
 
 import pytest
 import torch
-
-from worldmodel import distributions as dist
+from tandem.worldmodel import distributions as dist
 
 BINS = torch.tensor([-2.0, 0.0, 2.0])
 EIGHTHS = torch.tensor([1.0, 2.0, 5.0]).log()  # softmax: 1/8, 2/8, 5/8

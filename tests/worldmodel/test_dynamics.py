@@ -4,13 +4,12 @@ from dataclasses import replace
 
 import pytest
 import torch
-
-from envs.records import ObsSpec, Spaces
-from worldmodel.dynamics import DynamicsConfig, DynamicsModel
-from worldmodel.imagine import dream
-from worldmodel.replay.transitions import Address, Batch
-from worldmodel.reward import RewardConfig, RewardModel
-from worldmodel.rssm import Latent, kl_losses
+from tandem.envs.records import ObsSpec, Spaces
+from tandem.worldmodel.dynamics import DynamicsConfig, DynamicsModel
+from tandem.worldmodel.imagine import dream
+from tandem.worldmodel.replay.transitions import Address, Batch
+from tandem.worldmodel.reward import RewardConfig, RewardModel
+from tandem.worldmodel.rssm import Latent, kl_losses
 
 SPACES = Spaces({"state": ObsSpec((3,)), "kind": ObsSpec((1,), classes=4)}, action_size=2)
 CONFIG = DynamicsConfig(deter=16, hidden=8, stoch=3, classes=4, blocks=4, units=8, discount_horizon=50.0)

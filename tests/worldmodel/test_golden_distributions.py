@@ -3,9 +3,8 @@
 import pytest
 import torch
 import torch.nn.functional as F
-
-from worldmodel import distributions as dist
-from worldmodel.rssm import kl_losses
+from tandem.worldmodel import distributions as dist
+from tandem.worldmodel.rssm import kl_losses
 
 UNIMIX = 0.01
 FREE_NATS = 1.0

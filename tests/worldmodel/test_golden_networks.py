@@ -2,10 +2,9 @@
 
 import pytest
 import torch
+from tandem.envs.records import ObsSpec
+from tandem.worldmodel.networks import BlockLinear, Decoder, Encoder, Linear, RMSNorm, init_weight
 from torch import Tensor, nn
-
-from envs.records import ObsSpec
-from worldmodel.networks import BlockLinear, Decoder, Encoder, Linear, RMSNorm, init_weight
 
 CASES = ["linear", "linear_wide_out", "linear_shaped", "blocklinear", "conv"]
 

@@ -2,9 +2,8 @@
 
 import pytest
 import torch
+from tandem.worldmodel.optimizer import LaProp, OptimizerConfig, clip_adaptively
 from torch import Tensor
-
-from worldmodel.optimizer import LaProp, OptimizerConfig, clip_adaptively
 
 
 def names(g: dict[str, Tensor]) -> list[str]:

@@ -2,8 +2,7 @@
 
 import pytest
 import torch
-
-from worldmodel.optimizer import LaProp, OptimizerConfig, learning_rate
+from tandem.worldmodel.optimizer import LaProp, OptimizerConfig, learning_rate
 
 
 def rate(count: int, anneal: int = 0, **settings) -> float:

@@ -4,9 +4,8 @@ import math
 
 import pytest
 import torch
-
-from worldmodel.optimizer import LaProp, OptimizerConfig
-from worldmodel.reward import RewardConfig, RewardModel, fold_weights
+from tandem.worldmodel.optimizer import LaProp, OptimizerConfig
+from tandem.worldmodel.reward import RewardConfig, RewardModel, fold_weights
 
 FEAT = 6
 

@@ -4,12 +4,11 @@ import math
 
 import pytest
 import torch
-
-from envs.records import ObsSpec, Spaces
-from worldmodel.dynamics import DynamicsConfig, DynamicsModel
-from worldmodel.reward import RewardConfig, RewardModel
-from worldmodel.rssm import Latent
-from worldmodel.smoothness import (
+from tandem.envs.records import ObsSpec, Spaces
+from tandem.worldmodel.dynamics import DynamicsConfig, DynamicsModel
+from tandem.worldmodel.reward import RewardConfig, RewardModel
+from tandem.worldmodel.rssm import Latent
+from tandem.worldmodel.smoothness import (
     Smoothness,
     horizon_weights,
     largest_stretch,

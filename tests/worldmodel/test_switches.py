@@ -4,14 +4,13 @@ from dataclasses import replace
 
 import pytest
 import torch
-
-from agents.actor_critic import ActorCritic, ActorCriticConfig
-from envs.records import ObsSpec, Spaces
-from worldmodel.dynamics import DynamicsConfig, DynamicsModel, curvature
-from worldmodel.networks import SpectralCap
-from worldmodel.optimizer import LaProp, OptimizerConfig
-from worldmodel.replay.transitions import Address, Batch
-from worldmodel.reward import RewardConfig, RewardModel
+from tandem.agents.actor_critic import ActorCritic, ActorCriticConfig
+from tandem.envs.records import ObsSpec, Spaces
+from tandem.worldmodel.dynamics import DynamicsConfig, DynamicsModel, curvature
+from tandem.worldmodel.networks import SpectralCap
+from tandem.worldmodel.optimizer import LaProp, OptimizerConfig
+from tandem.worldmodel.replay.transitions import Address, Batch
+from tandem.worldmodel.reward import RewardConfig, RewardModel
 
 SPACES = Spaces({"state": ObsSpec((3,))}, action_size=2)
 CONFIG = DynamicsConfig(deter=16, hidden=8, stoch=3, classes=4, blocks=4, units=8)

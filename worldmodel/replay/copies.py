@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from worldmodel.replay.rings import Rings
+from .rings import Rings
 
 
 @dataclass(frozen=True)

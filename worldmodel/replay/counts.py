@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from envs.records import Transition
+from ...envs.records import Transition
 
 
 @dataclass(frozen=True)

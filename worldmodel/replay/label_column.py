@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from envs.records import Label, Query
-from worldmodel.replay.labels import Asked
-from worldmodel.replay.transitions import Batch
+from ...envs.records import Label, Query
+from .labels import Asked
+from .transitions import Batch
 
 FIRST_STEPS = 1024  # allocated at the start; doubled on demand
 

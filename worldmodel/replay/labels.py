@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from envs.records import Label, Query, Spaces
-from worldmodel.replay.copies import Copy
-from worldmodel.replay.rings import Rings
-from worldmodel.replay.transitions import TransitionReplay
+from ...envs.records import Label, Query, Spaces
+from .copies import Copy
+from .rings import Rings
+from .transitions import TransitionReplay
 
 # Refreshed since they were copied, or estimated, so the journal does not know them.
 SAVED = ("start_deter", "start_stoch", "correction")

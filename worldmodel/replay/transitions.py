@@ -7,11 +7,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from envs.records import Segment, Spaces, Transition
-from worldmodel.replay.copies import Copy, copy_rows
-from worldmodel.replay.counts import Counts
-from worldmodel.replay.online import OnlineWindows
-from worldmodel.replay.rings import Rings
+from ...envs.records import Segment, Spaces, Transition
+from .copies import Copy, copy_rows
+from .counts import Counts
+from .online import OnlineWindows
+from .rings import Rings
 
 SAVED = ("deter", "stoch")  # written back since they were collected, so the chunks do not know them
 

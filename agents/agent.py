@@ -1,0 +1,77 @@
+"""The agent that acts: filters observations with the dynamics model and asks the actor."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..envs.records import Spaces
+from ..worldmodel.dynamics import DynamicsModel
+from ..worldmodel.rssm import Latent
+from .actor_critic import ActorCritic
+
+
+@dataclass(frozen=True)
+class AgentState:
+    """What the agent remembers between steps of N environments."""
+
+    latent: Latent  # (N, ...)
+    action: Tensor  # (N, A), the last one
+
+
+class Agent:
+    def __init__(self, dynamics: DynamicsModel, actor_critic: ActorCritic, spaces: Spaces, seed: int):
+        self.dynamics, self.actor_critic, self.spaces = dynamics, actor_critic, spaces
+        self.device = dynamics.rssm.in_deter.weight.device
+        self.generator = torch.Generator(self.device).manual_seed(seed)
+
+    @torch.no_grad()
+    def act(
+        self,
+        obs: dict[str, np.ndarray],
+        state: AgentState | None = None,
+        is_first: np.ndarray | None = None,
+        mode: bool = True,
+    ) -> tuple[np.ndarray, AgentState]:
+        """One step. obs: key -> (N, *shape), or without N for a single environment; is_first (N,), all true without a state.
+
+        -> action (N, A) float32 in [-1, 1] or one-hot (sampled actions may lie outside; environments clip), and the state
+        to hand in next time. mode=False samples.
+        """
+        if missing := set(self.spaces.obs) - set(obs):
+            raise ValueError(f"obs: missing {sorted(missing)}, got {sorted(obs)}")
+        key, spec = next(iter(self.spaces.obs.items()))
+        is_single = obs[key].ndim == len(spec.shape)
+        obs = {k: torch.as_tensor(obs[k], device=self.device) for k in self.spaces.obs}
+        if is_single:
+            obs = {k: v.unsqueeze(0) for k, v in obs.items()}
+        obs = {k: v.float() if not self.spaces.obs[k].classes else v for k, v in obs.items()}
+        num = len(next(iter(obs.values())))
+        if state is None:
+            rssm = self.dynamics.rssm
+            state = AgentState(rssm.initial(num), torch.zeros(num, self.spaces.action_size, device=self.device))
+            is_first = np.ones(num, bool)
+        first = torch.zeros(num, dtype=torch.bool) if is_first is None else torch.from_numpy(np.atleast_1d(is_first))
+        latent = self._filter(obs, state, first.to(self.device))
+        action = self._choose(latent.feat, mode)
+        result = action[0] if is_single else action
+        return result.float().cpu().numpy(), AgentState(latent, action)
+
+    def _filter(self, obs: dict[str, Tensor], state: AgentState, is_first: Tensor) -> Latent:
+        rssm = self.dynamics.rssm
+        num = len(is_first)
+        noise = torch.rand((num, 1, rssm.stoch), generator=self.generator, device=self.device)
+        embed = self.dynamics.encoder(obs).unsqueeze(1)
+        latent, _ = rssm.observe(state.latent, state.action.unsqueeze(1), embed, is_first.unsqueeze(1), noise)
+        return Latent(latent.deter[:, 0], latent.stoch[:, 0])
+
+    def _choose(self, feat: Tensor, mode: bool) -> Tensor:
+        if mode:
+            return self.actor_critic.mode(feat)
+        if self.spaces.is_discrete:
+            noise = torch.rand((len(feat), 1), generator=self.generator, device=self.device)
+        else:
+            shape = (len(feat), self.spaces.action_size)
+            noise = torch.randn(shape, generator=self.generator, device=self.device)
+        return self.actor_critic.policy(feat, noise)

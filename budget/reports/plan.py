@@ -1,0 +1,109 @@
+"""What `tandem plan` answers: the best split of a budget under two given power laws, beside the two usual guesses."""
+
+import math
+
+from ..market import Counts, Market, at_label_share, coupled, gap, split
+from ..money import check_coins, to_micro
+from ..scaling import PowerLaw, check_positive_pair
+from .raters import TierTerms, gap_text, rollout_answer, tier_answer, tier_table
+
+
+def plan_answer(
+    budget: float,
+    price_transition: float,
+    price_label: float,
+    dynamics: tuple[float, float] = (0.34, 0.11),
+    reward: tuple[float, float] = (90.4, 0.96),
+    weights: tuple[float, float] = (1.0, 1.0),
+    have_transitions: int = 0,
+    have_labels: int = 0,
+    kappa: float = math.inf,
+    tiers: tuple[TierTerms, ...] = (),
+    residual: float = 1.0,
+    item_price: float = 0.0,
+    rollout_price: float | None = None,
+    horizon: int = 15,
+    gradient_variance: tuple[float, float] = (1.0, 1.0),
+) -> dict:
+    """The counts to hold in the end and what they promise.
+
+    Args:
+        budget: coins to spend now, beside what `have_*` has cost already.
+        dynamics, reward: (coefficient, exponent) of error = coefficient * count ** -exponent.
+        weights: of the two errors in the gap.
+        have_transitions, have_labels: the stock.
+        kappa: most labels a transition.
+        tiers, residual, item_price: see `tier_answer`; without tiers nothing is said of them.
+        rollout_price, horizon, gradient_variance: see `rollout_answer`; without a price nothing is said of rollouts.
+
+    Returns:
+        `transitions` and `labels` are TOTAL counts, stock included; `label_spend_share` is the labels' part of all
+        money, the stock at today's prices. `gap`, `gap_fifty_fifty` (half of all money each) and `gap_coupled` (a label
+        for every transition) are the weighted errors at the best split and at the two guesses; None where a guess buys
+        none of a kind. With tiers, the keys of `tier_answer` and `rollout_answer` besides.
+
+    Raises:
+        ValueError: "<argument>: ...", for an argument out of range or a budget that cannot give one of each kind.
+    """
+    for field, coins in (("budget", budget), ("price_transition", price_transition), ("price_label", price_label)):
+        check_coins(field, coins)
+    _check_numbers(dynamics, reward, weights, have_transitions, have_labels, kappa)
+    market = Market(
+        money=to_micro(budget),
+        prices=(to_micro(price_transition), to_micro(price_label)),
+        stock=Counts(have_transitions, have_labels),
+        labels_per_transition=kappa,
+    )
+    laws = PowerLaw(*dynamics), PowerLaw(*reward)
+    best = split(market, *laws, weights)
+    if min(best) == 0:
+        raise ValueError(f"budget: must buy at least one transition and one label, got {budget}")
+    answer = {
+        "transitions": best.transitions,
+        "labels": best.labels,
+        "label_spend_share": _label_share(best, market.prices),
+        "gap": gap(best, *laws, weights),
+        "gap_fifty_fifty": _finite(gap(at_label_share(market, 0.5), *laws, weights)),
+        "gap_coupled": _finite(gap(coupled(market), *laws, weights)),
+    }
+    if tiers:
+        answer |= tier_answer(market, laws, weights, tiers, residual, item_price)
+    if rollout_price is not None:
+        if not tiers:
+            raise ValueError("rollout_price: must come with tiers, whose answers score the rollouts, got none")
+        answer |= rollout_answer(budget, tiers, rollout_price, horizon, gradient_variance)
+    return answer
+
+
+def plan_table(answer: dict) -> str:
+    """The answer for a person to read."""
+    share = answer["label_spend_share"]
+    rows = [
+        ("transitions (stock included)", f"{answer['transitions']:,}"),
+        ("labels (stock included)", f"{answer['labels']:,}"),
+        ("spend, transitions : labels", f"{1 - share:.1%} : {share:.1%}"),
+        ("gap at this split", gap_text(answer["gap"])),
+        ("gap at half of the spend each", gap_text(answer["gap_fifty_fifty"])),
+        ("gap at a label for every transition", gap_text(answer["gap_coupled"])),
+    ]
+    width = max(len(name) for name, _ in rows)
+    return "\n".join(f"{name:<{width}}  {value:>15}" for name, value in rows) + tier_table(answer)
+
+
+def _check_numbers(dynamics, reward, weights, have_transitions, have_labels, kappa) -> None:
+    for field, pair in (("dynamics", dynamics), ("reward", reward), ("weights", weights)):
+        check_positive_pair(field, pair)
+    for field, count in (("have_transitions", have_transitions), ("have_labels", have_labels)):
+        if count < 0:
+            raise ValueError(f"{field}: must be 0 or more, got {count}")
+    if not kappa > 0:
+        raise ValueError(f"kappa: must be positive, got {kappa}")
+
+
+def _label_share(counts: Counts, prices: tuple[int, int]) -> float:
+    spends = [count * price for count, price in zip(counts, prices)]
+    return spends[1] / sum(spends)
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -1,0 +1,296 @@
+"""The command line: `tandem train | eval | ledger | plan`.
+
+Parts are imported inside the commands: `tandem plan` answers without starting torch.
+"""
+
+import argparse
+import errno
+import json
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+USER_ERROR, INTERRUPTED = 2, 130
+# What a person can set right about disk and folders; any other OSError is a bug and keeps its traceback.
+DISK_ERRORS = {
+    errno.ENOENT,
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOTDIR,
+    errno.EEXIST,
+}
+
+
+class UsageError(Exception):
+    """A command line that cannot be run; the message is one line."""
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse whose complaint is one line, without the usage before it."""
+
+    def error(self, message: str):
+        raise UsageError(f"{message} (see {self.prog} --help)")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one sub-command and return the exit status: 0, 2 for what the user can set right, 130 when interrupted."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())  # so that task=module:Class finds a module of the person's folder
+    try:
+        _command(arguments)(arguments[1:])
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader of our output has gone: `tandem plan ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        if not _is_users(error):
+            raise
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return USER_ERROR
+    return 0
+
+
+def _command(arguments: list[str]) -> Callable[[list[str]], None]:
+    summaries = "\n".join(f"  {name:<8}{summary}" for name, (_, summary) in COMMANDS.items())
+    parser = Parser(
+        prog="tandem",
+        usage="tandem COMMAND ...",
+        description=f"Train agents in a learned world model on two budgets.\n\n{summaries}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help="tandem COMMAND --help tells more")
+    return COMMANDS[parser.parse_args(arguments[:1]).command][0]
+
+
+def _is_users(error: Exception) -> bool:
+    """Whether a person, and not a bug, caused the error: those are told in one line without a traceback."""
+    if isinstance(error, UsageError):
+        return True
+    if isinstance(error, OSError):
+        return error.errno in DISK_ERRORS
+    from .budget.ledger import BudgetExceeded, LedgerError
+    from .envs.labelers.env_reward import NonFiniteReward
+    from .envs.make import UnknownTask, UnsupportedSpace
+    from .envs.vault import DamagedVault, UnknownReward
+    from .envs.vector import NonFiniteObservation
+    from .training.config import ConfigError, names_a_key
+    from .training.reports.evaluate import VideoError
+    from .training.storage.checkpoint import CheckpointError
+    from .worldmodel.replay.journal.npz import ChunkError
+
+    told = (BudgetExceeded, LedgerError, UnknownTask, UnsupportedSpace, NonFiniteObservation)
+    told += (NonFiniteReward, DamagedVault, UnknownReward, CheckpointError, ChunkError, ConfigError, VideoError)
+    return isinstance(error, told) or (isinstance(error, ValueError) and names_a_key(str(error)))
+
+
+def _train(arguments: list[str]) -> None:
+    from .training import config as settings
+
+    parser = Parser(
+        prog="train.py",
+        usage="train.py [PRESET ...] [KEY=VALUE ...] [--print-config]\n       train.py --resume RUN [budget.total=...]",
+        description="Train an agent on two budgets, one for transitions and one for labels.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("settings", nargs="*", metavar="PRESET|KEY=VALUE", help="presets and settings, listed below")
+    parser.add_argument("--resume", metavar="RUN", type=Path, help="go on with the run in this folder")
+    parser.add_argument("--print-config", action="store_true", help="print the resolved configuration and stop")
+    if {"-h", "--help"} & set(arguments):
+        from .training.settings_help import help_text
+
+        parser.epilog = help_text()
+    options = parser.parse_intermixed_args(arguments)
+    if options.resume:
+        config = settings.resume_config(options.resume, options.settings)
+    else:
+        config = settings.load_config(options.settings)
+    if options.print_config:
+        print(settings.to_yaml(config), end="")
+        return
+    from .training.phases import train
+
+    train(config if options.resume else _in_new_folder(config), options.resume)
+
+
+def _in_new_folder(config):
+    """The configuration with its run's folder named; refuses one that holds a run already. Makes nothing."""
+    from .training.storage.folder import SAVED_AS
+
+    run = config.run.named(config.task, config.seed, datetime.now(UTC))
+    if (Path(run.dir) / SAVED_AS).exists():
+        raise UsageError(f"run.dir: {run.dir} is a run already, go on with it by --resume {run.dir}")
+    return replace(config, run=run)
+
+
+def _ledger(arguments: list[str]) -> None:
+    parser = Parser(prog="tandem ledger", description="What a run has bought and what is left, in coins.")
+    parser.add_argument("run", type=Path, help="the run's folder")
+    parser.add_argument("--json", action="store_true", help="for machines")
+    parser.add_argument("--decisions", action="store_true", help="what each phase planned, and from which evidence")
+    options = parser.parse_args(arguments)
+    from .budget.ledger import Ledger
+
+    ledger = Ledger.open(_run_folder(options.run) / "ledger.db")
+    answer = ledger.decisions() if options.decisions else ledger.summary()
+    if options.json:
+        print(json.dumps(answer))
+    else:
+        print("\n".join(_decision_lines(answer) if options.decisions else _account_lines(answer)))
+
+
+def _account_lines(summary: dict) -> list[str]:
+    tiers = summary.pop("by_tier")
+    lines = [f"{name:<14}{value:>14,.15g}" for name, value in summary.items()]
+    return lines + [
+        f"tier {name}: {tier['labels']:,} labels for {tier['spent']:,.15g} coins" for name, tier in tiers.items()
+    ]
+
+
+def _decision_lines(decisions: list[dict]) -> list[str]:
+    lines = [f"{'phase':>5}{'held before':>24}{'bought: transitions':>21}{'labels':>9}{'label share':>13}  note"]
+    for decision in decisions:
+        held, plan = decision["inputs"], decision["outputs"]
+        stock = f"{held['transitions']:,} + {held['labels']:,}"
+        counts = f"{plan['transitions']:>21,}{plan['labels']:>9,}{plan['label_spend_share']:>13.1%}"
+        lines.append(f"{decision['phase']:>5}{stock:>24}{counts}  {plan['note']}")
+        if plan.get("facts"):
+            lines += [f"{'':>7}{reason}" for reason in _reasons(held, plan)]
+    return lines
+
+
+def _reasons(evidence: dict, plan: dict) -> list[str]:
+    """Why an allocator that measures planned what it planned."""
+    measured, facts = evidence["measured"], {name: f"{value:.3g}" for name, value in plan["facts"].items()}
+    names = ("label_share", "best_share", "best_share_low", "best_share_high")
+    known = {name: f"{plan['facts'][name]:.0%}" for name in names if name in plan["facts"]}
+    share, best, low, high = (known.get(name, "?") for name in names)
+    gaps = f"{facts.get('gap_now', '?')} now, {facts.get('gap_after', '?')} after this phase"
+    lines = [
+        f"in the end {share} of all spend on labels, {best} if all were bought anew (90 %: {low} to {high})",
+        f"expected gap {gaps}",
+        f"the critic explains {measured['explained_variance']:.2f} of the variance of held-out returns",
+    ]
+    for side, weight in zip(("dynamics", "reward"), plan["weights"], strict=True):
+        number = len(measured[side]["counts"])
+        interval = f"{facts[f'exponent_{side}_low']} to {facts[f'exponent_{side}_high']}"
+        lines.append(
+            f"{side}: {number} error{'s' * (number != 1)}, exponent {facts[f'exponent_{side}']} (90 %: {interval}), "
+            f"floor dominates with probability {facts[f'floor_dominates_{side}']}, weight {weight:.3g}, "
+            f"a coin gains {facts.get(f'gain_{side}', '?')}"
+        )
+    if plan["offer"]:
+        offer = plan["offer"]
+        lines.append(
+            f"labels by {offer['tier']}, {offer['replication']} answers an item that is worth {offer['clean']:.3g} clean "
+            f"labels and costs {offer['price_micro'] / 1e6:.6g} coins; bias at most {offer['bias']:.3g}"
+        )
+    return lines
+
+
+def _run_folder(folder: Path) -> Path:
+    if not (folder / "ledger.db").is_file():
+        raise UsageError(f"{folder}: not a run, it has no ledger.db")
+    return folder
+
+
+def _eval(arguments: list[str]) -> None:
+    parser = Parser(
+        prog="tandem eval", description="The true return of a run's newest agent, in episodes that training never saw."
+    )
+    parser.add_argument("run", type=Path, help="the run's folder")
+    parser.add_argument("--episodes", type=_count, metavar="N", help="of each kind; default: evaluate.final_episodes")
+    parser.add_argument("--video", type=Path, metavar="FILE.mp4", help="film one episode")
+    options = parser.parse_args(arguments)
+    from .training.build import load_agent
+    from .training.config import read_config
+    from .training.reports.evaluate import Evaluator, record_video
+    from .training.storage.folder import SAVED_AS
+
+    config = read_config(options.run / SAVED_AS)
+    agent = load_agent(options.run)
+    if options.video:
+        filmed = record_video(agent, config.task, config.envs, config.seed, options.video)
+        print(f"{options.video}: one episode, return {filmed:.1f}", flush=True)
+    evaluator = Evaluator(config.task, config.envs, config.evaluate, config.seed)
+    episodes = options.episodes or config.evaluate.final_episodes
+    for actions, mode in (("mode", True), ("sampled", False)):
+        result = evaluator.run(agent, episodes, mode)
+        each = " ".join(f"{one:.1f}" for one in result.returns)
+        print(f"{actions} actions, {episodes} episodes: mean return {result.mean_return:.1f} of {each}", flush=True)
+
+
+def _plan(arguments: list[str]) -> None:
+    from .budget.allocator import AllocatorConfig
+    from .budget.ledger import PriceConfig
+    from .budget.reports.plan import plan_answer, plan_table
+    from .budget.reports.raters import parse_tiers
+
+    known, price = AllocatorConfig(), PriceConfig()
+    parser = Parser(prog="tandem plan", description="How many transitions and labels a budget should buy.")
+    parser.add_argument("--budget", type=float, required=True, help="coins there are to spend")
+    parser.add_argument("--price-transition", type=float, default=price.transition, help="coins each (%(default)s)")
+    parser.add_argument("--price-label", type=float, default=price.label, help="coins each (%(default)s)")
+    parser.add_argument("--dynamics", type=_pair, default=known.dynamics, metavar="A,ALPHA", help=POWER_LAW)
+    parser.add_argument("--reward", type=_pair, default=known.reward, metavar="B,BETA", help=POWER_LAW)
+    parser.add_argument("--weights", type=_pair, default=known.weights, metavar="D,R", help="of the two (%(default)s)")
+    parser.add_argument("--have-transitions", type=int, default=0, metavar="N", help="bought before")
+    parser.add_argument("--have-labels", type=int, default=0, metavar="N", help="bought before")
+    parser.add_argument("--tiers", default="", metavar="TIERS", help=TIERS)
+    parser.add_argument("--residual", type=float, default=1.0, help=RESIDUAL)
+    parser.add_argument("--item-price", type=float, default=0.0, help="coins for showing a distinct item (%(default)s)")
+    parser.add_argument("--rollout-price", type=float, metavar="COINS", help=ROLLOUTS)
+    parser.add_argument("--horizon", type=int, default=15, help="steps of such a rollout (%(default)s)")
+    parser.add_argument("--gradient-variance", type=_pair, default=(1.0, 1.0), metavar="V0,V1", help=GRADIENT)
+    parser.add_argument("--json", action="store_true", help="for machines")
+    options = vars(parser.parse_args(arguments))
+    as_json = options.pop("json")
+    try:
+        options["tiers"] = parse_tiers(options["tiers"]) if options["tiers"] else ()
+        answer = plan_answer(**options)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    print(json.dumps(answer) if as_json else plan_table(answer))
+
+
+def _pair(text: str) -> tuple[float, float]:
+    """Two numbers with a comma between them."""
+    try:
+        first, second = (float(part) for part in text.split(","))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"must be two numbers such as 0.34,0.11, got {text!r}") from error
+    return first, second
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"must be a whole number above 0, got {text!r}")
+    return int(text)
+
+
+POWER_LAW = "coefficient and exponent of error = coefficient * count ** -exponent (%(default)s)"
+TIERS = (
+    "raters to choose from, such as 'cheap:price=1,sigma=1;expert:price=6,sigma=0.2' (and bias=...), in reward units"
+)
+RESIDUAL = "standard deviation of what a perfect rater would leave unexplained, in reward units (%(default)s)"
+ROLLOUTS = "where raters score each step of whole rollouts: coins for a rollout without its answers"
+GRADIENT = "variance of one rollout's gradient, its own and a unit of reward noise's (%(default)s)"
+
+COMMANDS = {
+    "train": (_train, "train an agent, or go on with a run"),
+    "eval": (_eval, "the true return of a trained agent"),
+    "ledger": (_ledger, "what a run has bought and what is left"),
+    "plan": (_plan, "how many transitions and labels a budget should buy"),
+}
+
+if __name__ == "__main__":
+    sys.exit(main())

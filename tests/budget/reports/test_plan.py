@@ -1,0 +1,163 @@
+import json
+
+import pytest
+from tandem.budget.reports.plan import plan_answer, plan_table
+from tandem.budget.reports.raters import parse_tiers
+
+
+def test_the_plan_of_the_manual():
+    answer = plan_answer(1e5, price_transition=1, price_label=10, dynamics=(0.34, 0.11), reward=(90.4, 0.96))
+    assert list(answer) == ["transitions", "labels", "label_spend_share", "gap", "gap_fifty_fifty", "gap_coupled"]
+    assert (answer["transitions"], answer["labels"]) == (37_390, 6261)
+    assert round(answer["label_spend_share"], 3) == 0.626
+    assert [round(answer[name], 3) for name in ("gap", "gap_fifty_fifty", "gap_coupled")] == [0.127, 0.129, 0.139]
+    assert json.loads(json.dumps(answer)) == answer
+
+
+def test_prices_and_budget_scale_together():
+    assert plan_answer(1e3, 0.01, 0.1) == plan_answer(1e5, 1, 10)
+
+
+def test_counts_include_the_stock():
+    # 50 000 coins of stock and 50 000 to spend are planned like 100 000 to spend
+    answer = plan_answer(50_000, 1, 10, have_transitions=20_000, have_labels=3000)
+    whole = plan_answer(100_000, 1, 10)
+    assert abs(answer["labels"] - whole["labels"]) <= 1
+    assert answer["gap"] == pytest.approx(whole["gap"], rel=1e-5)
+
+
+def test_the_best_split_is_never_above_the_guesses():
+    for budget in (100, 1e4, 1e6):
+        for price in (0.3, 3, 300):
+            answer = plan_answer(budget * max(1, price), 1, price, weights=(2.0, 0.1), have_labels=7)
+            assert answer["gap"] <= answer["gap_fifty_fifty"] and answer["gap"] <= answer["gap_coupled"]
+
+
+def test_a_bound_on_labels_is_kept():
+    answer = plan_answer(1000, 1, 1, reward=(1e6, 0.5), kappa=0.25)
+    assert (answer["transitions"], answer["labels"]) == (800, 200)
+
+
+def test_a_guess_that_buys_none_of_a_kind_has_no_gap():
+    answer = plan_answer(15, 1, 10)  # half of the spend is less than a label
+    assert answer["gap_fifty_fifty"] is None and answer["gap_coupled"] is not None
+    assert "none of a kind" in plan_table(answer)
+
+
+def test_the_table_says_that_counts_include_the_stock():
+    table = plan_table(plan_answer(1e5, 1, 10))
+    assert "transitions (stock included)" in table and "37,390" in table
+    assert "37.4% : 62.6%" in table
+
+
+@pytest.mark.parametrize(
+    "field, value",
+    [
+        ("budget", -5),
+        ("budget", 10.5),  # one label and no transition
+        ("price_transition", 0),
+        ("price_label", float("nan")),
+        ("dynamics", (0.34, -0.11)),
+        ("reward", (90.4,)),
+        ("weights", (0, 1)),
+        ("have_transitions", -1),
+        ("have_labels", -1),
+        ("kappa", 0),
+    ],
+)
+def test_an_argument_out_of_range_is_named(field, value):
+    arguments = {"budget": 1e5, "price_transition": 1, "price_label": 10} | {field: value}
+    with pytest.raises(ValueError, match=f"^{field}: must "):
+        plan_answer(**arguments)
+
+
+TIERS = parse_tiers("cheap:price=1,sigma=1;expert:price=6,sigma=0.2")
+
+
+def test_tiers_add_to_the_answer_and_change_none_of_it():
+    plain, answer = plan_answer(1e5, 1, 10), plan_answer(1e5, 1, 10, tiers=TIERS, residual=0.5, item_price=2)
+    assert plain.items() <= answer.items() and "tiers" not in plain
+    cheap, expert = (answer["tiers"][name] for name in ("cheap", "expert"))
+    # m* = sqrt(1 * 2 / (.25 * 1)) = 2.8: three answers, (2 + 3)(.25 + 1/3) / .25; and (2 + 6)(.25 + .04) / .25
+    assert (cheap["replication"], expert["replication"]) == (3, 1)
+    assert (cheap["clean_price"], expert["clean_price"]) == (pytest.approx(35 / 3), pytest.approx(9.28))
+    assert answer["best_tier"] == "expert" and expert["gap"] < cheap["gap"]
+    assert cheap["answers"] == 3 * cheap["items"]
+    assert expert["transitions"] + 8 * expert["items"] == pytest.approx(1e5, rel=1e-3)
+    assert json.loads(json.dumps(answer)) == answer
+
+
+def test_a_tier_at_the_price_of_a_clean_label_has_the_plain_plan():
+    answer = plan_answer(1e5, 1, 10, tiers=parse_tiers("clean:price=10,sigma=0"))
+    row = answer["tiers"]["clean"]
+    assert (row["transitions"], row["items"], row["gap"]) == (answer["transitions"], answer["labels"], answer["gap"])
+
+
+def test_bias_no_label_removes_counts_in_full():
+    answer = plan_answer(
+        1e5, 1, 10, weights=(1.0, 2.0), tiers=parse_tiers("sly:price=1,sigma=1,bias=.25;fair:price=1,sigma=1")
+    )
+    assert answer["tiers"]["sly"]["gap"] == pytest.approx(answer["tiers"]["fair"]["gap"] + 0.5)
+    assert answer["best_tier"] == "fair"
+
+
+@pytest.mark.parametrize("price", [1e-6, 3e-6, 1.0])
+def test_the_items_of_a_tier_can_be_paid_and_have_a_transition_each(price):
+    tiers = parse_tiers(f"cheap:price={price},sigma=3")
+    answer = plan_answer(1000, 1, 1, tiers=tiers, residual=1.0, kappa=1.0)["tiers"]["cheap"]
+    assert answer["transitions"] + answer["items"] * answer["item_price"] <= 1000 * (1 + 1e-12)
+    assert 0 < answer["items"] <= answer["transitions"]
+
+
+def test_scored_rollouts_are_compared_by_their_variance():
+    answer = plan_answer(1e5, 1, 10, tiers=TIERS, rollout_price=20, horizon=15)
+    # cheap: 20 + 15 = 35 coins, 2857 rollouts, (1 + 1) / 2857; expert: 20 + 90, 909 rollouts, 1.04 / 909
+    assert answer["rollouts"]["cheap"] == {"rollouts": 2857, "replication": 1, "variance": pytest.approx(2 / 2857)}
+    assert answer["rollouts"]["expert"]["variance"] == pytest.approx(1.04 / 909)
+    assert answer["best_rollout_tier"] == "cheap"
+    table = plan_table(answer)
+    assert "cheap (best)" in table and "gradient variance" in table and "2,857" in table
+
+
+def test_a_tier_too_dear_to_buy_one_label_is_never_the_best():
+    answer = plan_answer(100, 1, 10, tiers=parse_tiers("gold:price=1000,sigma=0;cheap:price=1,sigma=1"))
+    assert answer["tiers"]["gold"]["gap"] is None and answer["best_tier"] == "cheap"
+    assert "none of a kind" in plan_table(answer)
+    with pytest.raises(ValueError, match="^budget: "):
+        plan_answer(100, 1, 10, tiers=parse_tiers("gold:price=1000,sigma=0"))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("cheap", "cheap:price=1,sigma=1"),
+        ("cheap:price=1", "cheap needs its sigma"),
+        ("cheap:sigma=1", "cheap needs its price"),
+        ("a:price=1,sigma=1;a:price=2,sigma=1", "different names"),
+        (";", "different names"),
+        ("a:price=x,sigma=1", "price of a must be a number, got 'x'"),
+        ("a:price=1,sigma=-1", "sigma of a"),
+        ("a:price=1,sigma=1,bias=nan", "bias of a"),
+        ("a:price=0,sigma=1", "price of a"),
+        ("a:prce=1,sigma=1", "got 'prce=1'"),
+        ("a:price=1,price=2,sigma=1", "got 'price=2'"),
+    ],
+)
+def test_tiers_that_cannot_be_used_are_one_line(text, words):
+    with pytest.raises(ValueError, match="^tiers: ") as caught:
+        parse_tiers(text)
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("residual", 0.0), ("residual", float("nan")), ("item_price", -1.0), ("rollout_price", 0.0), ("horizon", 0)],
+)
+def test_a_term_of_tiers_out_of_range_is_named(field, value):
+    with pytest.raises(ValueError, match=f"^{field}: must"):
+        plan_answer(1e5, 1, 10, tiers=TIERS, **{"rollout_price": 5.0} | {field: value})
+
+
+def test_rollouts_need_somebody_to_score_them():
+    with pytest.raises(ValueError, match="^rollout_price: "):
+        plan_answer(1e5, 1, 10, rollout_price=5.0)

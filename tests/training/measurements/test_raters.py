@@ -1,0 +1,372 @@
+"""Several tiers of raters: what is bought of each, that it is paid once, and what the answers say about the raters."""
+
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tandem.training.purchases.transitions
+from tandem.budget.money import Purchase
+from tandem.budget.offers import LabelOffer, TierEstimate
+from tandem.budget.raters import BiasEstimate, NoiseEstimate
+from tandem.envs.labelers.base import LabelerConfig
+from tandem.envs.labelers.rater import TierConfig
+from tandem.envs.records import Label, ObsSpec, Query, Segment, Spaces
+from tandem.training.build import build
+from tandem.training.config import Config
+from tandem.training.measurements import raters as tiers
+from tandem.training.phases import train
+from tandem.training.purchases.labels import LabelDesk
+from tandem.training.run import Run
+from tandem.worldmodel.replay.copies import Copy
+from tandem.worldmodel.replay.journal.labels import LabelJournal
+from tandem.worldmodel.replay.labels import LabelReplay, LabelReplayConfig
+
+RATERS = (
+    "labeler.tiers={cheap:{price:1,sigma:1},expert:{price:6,sigma:0.2}}",
+    "labeler.item_price=0.5",
+)
+OFFER = LabelOffer("cheap", 2_200_000, duplicate_share=0.2, gold_share=0.1, checks=("expert",))
+
+
+class Crash(BaseException):
+    """Nothing catches it, as nothing catches a power cut."""
+
+
+@pytest.fixture
+def opened(tiny):
+    """opened() -> a run with transitions, and no label yet."""
+    runs: list[Run] = []
+
+    def make(*settings: str, raters: tuple[str, ...] = RATERS) -> Run:
+        config = tiny(*raters, "budget.total=4000", *settings)
+        runs.append(build(config, is_resumed=False))
+        run = runs[-1]
+        for _ in range(3):
+            for _ in range(run.collector.open(400)):
+                run.collector.tick(run.agent)
+            run.collector.close()
+        return run
+
+    yield make
+    for run in runs:
+        run.close()
+
+
+def asked_in(config: Config) -> list[Query]:
+    return [item.query for item in LabelJournal(Path(config.run.dir) / "labels").read_asked()]
+
+
+def test_a_run_buys_items_duplicates_and_gold_at_their_own_prices(tiny, audit, monkeypatch):
+    monkeypatch.setattr(tandem.training.purchases.transitions, "CHUNK", 16)
+    config = tiny(*RATERS)
+    train(config)
+    summary = audit(Path(config.run.dir))
+    assert summary["by_tier"].keys() == {"cheap", "expert"} and summary["reserved"] == 0
+    keys = [query.key for query in asked_in(config)]
+    assert any(key.endswith("/cheap/1") for key in keys) and any(key.endswith("/expert/0") for key in keys)
+
+
+def test_an_item_is_drawn_once_and_each_answer_has_a_key_of_its_own(opened):
+    run = opened()
+    offer = LabelOffer("cheap", 1, replication=2, duplicate_share=0.5, gold_share=0.5, checks=("expert",))
+    before = run.transitions.num_unlabelled
+    number = run.desk.ask(120, run.numpy_rng, offer)
+    queries = asked_in(run.config)
+    items = {query.segment for query in queries}
+    assert len(queries) == len({query.key for query in queries}) == number
+    # 2 + .5 + .5 answers an item: 120 / 3 = 40 items, all of them answered twice
+    assert len(items) == before - run.transitions.num_unlabelled == 40
+    for repeat in (0, 1):
+        assert {query.segment for query in queries if query.key.endswith(f"/cheap/{repeat}")} == items
+    extra = [query for query in queries if query.key.endswith(("/cheap/2", "/expert/0"))]
+    assert 25 < len(extra) < 55 and len(extra) == number - 80
+
+
+def test_small_purchases_get_to_know_every_tier(opened):
+    """4 answers at a time are one row of an offer of 3.25: half of the rows are checked twice by a and by b, whatever else
+    was asked about them."""
+    run = opened(raters=("labeler.tiers={a:{price:1},b:{price:1},gold:{price:6}}",))
+    offer = LabelOffer("gold", 1, duplicate_share=0.25, gold_share=0.5, checks=("a", "b"), check_answers=2)
+    numbers = [run.desk.ask(4, run.numpy_rng, offer) for _ in range(60)]
+    last = [query.key.split("/")[-2:] for query in asked_in(run.config)]
+    assert sum(numbers) == len(last) and 2.5 < np.mean(numbers) < 4
+    asked = [last.count([tier, repeat]) for tier in ("a", "b") for repeat in ("0", "1")]
+    assert len(set(asked)) == 1 and 18 < asked[0] < 42
+    assert last.count(["gold", "0"]) == 60 and 5 < last.count(["gold", "1"]) < 27
+
+
+def test_an_item_serves_once_as_a_measurement(opened):
+    run = opened()
+    run.desk.ask(120, run.numpy_rng, LabelOffer("cheap", 1, replication=3))
+    run.desk.collect()
+    uniform = [run.labels.answers(side).is_uniform.sum() for side in (False, True)]
+    assert sum(uniform) == 40 and run.labels.received == 120
+
+
+def test_a_purchase_below_one_row_never_passes_its_number_and_none_the_money(opened):
+    run = opened()
+    for number in (1, 2, 7):
+        assert run.desk.ask(number, run.numpy_rng, LabelOffer("expert", 1, replication=3)) == min(number, 6)
+    plenty = LabelOffer("expert", 1, replication=8)
+    run.ledger.reserve([purchase_of_all_but(run, 20_000_000)])
+    # first answers cost 6.5 and are bought first: three of them for 20 coins, .5 is left
+    assert run.desk.ask(100, run.numpy_rng, plenty) == 3
+    assert not run.desk.can_ask(plenty) and run.desk.ask(100, run.numpy_rng, plenty) == 0
+    assert not run.desk.can_ask(LabelOffer("cheap", 1)) and not run.desk.can_ask()
+
+
+def purchase_of_all_but(run: Run, left: int) -> Purchase:
+    return Purchase("elsewhere", "label", 1, run.ledger.remaining - left)
+
+
+def test_the_default_tier_keeps_its_key_and_price(opened):
+    run = opened()
+    run.desk.ask(3, run.numpy_rng)
+    assert [query.key.count("/") for query in asked_in(run.config)] == [2, 2, 2]
+    run.desk.collect()
+    assert run.ledger.by_tier() == {"default": {"labels": 3, "spent": 12_000_000}}
+
+
+def trade(run: Run, times: int) -> None:
+    for _ in range(times):
+        run.desk.ask(20, run.numpy_rng, OFFER)
+        run.desk.collect()
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "is_after"),
+    [
+        (LabelJournal, "seal_asked", False),
+        (LabelJournal, "seal_asked", True),
+        (LabelJournal, "seal_answers", False),
+        (LabelJournal, "seal_answers", True),
+        (LabelDesk, "collect", True),
+    ],
+    ids=["reserved, not sealed", "sealed, not asked", "answered, not sealed", "sealed, not settled", "settled"],
+)
+def test_a_crash_loses_and_doubles_no_duplicate_and_no_gold(opened, audit, monkeypatch, owner, name, is_after):
+    run = opened("labeler.delay=1")
+    trade(run, 2)
+    original = getattr(owner, name)
+
+    def dying(*arguments):
+        if is_after:
+            original(*arguments)
+        raise Crash
+
+    monkeypatch.setattr(owner, name, dying)
+    with pytest.raises(Crash):
+        trade(run, 1)
+    monkeypatch.setattr(owner, name, original)
+    config, folder = run.config, run.folder
+    run.close()
+    journal = LabelJournal(folder / "labels")
+    before = {label.key: label.value for label in journal.read_answers()}
+    assert 0 < len(before) <= 40
+    again = build(config, is_resumed=True)
+    assert again.labels.received == again.ledger.units("label") == len(before)
+    assert {purchase.key for purchase in again.ledger.outstanding()} == again.labels.pending.keys()
+    trade(again, 3)
+    again.desk.collect()
+    assert again.ledger.reserved == 0
+    again.close()
+    assert audit(folder)["by_tier"].keys() == {"cheap", "expert"}
+    assert before.items() <= {label.key: label.value for label in journal.read_answers()}.items()
+
+
+SPACES = Spaces({"state": ObsSpec((1,))}, action_size=1)
+NAMED = LabelerConfig(tiers={"cheap": TierConfig(price=1.0), "expert": TierConfig(price=6.0)})
+
+
+def predict(batch) -> np.ndarray:
+    """A reward model that is right: rewards equal what is observed."""
+    return batch.obs["state"][:, -1, 0].numpy()
+
+
+def answered(items: int, rng, cheap=lambda reward: reward, gold_share=0.5, heldout=lambda item: False) -> LabelReplay:
+    """Rows of rewards N(0, 4), each answered by the cheap tier with noise 1, a fifth of them twice, and a share by the
+    expert with noise .2. The first expert answers are doubled too."""
+    labels = LabelReplay(LabelReplayConfig(burn_in=0), SPACES, 1, 1, tiers=("default", "cheap", "expert"))
+    for item in range(items):
+        reward = 2 * rng.standard_normal()
+        answer(labels, item, "cheap", reward, cheap(reward) + rng.standard_normal(), heldout(item))
+        if item % 5 == 0:
+            answer(labels, item, "cheap", reward, cheap(reward) + rng.standard_normal(), heldout(item))
+        if rng.random() < gold_share:
+            for _ in range(2 if item < 100 else 1):
+                answer(labels, item, "expert", reward, reward + 0.2 * rng.standard_normal(), heldout(item))
+    return labels
+
+
+def answer(labels: LabelReplay, item: int, tier: str, reward: float, value: float, is_heldout: bool = False) -> None:
+    copy = Copy(
+        env=0,
+        step=item + 1,
+        episode=item // 20,
+        is_heldout=is_heldout,
+        context_step=-1,
+        obs={"state": np.array([[reward]], np.float32)},
+        prev_action=np.zeros((1, 1), np.float32),
+        is_first=np.array([True]),
+        start_deter=np.zeros(1, np.float32),
+        start_stoch=np.zeros(1, np.uint8),
+    )
+    key = f"{item}/{tier}/{labels.received}"
+    labels.ask(Query(key, Segment(0, item + 1), tier), copy, is_uniform=True)
+    labels.answer(Label(key, value))
+
+
+def test_the_noise_of_each_tier_is_found_from_its_duplicates():
+    found = tiers.estimate(answered(1000, np.random.default_rng(0)), NAMED, predict).tiers
+    # standard errors: 1 * sqrt(2 / 200) = 0.1, and 0.04 * sqrt(2 / 50) = 0.008; beliefs weigh four pairs of variance ~5
+    assert found["cheap"].noise.pairs == 200 and abs(found["cheap"].noise.variance - 1) < 0.4
+    assert found["expert"].noise.pairs > 40 and found["expert"].noise.variance < 0.6
+    assert found["cheap"].bias.weights == () and found["expert"].bias.bound == 0
+
+
+def test_the_programme_does_not_know_how_a_simulated_rater_is_configured():
+    labels = answered(200, np.random.default_rng(0))
+    other = LabelerConfig(
+        tiers={
+            "cheap": TierConfig(price=1.0, sigma=9.0, bias=7.0, flip=0.5),
+            "expert": TierConfig(price=6.0, sigma=3.0),
+        }
+    )
+    assert tiers.estimate(labels, other, predict) == tiers.estimate(labels, NAMED, predict)
+
+
+def test_a_bias_with_the_reward_is_noticed_and_taken_off_what_is_drawn():
+    labels = answered(600, np.random.default_rng(1), cheap=lambda reward: reward + 0.5 + 0.3 * reward)
+    found = tiers.estimate(labels, NAMED, predict)
+    assert found.tiers["cheap"].bias.gain > 3
+    [line] = tiers.biased(found)
+    assert "cheap" in line and "corrected" in line
+    tiers.apply(labels, found, 0.5, predict)
+    answers, batch = labels.answers(), labels.rows(np.arange(labels.received))
+    is_cheap, reward = answers.tier == 1, batch.obs["state"][:, -1, 0].numpy()
+    error = batch.value.numpy() - reward
+    raw = answers.value - reward
+    # raw: mean .5 and slope .3; left of them: the error of a fit on some 300 gold pairs, sqrt(3 * 1.04 / 300) = .1
+    assert abs(raw[is_cheap].mean() - 0.5) < 0.15 and abs(error[is_cheap].mean()) < 0.15
+    assert abs(np.polyfit(reward[is_cheap], error[is_cheap], 1)[0]) < 0.1
+    assert np.allclose(error[~is_cheap], raw[~is_cheap], atol=1e-5)
+    tiers.apply(labels, replace(found, tiers=found.tiers | {"cheap": found.tiers["expert"]}), 0.5, predict)
+    assert np.allclose(labels.rows(np.arange(labels.received)).value.numpy(), answers.value, atol=1e-5)
+
+
+def test_an_honest_tier_is_left_alone():
+    for seed in range(5):
+        labels = answered(300, np.random.default_rng(seed))
+        found = tiers.estimate(labels, NAMED, predict)
+        assert tiers.biased(found) == []
+        before = labels.rows(np.arange(labels.received)).value
+        tiers.apply(labels, found, 0.5, predict)
+        assert (labels.rows(np.arange(labels.received)).value == before).all()
+
+
+def test_answers_about_heldout_rows_do_not_shape_what_is_trained():
+    def spoilt(item: int) -> LabelReplay:
+        labels = answered(200, np.random.default_rng(3), heldout=lambda item: item >= 180)
+        labels.held_out.columns["value"][:] = item
+        return labels
+
+    assert tiers.estimate(spoilt(7), NAMED, predict) == tiers.estimate(spoilt(-99), NAMED, predict)
+
+
+def test_labels_weigh_by_their_precision_and_a_single_tier_weighs_one():
+    labels = answered(400, np.random.default_rng(0))
+    found = tiers.estimate(labels, NAMED, predict)
+    tiers.apply(labels, found, 0.5, predict)
+    weight = labels.rows(np.arange(labels.received)).weight.numpy()
+    cheap, expert = (known.noise.variance + known.bias.bound for known in (found.tiers["cheap"], found.tiers["expert"]))
+    is_cheap = labels.answers().tier == 1
+    assert (weight[~is_cheap] == 1).all()
+    assert weight[is_cheap] == pytest.approx((0.5 + expert) / (0.5 + cheap), rel=1e-5)
+    alone = answered(100, np.random.default_rng(0), gold_share=0)
+    tiers.apply(alone, tiers.estimate(alone, NAMED, predict), 0.5, predict)
+    assert (alone.sample(50, np.random.default_rng(0)).weight == 1).all()
+
+
+def test_clean_equivalents_count_a_row_once():
+    labels = LabelReplay(LabelReplayConfig(burn_in=0), SPACES, 1, 1, tiers=("default", "cheap", "expert"))
+    for item, tier in ((0, "cheap"), (0, "cheap"), (1, "expert"), (2, "cheap")):
+        answer(labels, item, tier, 0.0, 0.0, is_heldout=item == 2)
+    known = {"cheap": estimate_of(1.0), "expert": estimate_of(0.0), "default": estimate_of(0.0)}
+    found = tiers.TierEstimates(known, (), ())
+    # two answers: 1 / (1 + .5); a perfect one: 1; one answer: 1 / (1 + 1)
+    assert tiers.clean_equivalents(labels, found, 1.0) == pytest.approx(2 / 3 + 1 + 1 / 2)
+    assert tiers.clean_equivalents(labels, None, 1.0) == 4
+
+
+def estimate_of(variance: float) -> TierEstimate:
+    return TierEstimate(NoiseEstimate(variance), BiasEstimate(0.0))
+
+
+def test_before_anything_is_known_gold_is_bought_and_the_others_are_tried_on_its_rows():
+    [offer] = tiers.offers(NAMED, None, 1.0)
+    # 1 gold, .25 of them again; half of the rows by the cheap tier, twice: 1.25 * 6 + .5 * 2 * 1 = 8.5 coins
+    assert (offer.tier, offer.checks, offer.price_micro, offer.answers) == ("expert", ("cheap",), 8_500_000, 2.25)
+    assert tiers.offers(LabelerConfig(), None, 1.0) == ()
+    nothing = LabelReplay(LabelReplayConfig(burn_in=0), SPACES, 1, 1, tiers=("default", "cheap", "expert"))
+    assert tiers.estimate(nothing, NAMED, predict) is None
+
+
+def test_every_tier_is_offered_from_the_first_answers_on_and_nothing_is_nan():
+    for items in (1, 2, 3, 30):
+        labels = answered(items, np.random.default_rng(items), gold_share=1.0)
+        found = tiers.estimate(labels, NAMED, lambda batch: np.full(len(batch.value), np.nan))
+        made = tiers.offers(NAMED, found, 0.3)
+        assert [offer.tier for offer in made] == ["cheap", "expert"]
+        numbers = [n for offer in made for n in asdict(offer).values() if isinstance(n, int | float)]
+        assert np.isfinite(numbers).all() and all(offer.clean > 0 and offer.price_micro > 0 for offer in made)
+        assert np.isfinite(tiers.clean_equivalents(labels, found, 0.3))
+        tiers.apply(labels, found, 0.3, predict)
+        assert labels.sample(20, np.random.default_rng(0)).value.isfinite().all()
+
+
+@pytest.mark.parametrize("residual", [None, 0.0, float("nan"), float("inf")])
+def test_a_residual_without_a_meaning_counts_as_not_known(residual):
+    labels = answered(50, np.random.default_rng(0))
+    found = tiers.estimate(labels, NAMED, predict)
+    assert [offer.tier for offer in tiers.offers(NAMED, found, residual)] == ["expert"]
+    assert tiers.clean_equivalents(labels, found, residual) == labels.received
+    tiers.apply(labels, found, residual, predict)
+    assert (labels.sample(20, np.random.default_rng(0)).weight == 1).all()
+
+
+def test_two_answers_give_an_error_without_their_noise():
+    rng = np.random.default_rng(0)
+    labels = answered(4000, rng, gold_share=0.0)
+    error = predict(labels.rows(np.arange(labels.received))) + 0.5 - labels.answers().value  # off by .5 everywhere
+    found, pairs = tiers.squared_error(error, np.full(len(error), 3.0), labels.answers())
+    # of 800 pairs: (.5 - e1)(.5 - e2) has variance .25 + .25 + 1, so a standard error of .043
+    assert pairs == 800 and abs(found - 0.25) < 0.13 and (error**2).mean() > 1.1
+    assert (
+        tiers.squared_error(np.zeros(0), np.zeros(0), LabelReplay(LabelReplayConfig(), SPACES, 1, 1).answers())[1] == 0
+    )
+
+
+def test_a_pair_of_answers_counts_by_its_weights():
+    labels = LabelReplay(LabelReplayConfig(burn_in=0), SPACES, 1, 1, tiers=("default", "cheap", "expert"))
+    for item in (0, 0, 1, 1):
+        answer(labels, item, "cheap", 0.0, 0.0)
+    # products 1 * 3 and 2 * 2, of weights 1 * 2 and 1 * 1
+    found, rows = tiers.squared_error(np.array([1.0, 3, 2, 2]), np.array([1.0, 2, 1, 1]), labels.answers())
+    assert (found, rows) == (pytest.approx((2 * 3 + 4) / 3), 2)
+
+
+def test_corrections_and_weights_survive_a_resume(opened):
+    run = opened()
+    run.desk.ask(150, run.numpy_rng, OFFER)
+    run.desk.collect()
+    run.labels.weigh({"default": 1.0, "cheap": 0.25, "expert": 0.5})
+    run.labels.correct("cheap", lambda batch: np.arange(len(batch.value)))
+    run.save()
+    before, config = run.labels.rows(np.arange(run.labels.num_training)), run.config
+    run.close()
+    again = build(config, is_resumed=True)
+    after = again.labels.rows(np.arange(again.labels.num_training))
+    assert (after.value == before.value).all() and (after.weight == before.weight).all()
+    assert set(after.weight.tolist()) == {0.5, 1.0}
+    again.close()

@@ -1,0 +1,138 @@
+"""The reward curve: folds by episode, nested subsets, a level that is that of the ensemble in use."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from tandem.training.measurements.findings import reward_curve
+from tandem.training.measurements.reward_refit import LabelledFeatures, RefitError, moved, noise_free, refit_errors
+from tandem.worldmodel.reward import RewardConfig
+
+CONFIG = RewardConfig(units=16, bins=63)
+
+
+def labelled(number: int, episodes: int, seed: int = 0) -> LabelledFeatures:
+    """Rewards that are a smooth function of 4 features; an episode's label rows stand together."""
+    generator = torch.Generator().manual_seed(seed)
+    feat = torch.randn(number, 4, generator=generator)
+    return LabelledFeatures(
+        feat=feat,
+        value=2 * feat[:, 0] + torch.tanh(2 * feat[:, 1] * feat[:, 2]),
+        weight=torch.ones(number),
+        fold=torch.arange(number) * episodes // number,
+        is_uniform=torch.ones(number, dtype=torch.bool),
+    )
+
+
+def refit(labels: LabelledFeatures, config: RewardConfig = CONFIG, seed: int = 0) -> list[RefitError]:
+    return refit_errors(labels, config, torch.Generator().manual_seed(seed))
+
+
+def test_errors_fall_with_labels():
+    errors = refit(labelled(800, 20))
+    assert [one.count for one in errors] == [100, 200, 400, 800]
+    assert errors[-1].absolute < 0.8 * errors[0].absolute
+    assert all(one.squared >= one.absolute**2 for one in errors)
+
+
+def test_the_same_seed_gives_the_same_errors_and_leaves_the_global_noise_alone():
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    first, second = refit(labelled(64, 6)), refit(labelled(64, 6))
+    assert first == second
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_a_member_never_scores_an_episode_that_it_was_fitted_on():
+    """A label that only its own episode could teach: the feature is the episode, its reward a random number."""
+    episodes = torch.arange(12).repeat_interleave(20)
+    feat = torch.nn.functional.one_hot(episodes).float()
+    value = torch.tensor([5.0, -5.0])[torch.randint(2, (12,), generator=torch.Generator().manual_seed(1))][episodes]
+    leaking = LabelledFeatures(feat, value, torch.ones(240), torch.arange(240), torch.ones(240, dtype=torch.bool))
+    honest = replace(leaking, fold=episodes)
+    assert refit(leaking)[-1].absolute < 1.0
+    assert refit(honest)[-1].absolute > 4.0
+
+
+def test_chosen_labels_train_and_never_score():
+    labels = labelled(300, 10)
+    chosen = torch.arange(300) % 3 == 0
+    absurd = replace(labels, value=torch.where(chosen, 1000.0, labels.value), weight=(~chosen).float())
+    scored = refit(replace(absurd, is_uniform=~chosen))[-1]
+    assert scored.absolute < 5 < refit(absurd)[-1].absolute
+
+
+@pytest.mark.parametrize("labels, config", [(labelled(50, 2), CONFIG), (labelled(50, 9), replace(CONFIG, members=1))])
+def test_too_few_episodes_or_one_member_give_no_errors(labels, config):
+    assert refit(labels, config) == []
+
+
+def test_a_handful_of_labels_is_enough_to_be_defined():
+    errors = refit(labelled(3, 3))
+    assert [one.count for one in errors] == [1, 2, 3]  # 3/8 rounds to 0 and is left out
+    assert all(torch.isfinite(torch.tensor(one.absolute)) for one in errors)
+
+
+def test_a_figure_moves_to_the_ensemble_in_use_as_heldout_labels_come():
+    assert moved(4.0, 1.0, number=0) == 1.0
+    # 16 labels against the weight of 16: half of the way in logs, from 4 to 1 is 2
+    assert moved(4.0, 1.0, number=16) == pytest.approx(0.5)
+    assert moved(4.0, 1.0, number=16_000) == pytest.approx(0.25, rel=0.01)
+    assert moved(0.0, 1.0, 9) == moved(1.0, 0.0, 9) == moved(1.0, float("nan"), 9) == 1.0
+
+
+def test_noise_is_taken_out_of_an_absolute_error():
+    # Squared 5, of which 3.75 are noise: a quarter is left, half of it in linear units.
+    assert noise_free(2.0, 5.0, 3.75) == pytest.approx(1.0)
+    assert noise_free(2.0, 5.0, 0.0) == 2.0
+    assert noise_free(0.0, 0.0, 1.0) == 0.0
+
+
+def gaussian_refit(count: int, deviation: float, noise: float) -> RefitError:
+    """Of an error and a rater's noise that are both normal: the mean absolute value of a deviation d is d sqrt(2 / pi)."""
+    squared = deviation**2 + noise**2
+    return RefitError(count, math.sqrt(squared * 2 / math.pi), squared, 0.0)
+
+
+@pytest.mark.parametrize("refit, live", [(0.6, 0.3), (0.5, 0.25), (0.3, 0.3)])
+def test_noise_does_not_hide_how_much_better_the_ensemble_in_use_is(refit, live):
+    errors = [gaussian_refit(50, 2 * refit, 1.0), gaussian_refit(100, refit, 1.0)]
+    seen = torch.randn(400_000, generator=torch.Generator().manual_seed(0)) * math.sqrt(live**2 + 1)
+    curve = reward_curve(errors, (1.0, 1.0), seen, training=100, clean=40.0)
+    assert curve.counts == pytest.approx((20.0, 40.0))
+    assert curve.errors[1] == pytest.approx(live * math.sqrt(2 / math.pi), rel=0.15)
+    assert curve.errors[0] == pytest.approx(2 * curve.errors[1], rel=1e-3)
+
+
+def test_few_noisy_labels_do_not_throw_the_level_about():
+    """100 live labels, noise 1, and an ensemble as good as the refits, at .5: the level hardly moves, whatever they say."""
+    errors = [gaussian_refit(1000, 0.5, 1.0)]
+    deviation = math.sqrt(0.25 + 1)
+    seen = torch.randn(200, 100, generator=torch.Generator().manual_seed(0)) * deviation
+    levels = torch.tensor([reward_curve(errors, (1.0, 1.0), live, 1000, 1000.0).errors[0] for live in seen])
+    off = (levels / (0.5 * math.sqrt(2 / math.pi))).log()
+    assert off.std() < 0.2 and off.mean().abs() < 0.1
+
+
+def test_the_curve_stands_where_the_ensemble_in_use_learned():
+    """The refits saw the newest 8,000 of 25,000 labels. With many live labels level and count are the ensemble's, with
+    none they are the refits'."""
+    errors = [gaussian_refit(count, 90 * count**-0.96, 0.0) for count in (1000, 2000, 4000, 8000)]
+    level = 90 * 25_000**-0.96 * math.sqrt(2 / math.pi)
+    known = reward_curve(errors, (0.0, 0.0), torch.full((10**6,), level), training=25_000, clean=27_700.0)
+    assert known.counts[-1] == pytest.approx(27_700, rel=1e-3) and known.errors[-1] == pytest.approx(level, rel=1e-3)
+    alone = reward_curve(errors, (0.0, 0.0), torch.zeros(0), training=25_000, clean=25_000.0)
+    assert alone.counts[-1] == 8000 and alone.errors[-1] == pytest.approx(errors[-1].absolute)
+
+
+def test_a_level_without_a_meaning_leaves_the_refits_as_they_are():
+    errors = [RefitError(4, 2.0, 4.0, 0.0), RefitError(9, 1.0, 1.0, 0.0)]
+    for live in (torch.zeros(9), torch.full((9,), float("nan"))):
+        curve = reward_curve(errors, (0.0, 0.0), live, training=20, clean=20.0)
+        assert (curve.counts, curve.errors) == ((4.0, 9.0), (2.0, 1.0))
+    diverged = reward_curve([errors[0], RefitError(9, math.inf, math.inf, 0.0)], (0.0, 0.0), torch.ones(9), 20, 20.0)
+    assert (diverged.counts, diverged.errors) == ((4.0,), (2.0,))
+    assert reward_curve([], (0.0, 0.0), torch.ones(9), 20, 20.0).counts == ()
+    assert reward_curve([RefitError(9, 0.0, 0.0, 0.0)], (0.0, 0.0), torch.ones(9), 20, 20.0).counts == ()

@@ -1,0 +1,169 @@
+"""What the logger is told is what the files say."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.figure import Figure
+from tandem.training.reports.logger import LogConfig, Logger, ProgressLine, Speed, duration, progress_line
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+
+class Clock:
+    def __init__(self):
+        self.now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+
+def rows(folder):
+    return [
+        json.loads(line, parse_constant=pytest.fail) for line in (folder / "metrics.jsonl").read_text().splitlines()
+    ]
+
+
+def events(folder):
+    accumulator = EventAccumulator(str(folder), size_guidance={"scalars": 0, "images": 0})
+    accumulator.Reload()
+    return accumulator
+
+
+def standing(**changes):
+    first = {"phase": 2, "phases": 12, "step": 41_200, "transitions": 40_000, "labels": 9_500}
+    money = {"spent": 7_000.0, "total": 20_000.0, "updates": 300, "episode_return": 523.14}
+    return ProgressLine(**(first | money | changes))
+
+
+def test_the_same_numbers_reach_the_json_and_tensorboard(tmp_path):
+    with Logger(tmp_path, LogConfig(), clock=Clock()) as logger:
+        logger.scalars(64, {"eval/return": 12.5, "critic/value": torch.tensor([3.0], dtype=torch.bfloat16)})
+    assert rows(tmp_path) == [{"step": 64, "time": 1000.0, "eval/return": 12.5, "critic/value": 3.0}]
+    (event,) = events(tmp_path).Scalars("eval/return")
+    assert (event.step, event.value) == (64, 12.5)
+
+
+def test_a_number_that_is_none_stays_valid_json(tmp_path):
+    with Logger(tmp_path, LogConfig()) as logger:
+        logger.scalars(1, {"a": math.nan, "b": torch.tensor(math.inf), "c": np.float32(2.0)})
+    (row,) = rows(tmp_path)
+    assert (row["a"], row["b"], row["c"]) == (None, None, 2.0)
+    assert math.isnan(events(tmp_path).Scalars("a")[0].value)
+
+
+def test_a_flush_writes_the_mean_of_what_was_added(tmp_path):
+    with Logger(tmp_path, LogConfig()) as logger:
+        logger.add({"loss": torch.tensor(1.0), "speed": 4})
+        logger.add({"loss": torch.tensor(2.0), "rare": torch.tensor(7, dtype=torch.int64)})
+        logger.add({"loss": torch.tensor(6.0)})
+        means = logger.flush(10)
+        assert means == {"loss": 3.0, "speed": 4.0, "rare": 7.0}  # (1 + 2 + 6) / 3; the others were seen once
+        logger.add({"loss": torch.tensor(8.0)})
+        assert logger.flush(20) == {"loss": 8.0}
+        assert logger.flush(30) == {}
+    assert [(row["step"], row["loss"]) for row in rows(tmp_path)] == [(10, 3.0), (20, 8.0)]
+
+
+def test_a_tensor_may_be_overwritten_once_it_was_added(tmp_path):
+    output = torch.tensor(5.0, requires_grad=True)  # as a captured graph does with its outputs
+    with Logger(tmp_path, LogConfig()) as logger:
+        logger.add({"loss": output})
+        output.data.fill_(100.0)
+        assert logger.flush(1) == {"loss": 5.0}
+
+
+def test_a_metric_with_a_shape_is_a_bug_that_is_named(tmp_path):
+    with Logger(tmp_path, LogConfig()) as logger, pytest.raises(AssertionError, match=r"loss.*\(2,\)"):
+        logger.scalars(1, {"loss": torch.zeros(2)})
+
+
+def test_a_resumed_run_is_appended_to_after_a_row_cut_short(tmp_path):
+    with Logger(tmp_path, LogConfig()) as logger:
+        logger.scalars(1, {"a": 1.0})
+        logger.line("first")
+    with open(tmp_path / "metrics.jsonl", "a") as file:
+        file.write('{"step": 2, "a"')  # killed here
+    with Logger(tmp_path, LogConfig()) as logger:
+        logger.scalars(3, {"a": 3.0})
+        logger.line("second")
+    assert [row["step"] for row in rows(tmp_path)] == [1, 3]
+    assert [line.split()[1] for line in (tmp_path / "console.log").read_text().splitlines()] == ["first", "second"]
+    assert [event.step for event in events(tmp_path).Scalars("a")] == [1, 3]
+
+
+def test_rows_are_on_disk_before_the_logger_is_closed(tmp_path):
+    logger = Logger(tmp_path, LogConfig())
+    logger.scalars(1, {"a": 1.0})
+    logger.line("hello")
+    assert len(rows(tmp_path)) == 1 and "hello" in (tmp_path / "console.log").read_text()
+    logger.close()
+
+
+def test_a_figure_is_in_tensorboard_and_in_the_report(tmp_path):
+    figure = Figure(figsize=(2, 1), dpi=50)
+    figure.add_subplot().plot([0, 1])
+    with Logger(tmp_path, LogConfig()) as logger:
+        logger.figure("plan/shares", figure, 7)
+    (image,) = events(tmp_path).Images("plan/shares")
+    assert (image.step, image.width, image.height) == (7, 100, 50)
+    assert (tmp_path / "report" / "plan_shares.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_without_figures_none_is_written(tmp_path):
+    with Logger(tmp_path, LogConfig(figures=False)) as logger:
+        logger.figure("plan/shares", Figure(), 7)
+    assert not (tmp_path / "report").exists()
+
+
+def test_progress_is_due_every_so_many_seconds(tmp_path):
+    clock = Clock()
+    with Logger(tmp_path, LogConfig(every_seconds=10.0), clock=clock) as logger:
+        assert logger.is_due()
+        logger.progress(standing())
+        clock.now += 9.5
+        assert not logger.is_due()
+        clock.now += 0.5
+        assert logger.is_due()
+
+
+def test_the_progress_line_says_money_speed_and_time_left(tmp_path, capsys):
+    clock = Clock()
+    with Logger(tmp_path, LogConfig(), clock=clock) as logger:
+        logger.progress(standing(spent=6_000.0, updates=100))
+        clock.now += 50
+        logger.progress(standing())
+    # 200 updates in 50 s; 1,000 coins in 50 s and 13,000 left: 650 s
+    assert capsys.readouterr().out.splitlines()[-1] == (
+        "phase 2/12 | step 41,200 | 40,000 transitions + 9,500 labels | 7,000 of 20,000 coins, 13,000 left"
+        " | return 523.1 | update 300 (4.00/s) | time left 10m 50s"
+    )
+    assert "time left 10m 50s" in (tmp_path / "console.log").read_text()
+
+
+def test_the_first_line_claims_no_speed():
+    speed = Speed()
+    now = standing(phase=0, episode_return=None)
+    speed.add(5.0, now)
+    line = progress_line(now, speed)
+    assert line.startswith("pilot | ") and line.endswith(" | return - | update 300 | time left -")
+
+
+def test_time_left_is_unknown_while_nothing_is_spent():
+    speed = Speed()
+    speed.add(0.0, standing(updates=0))
+    speed.add(10.0, standing(updates=20))
+    assert speed.updates_per_second() == 2.0
+    assert speed.seconds_left() is None
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(44.6, "45s"), (59.9, "1m 00s"), (750, "12m 30s"), (11_100, "3h 05m")])
+def test_durations_read_as_a_person_says_them(seconds, text):
+    assert duration(seconds) == text
+
+
+@pytest.mark.parametrize("seconds", [0.0, -1.0, math.nan])
+def test_a_wait_that_is_not_positive_is_refused(seconds):
+    with pytest.raises(ValueError, match="^every_seconds: must be positive"):
+        LogConfig(every_seconds=seconds)

@@ -1,0 +1,161 @@
+"""One update: the dynamics model, the reward model and the actor-critic each take one optimiser step."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..agents.actor_critic import ActorCritic, Replayed
+from ..worldmodel.dynamics import DynamicsModel
+from ..worldmodel.imagine import dream
+from ..worldmodel.optimizer import LaProp
+from ..worldmodel.replay.labels import LabelBatch
+from ..worldmodel.replay.transitions import Batch
+from ..worldmodel.reward import RewardModel, fold_weights
+from ..worldmodel.rssm import Latent
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    updates: int | None = 10_000  # updates in all, spread over the settled spend; null: ratio rules
+    ratio: float | None = None  # replayed steps for each agent step, DreamerV3's train_ratio; null: updates rules
+    anneal: bool = False  # the learning rates fall to a tenth in the second half of `updates`; as published they stay
+    batch: int = 16  # sequences
+    length: int = 64  # steps a sequence
+    label_batch: int = 128  # labels an update
+    horizon: int = 15  # imagined steps
+
+    def __post_init__(self):
+        if (self.updates is None) == (self.ratio is None):
+            raise ValueError(
+                f"updates: set exactly one of updates and ratio, got updates={self.updates}, ratio={self.ratio}"
+            )
+        if self.updates is not None and self.updates < 1:
+            raise ValueError(f"updates: must be at least 1, got {self.updates}")
+        if self.ratio is not None and not self.ratio > 0:
+            raise ValueError(f"ratio: must be above 0, got {self.ratio}")
+        if self.anneal and self.updates is None:
+            raise ValueError("anneal: needs train.updates, got a ratio")
+        for name, least in (("batch", 1), ("length", 2), ("label_batch", 1), ("horizon", 1)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name}: must be at least {least}, got {getattr(self, name)}")
+
+
+@dataclass(frozen=True)
+class Noise:
+    """All randomness of one update. B batch, T time, L labels of W rows each, N = B*T starts, H horizon, S groups."""
+
+    observe: Tensor  # (B, T, S) uniform
+    label: Tensor  # (L, W, S) uniform; L = 0 in coupled mode
+    imagine: Tensor  # (N, H, S) uniform
+    action: Tensor  # (N, H, A) normal, or (N, H, 1) uniform for discrete actions
+
+    @classmethod
+    def draw(cls, generator: torch.Generator, train: TrainConfig, groups: int, spaces, num_labels: int, rows: int):
+        starts, device = train.batch * train.length, generator.device
+
+        def uniform(*shape: int) -> Tensor:
+            return torch.rand(shape, generator=generator, device=device)
+
+        if spaces.is_discrete:
+            action = uniform(starts, train.horizon, 1)
+        else:
+            shape = (starts, train.horizon, spaces.action_size)
+            action = torch.randn(shape, generator=generator, device=device)
+        return cls(
+            uniform(train.batch, train.length, groups),
+            uniform(num_labels, rows, groups),
+            uniform(starts, train.horizon, groups),
+            action,
+        )
+
+
+class Learner:
+    """Holds the three models and their optimisers; `update` is a function of (parameters, batch, labels, noise)."""
+
+    def __init__(
+        self,
+        dynamics: DynamicsModel,
+        reward: RewardModel,
+        actor_critic: ActorCritic,
+        is_bfloat16: bool = False,
+        anneal: int = 0,
+    ):
+        """anneal: updates in the second half of which the learning rates fall to a tenth, 0: never."""
+        self.dynamics, self.reward, self.actor_critic = dynamics, reward, actor_critic
+        self.is_bfloat16 = is_bfloat16
+        self.optimizers = {
+            "dynamics": LaProp(dynamics.parameters(), dynamics.config.optimizer, anneal),
+            "reward": LaProp(reward.parameters(), reward.config.optimizer, anneal),
+            "actor_critic": LaProp(actor_critic.trained_parameters(), actor_critic.config.optimizer, anneal),
+        }
+
+    def update(self, batch: Batch, labels: LabelBatch | None, noise: Noise) -> tuple[dict[str, Tensor], Latent]:
+        """Labels are None in coupled mode, where batch.reward is what trains the reward. Tensors on the models' device.
+
+        -> metrics (detached scalars) and the new latents (B, T, ...) for the replay.
+        """
+        device_type = noise.observe.device.type
+        with torch.autocast(device_type, torch.bfloat16, enabled=self.is_bfloat16):
+            loss, metrics, latent = self._losses(batch, labels, noise)
+        for optimizer in self.optimizers.values():
+            optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        for optimizer in self.optimizers.values():
+            optimizer.step()
+        for model in self.models():
+            model.cap_slopes()
+        self.actor_critic.update_slow_critic()
+        return metrics, latent
+
+    def _losses(self, batch: Batch, labels: LabelBatch | None, noise: Noise):
+        dynamics_loss, metrics, observed = self.dynamics(batch, noise.observe)
+        latent = observed.latent.detach()  # dreams start here; behaviour must not shape the model
+        if labels is None:
+            reward_loss, reward_metrics = self.reward(observed.feat, batch.reward, batch.reward_weight)
+            with torch.no_grad():  # rows whose answer has not come yet: the prediction stands in
+                predicted = self.reward.predict(observed.feat)
+            reward = torch.where(batch.reward_weight > 0, batch.reward, predicted)
+            replayed = Replayed(observed.feat, reward, batch.is_last, batch.is_terminal)
+        else:
+            reward_loss, reward_metrics = self.reward_loss(labels, noise.label)
+            feat = observed.feat.detach()  # the critic must not shape the latent: reward would leak into it
+            with torch.no_grad():  # predicted, never the true one; the critic's target carries no gradient
+                reward = self.reward.predict(feat)
+            replayed = Replayed(feat, reward, batch.is_last, batch.is_terminal)
+        start = Latent(latent.deter.flatten(0, 1), latent.stoch.flatten(0, 1))  # (N, ...)
+        imagined = dream(self.dynamics, self.reward, self.actor_critic.policy, start, noise.imagine, noise.action)
+        # Weights that autocast cached inside no_grad have no graph: some versions of torch would give them no gradient.
+        torch.clear_autocast_cache()
+        behaviour_loss, behaviour_metrics = self.actor_critic(imagined, replayed)
+        metrics = {**metrics, **reward_metrics, **behaviour_metrics}
+        return dynamics_loss + reward_loss + behaviour_loss, metrics, latent
+
+    def reward_loss(self, labels: LabelBatch, noise: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """The reward model on bought labels, its features encoded afresh and without gradient into the dynamics model."""
+        feat = self.dynamics.encode(labels, noise)  # (L, F)
+        weight = fold_weights(labels.fold, labels.weight, self.reward.config.members)
+        return self.reward(feat, labels.value, weight)
+
+    def models(self) -> list[torch.nn.Module]:
+        return [self.dynamics, self.reward, self.actor_critic]
+
+    @property
+    def num_parameters(self) -> int:
+        """Trained numbers."""
+        return sum(p.numel() for model in self.models() for p in model.parameters() if p.requires_grad)
+
+    def state_dict(self) -> dict:
+        return {
+            "dynamics": self.dynamics.state_dict(),
+            "reward": self.reward.state_dict(),
+            "actor_critic": self.actor_critic.state_dict(),
+            **{f"{name}_optimizer": optimizer.state_dict() for name, optimizer in self.optimizers.items()},
+        }
+
+    def load_state_dict(self, state: dict) -> None:
+        self.dynamics.load_state_dict(state["dynamics"])
+        self.reward.load_state_dict(state["reward"])
+        self.actor_critic.load_state_dict(state["actor_critic"])
+        for name, optimizer in self.optimizers.items():
+            optimizer.load_state_dict(state[f"{name}_optimizer"])

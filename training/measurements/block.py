@@ -1,0 +1,76 @@
+"""Held-out rows as a block of windows of one length, all of them fit to be measured on."""
+
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+
+from ...worldmodel.replay.transitions import Batch
+
+BURN_IN = 16  # rows of a window that begins inside an episode before its latent is trusted
+SCORED = 48  # rows of a window that are scored
+
+
+@dataclass(frozen=True)
+class Block:
+    """B windows of T rows, each inside one episode; shorter ones are padded at their end."""
+
+    obs: dict[str, Tensor]  # key -> (B, T, *shape)
+    prev_action: Tensor  # (B, T, A)
+    is_first: Tensor  # (B, T) bool, true at every window's start: filtering begins there
+    start_deter: Tensor  # (B, D), zero
+    start_stoch: Tensor  # (B, S), zero
+    is_scored: Tensor  # (B, T) bool: a row of the episode, past the burn-in
+
+    def runs(self, length: int) -> tuple[Tensor, Tensor]:
+        """Non-overlapping runs of `length` rows after a start row, all of them scored. -> window, start row (W,) each."""
+        rows = self.is_scored.shape[1]
+        starts = torch.arange(0, max(rows - length, 0), length, device=self.is_scored.device)
+        whole = (
+            torch.stack([self.is_scored[:, start : start + length + 1].all(1) for start in starts.tolist()], 1)
+            if len(starts)
+            else self.is_scored[:, :0]
+        )
+        window, index = whole.nonzero(as_tuple=True)
+        return window, starts[index]
+
+
+def block_of(episodes: list[Batch], most: int) -> Block | None:
+    """Windows from whole episodes (batches of one), every row scored once, at most `most` of them, spread evenly.
+
+    None without episodes.
+    """
+    cuts = [(episode, start) for episode in episodes for start in range(0, episode.is_first.shape[1], SCORED)]
+    if not cuts:
+        return None
+    kept = cuts if len(cuts) <= most else [cuts[i * len(cuts) // most] for i in range(most)]
+    windows = [_window(*cut) for cut in kept]
+    names = [f.name for f in fields(Block) if f.name != "obs"]
+    stacked = {name: torch.stack([getattr(window, name) for window in windows]) for name in names}
+    return Block(obs={key: torch.stack([w.obs[key] for w in windows]) for key in windows[0].obs}, **stacked)
+
+
+def _window(episode: Batch, start: int) -> Block:
+    """Rows start .. start + SCORED of an episode with BURN_IN rows before them, without the batch axis."""
+    length = episode.is_first.shape[1]
+    begin, end = max(0, start - BURN_IN), min(length, start + SCORED)
+    is_first = episode.is_first.new_zeros(BURN_IN + SCORED)
+    is_first[0] = True
+    is_scored = torch.zeros_like(is_first)
+    is_scored[start - begin : end - begin] = True
+    prev_action = _padded(episode.prev_action[0, begin:end])
+    prev_action[0] = 0
+    return Block(
+        obs={key: _padded(value[0, begin:end]) for key, value in episode.obs.items()},
+        prev_action=prev_action,
+        is_first=is_first,
+        start_deter=torch.zeros_like(episode.start_deter[0]),
+        start_stoch=torch.zeros_like(episode.start_stoch[0]),
+        is_scored=is_scored,
+    )
+
+
+def _padded(rows: Tensor) -> Tensor:
+    padded = rows.new_zeros((BURN_IN + SCORED, *rows.shape[1:]))
+    padded[: len(rows)] = rows
+    return padded

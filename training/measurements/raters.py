@@ -1,0 +1,185 @@
+"""What the bought labels say about their tiers, and what follows: offers for the plan, weights and corrections in training.
+
+Everything is estimated from repeated and gold answers, never read from what a simulated rater is configured to do wrong.
+Only answers about training episodes are used: what they say changes what is trained on, and held-out rows must not.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...budget import offers as tiers
+from ...budget.money import to_micro
+from ...budget.offers import LabelOffer, TierEstimate
+from ...budget.raters import EVIDENCE_GAIN, PRIOR_PAIRS, BiasEstimate, NoiseEstimate, estimate_bias, estimate_noise
+from ...envs.labelers.base import LabelerConfig
+from ...worldmodel.replay.labels import Answers, LabelBatch, LabelReplay
+
+Predict = Callable[[LabelBatch], np.ndarray]  # the reward model's mean at the labelled rows, (n,)
+
+MOST_OBS = 4  # observed numbers that a bias is regressed on, beside the predicted reward and its square
+FEARED_BIAS = 0.1  # of the answers' standard deviation, where nothing is configured
+
+
+@dataclass(frozen=True)
+class TierEstimates:
+    """By tier; `mean` and `scale` (k,) standardise the features that their biases were regressed on."""
+
+    tiers: dict[str, TierEstimate]
+    mean: tuple[float, ...]
+    scale: tuple[float, ...]
+
+    def standardised(self, features: np.ndarray) -> np.ndarray:
+        return (features - np.array(self.mean)) / np.array(self.scale)
+
+
+def tier_prices(config: LabelerConfig) -> dict[str, int]:
+    """Micro-coins an answer, by named tier."""
+    return {name: to_micro(tier.price) for name, tier in config.tiers.items()}
+
+
+def estimate(labels: LabelReplay, config: LabelerConfig, predict: Predict) -> TierEstimates | None:
+    """Noise and bias of every tier, the default one included; None without named tiers or with fewer than two answers.
+
+    A tier without duplicates has the noise that is believed of it (prior_sigma), and without a belief all of the answers'
+    variance: more it cannot be. Without gold pairs its bias may be 2.8 times prior_bias, see `estimate_bias`.
+    """
+    answers = labels.answers()
+    if not config.tiers or len(answers.value) < 2:
+        return None
+    spread = float(answers.value.var())
+    gold = config.gold_tier
+    noises = {
+        name: _noise(answers, labels.tiers.index(name), _feared_noise(config, name, spread)) for name in labels.tiers
+    }
+    pairs = {
+        name: _gold_pairs(answers, *map(labels.tiers.index, (name, gold))) for name in labels.tiers if name != gold
+    }
+    features = {name: _features(labels.rows(first), predict) for name, (first, _) in pairs.items()}
+    mean, scale = _standard(np.concatenate(list(features.values())))
+    found = {gold: TierEstimate(noises[gold], BiasEstimate(0.0))}
+    for name, (first, golden) in pairs.items():
+        known = [noises[one] for one in (name, gold) if noises[one].pairs >= PRIOR_PAIRS or _has_belief(config, one)]
+        difference, seen = answers.value[first] - answers.value[golden], (features[name] - mean) / scale
+        found[name] = TierEstimate(
+            noises[name], estimate_bias(difference, seen, known, _feared_bias(config, name, spread))
+        )
+    return TierEstimates({name: found[name] for name in labels.tiers}, tuple(mean.tolist()), tuple(scale.tolist()))
+
+
+def offers(config: LabelerConfig, estimates: TierEstimates | None, s0_squared: float | None) -> tuple[LabelOffer, ...]:
+    """The ways to buy labels for `Evidence.offers`: none without named tiers (the default tier at price.label is left),
+    the pilot's while nothing is known, and then one a tier. s0_squared: of `budget.tiers.residual_squared`; None or
+    without a meaning, here and below: not known."""
+    prices, item_micro = tier_prices(config), to_micro(config.item_price)
+    if not prices:
+        return ()
+    if not _is_known(estimates, s0_squared):
+        return (tiers.pilot_offer(prices, config.gold_tier, item_micro),)
+    known = {name: estimates.tiers[name] for name in prices}
+    return tiers.offers(prices, known, s0_squared, config.gold_tier, item_micro)
+
+
+def clean_equivalents(labels: LabelReplay, estimates: TierEstimates | None, s0_squared: float | None) -> float:
+    """Labels of a perfect rater that all labels held or on their way are worth; while nothing is known, their number."""
+    if not _is_known(estimates, s0_squared):
+        return float(labels.received + len(labels.pending))
+    noise = np.array([estimates.tiers[name].noise.variance for name in labels.tiers])
+    held = (labels.answers(), labels.answers(is_heldout=True))
+    worth = sum(tiers.clean_labels(answers.item, noise[answers.tier], s0_squared) for answers in held)
+    pending = [noise[labels.tiers.index(asked.query.tier)] for asked in labels.pending.values()]
+    return float(worth + sum(tiers.clean_worth([one], s0_squared) for one in pending))
+
+
+def apply(labels: LabelReplay, estimates: TierEstimates | None, s0_squared: float | None, predict: Predict) -> None:
+    """From now on labels are drawn with their tier's relative precision, s0^2 / (s0^2 + sigma^2 + b^2), b^2 the bound of
+    the bias that is left, and less what is evident of it. For a phase's end: later labels are corrected at the next."""
+    if not _is_known(estimates, s0_squared):
+        return
+    errors = {name: known.noise.variance + known.bias.bound for name, known in estimates.tiers.items()}
+    labels.weigh({name: tiers.clean_worth([error], s0_squared) for name, error in errors.items()})
+    for name, known in estimates.tiers.items():
+        labels.correct(name, _correction(known.bias, estimates, predict) if known.bias.weights else None)
+
+
+def biased(estimates: TierEstimates | None) -> list[str]:
+    """A line for the log about every tier whose bias is evident."""
+    return [
+        f"tier {name} is biased: log evidence {known.bias.gain:.1f} above none, from {known.bias.pairs} gold pairs; its "
+        f"labels are corrected, which may leave an error of {known.bias.bound**0.5:.3g} in each"
+        for name, known in (estimates.tiers.items() if estimates else ())
+        if known.bias.gain > EVIDENCE_GAIN
+    ]
+
+
+def squared_error(error: np.ndarray, weight: np.ndarray, answers: Answers) -> tuple[float, int]:
+    """Mean (rhat - y1)(rhat - y2) over pairs of answers about one row, and the number of such rows: a mean squared error
+    into which no rater's noise enters, NaN without any pair. A pair counts by the product of its weights.
+
+    error, weight: (n,), of the answers in their order.
+    """
+    item = answers.item
+    # All pairs of a row at once: (sum of its errors)^2 less the sum of their squares; the same of the weights.
+    products = np.bincount(item, weight * error) ** 2 - np.bincount(item, (weight * error) ** 2)
+    worth = np.bincount(item, weight) ** 2 - np.bincount(item, weight**2)
+    has_pair = np.bincount(item) > 1
+    if not has_pair.any():
+        return math.nan, 0
+    return float(products[has_pair].sum() / worth[has_pair].sum()), int(has_pair.sum())
+
+
+def _is_known(estimates: TierEstimates | None, s0_squared: float | None) -> bool:
+    return estimates is not None and s0_squared is not None and math.isfinite(s0_squared) and s0_squared > 0
+
+
+def _feared_noise(config: LabelerConfig, name: str, spread: float) -> float:
+    """A variance: what is configured, or all of the answers' own."""
+    believed = config.tiers[name].prior_sigma if name in config.tiers else None
+    return spread if believed is None else believed**2
+
+
+def _feared_bias(config: LabelerConfig, name: str, spread: float) -> float:
+    """A mean square: what is configured, or a part of the answers' variance."""
+    believed = config.tiers[name].prior_bias if name in config.tiers else None
+    return FEARED_BIAS**2 * spread if believed is None else believed**2
+
+
+def _noise(answers: Answers, tier: int, prior_variance: float) -> NoiseEstimate:
+    is_its = answers.tier == tier
+    return estimate_noise(answers.item[is_its], answers.value[is_its], prior_variance)
+
+
+def _gold_pairs(answers: Answers, tier: int, gold: int) -> tuple[np.ndarray, np.ndarray]:
+    """Places in `answers` of the tier's and the gold tier's first answers about the same rows, in the tier's order."""
+    places = [np.flatnonzero(answers.tier == one) for one in (tier, gold)]
+    (items, first), (gold_items, gold_first) = (np.unique(answers.item[p], return_index=True) for p in places)
+    _, here, there = np.intersect1d(items, gold_items, assume_unique=True, return_indices=True)
+    first, gold_first = places[0][first[here]], places[1][gold_first[there]]
+    order = np.argsort(first)
+    return first[order], gold_first[order]
+
+
+def _has_belief(config: LabelerConfig, name: str) -> bool:
+    return name in config.tiers and config.tiers[name].prior_sigma is not None
+
+
+def _standard(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and deviation of the columns, 0 and 1 where there is nothing to tell."""
+    if not len(features):
+        return np.zeros(features.shape[1]), np.ones(features.shape[1])
+    scale = features.std(0)
+    return features.mean(0), np.where(scale > 1e-8, scale, 1.0)
+
+
+def _features(batch: LabelBatch, predict: Predict) -> np.ndarray:
+    """(n, k): the first observed numbers of the labelled rows, the predicted reward and its square."""
+    obs = [value[:, -1].flatten(1).double().numpy() for value in batch.obs.values() if value.is_floating_point()]
+    predicted = (predict(batch) if len(batch.value) else np.zeros(0)).astype(np.float64)
+    columns = [*(obs and [np.concatenate(obs, 1)[:, :MOST_OBS]]), predicted[:, None], predicted[:, None] ** 2]
+    return np.nan_to_num(np.concatenate(columns, 1), posinf=0.0, neginf=0.0)
+
+
+def _correction(bias: BiasEstimate, estimates: TierEstimates, predict: Predict) -> Callable[[LabelBatch], np.ndarray]:
+    return lambda batch: bias.correction(estimates.standardised(_features(batch, predict)))

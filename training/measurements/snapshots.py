@@ -1,0 +1,73 @@
+"""The models of past phases, kept on disk: the dynamics error against the number of transitions needs them all.
+
+A critic reads only the latents of its own model, so dynamics, reward model and critic of a phase are kept together.
+"""
+
+import os
+import pickle
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from ...worldmodel.replay.journal.npz import sync_folder
+from ..learner import Learner
+from ..storage.checkpoint import CheckpointError
+
+# In how many types torch says that a file is not what it wrote.
+UNREADABLE = (OSError, RuntimeError, EOFError, ValueError, TypeError, KeyError, pickle.UnpicklingError)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    phase: int
+    transitions: int  # bought when it was taken
+    explained_variance: float  # of held-out returns by its critic, then
+    states: dict  # "dynamics", "reward", "critic" -> state dict
+
+
+class Snapshots:
+    """snapshots/phase-<number>.pt, one file a finished phase, the newest `most` of them."""
+
+    def __init__(self, folder: Path, most: int):
+        self.folder, self.most = Path(folder), most
+
+    def take(self, learner: Learner, phase: int, transitions: int, explained_variance: float) -> None:
+        """Replaces what an interrupted run left under the same phase."""
+        self.folder.mkdir(exist_ok=True)
+        states = {
+            "dynamics": learner.dynamics.state_dict(),
+            "reward": learner.reward.state_dict(),
+            "critic": learner.actor_critic.critic.state_dict(),
+        }
+        counts = {"phase": phase, "transitions": transitions, "explained_variance": explained_variance}
+        path = self._path(phase)
+        unfinished = path.with_suffix(".tmp")
+        try:
+            with open(unfinished, "wb") as file:
+                torch.save({**counts, "states": states}, file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(unfinished, path)
+            sync_folder(self.folder)
+        except (OSError, RuntimeError) as error:  # torch's zip writer turns a failed write into a RuntimeError
+            unfinished.unlink(missing_ok=True)
+            raise CheckpointError(f"{path}: could not be saved ({error})") from error
+        for old in range(phase - self.most + 1):
+            self._path(old).unlink(missing_ok=True)
+
+    def before(self, phase: int, warn: Callable[[str], None]) -> Iterator[Snapshot]:
+        """Those of earlier phases, oldest first. One that cannot be read is told and left out: it is a point of a curve."""
+        for number in range(max(0, phase - self.most), phase):
+            path = self._path(number)
+            if path.exists():
+                try:
+                    snapshot = Snapshot(**torch.load(path, map_location="cpu", weights_only=True))
+                except UNREADABLE as error:
+                    warn(f"warning: {path}: not readable, the dynamics curve goes without it: {error}")
+                else:
+                    yield snapshot
+
+    def _path(self, phase: int) -> Path:
+        return self.folder / f"phase-{phase:04d}.pt"

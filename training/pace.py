@@ -1,0 +1,71 @@
+"""When to learn and on what: how many updates are due for the coins spent so far, and one update's draw and write-back."""
+
+from ..budget.money import MICRO
+from ..worldmodel.replay.labels import LabelBatch
+from ..worldmodel.replay.transitions import Address, Batch
+from .learner import Noise
+from .reports.status import show
+from .run import Run
+
+
+def learn(run: Run) -> None:
+    """Do the updates that are due."""
+    progress, train_config = run.progress, run.config.train
+    if run.transitions.num_starts < train_config.batch * train_config.length:
+        return
+    if progress.start is None:
+        progress.start = pace(run)
+    catch_up(run, updates_due(run))
+
+
+def catch_up(run: Run, updates: int) -> None:
+    """Update until that many are done, or until somebody stops the run: a checkpoint follows, and a resume goes on."""
+    while run.progress.updates < updates and not run.stop.is_asked:
+        update(run)
+        if run.logger.is_due():
+            show(run)
+
+
+def pace(run: Run) -> float:
+    """What updates keep pace with: coins settled or received in the open chunk, or rows collected."""
+    if run.config.train.ratio:
+        return float(run.transitions.counts.rows.sum())
+    open_micro = run.collector.received * run.ledger.prices["transition"]
+    return (run.ledger.spent + open_micro) / MICRO
+
+
+def updates_due(run: Run) -> int:
+    """train.updates is spread evenly over what is left to spend when learning starts; train.ratio over the rows."""
+    progress, train_config = run.progress, run.config.train
+    done = pace(run) - progress.start
+    if train_config.ratio:
+        return int(done * train_config.ratio / (train_config.batch * train_config.length))
+    total = run.ledger.total / MICRO
+    share = done / (total - progress.start) if progress.start < total else 1.0
+    return int(updates_in_all(run) * min(1.0, share))
+
+
+def updates_in_all(run: Run) -> int:
+    """Where train.updates rules; a budget raised later brings updates in proportion."""
+    return round(run.progress.updates_per_coin * run.ledger.total / MICRO)
+
+
+def update(run: Run) -> None:
+    address, *inputs = draw_inputs(run)
+    metrics, latent = run.learner.update(*inputs)
+    run.transitions.write_back(address, latent.deter, latent.stoch.argmax(-1))
+    run.logger.add(metrics)
+    run.progress.updates += 1
+
+
+def draw_inputs(run: Run) -> tuple[Address, Batch, LabelBatch | None, Noise]:
+    """Where the next batch came from, and what the learner takes: batch, labels (decoupled) and noise, on its device."""
+    config, train_config = run.config, run.config.train
+    batch = run.transitions.sample(train_config.batch, run.numpy_rng)
+    if config.mode == "coupled":
+        batch, labels, label_shape = run.labels.join(batch), None, (0, 1)
+    else:
+        labels = run.labels.sample(train_config.label_batch, run.numpy_rng).to(run.device)
+        label_shape = (train_config.label_batch, config.labels.burn_in + 1)
+    noise = Noise.draw(run.noise_rng, train_config, config.dynamics.stoch, run.spaces, *label_shape)
+    return batch.address, batch.to(run.device), labels, noise

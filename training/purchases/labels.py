@@ -1,0 +1,170 @@
+"""Buying labels: choose rows, reserve, ask, and take in whatever has been answered since."""
+
+import math
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from ...budget.ledger import Ledger
+from ...budget.money import Purchase
+from ...budget.offers import LabelOffer
+from ...envs.labelers.base import DEFAULT, Labeler
+from ...envs.labelers.env_reward import NonFiniteReward
+from ...envs.records import Query, Segment
+from ...worldmodel.replay.journal.labels import LabelJournal
+from ...worldmodel.replay.journal.npz import ChunkError
+from ...worldmodel.replay.label_column import LabelColumn
+from ...worldmodel.replay.labels import Asked, LabelReplay
+from ...worldmodel.replay.transitions import TransitionReplay
+from .choice import Choice
+
+
+class LabelDesk:
+    """Where labels are bought. Order of every purchase: reserve, seal the question, ask; seal the answer, settle."""
+
+    def __init__(
+        self,
+        transitions: TransitionReplay,
+        labels: LabelReplay | LabelColumn,
+        labeler: Labeler,
+        ledger: Ledger,
+        journal: LabelJournal,
+        burn_in: int,
+        tier_prices: Mapping[str, int] | None = None,
+        item_micro: int = 0,
+        choice: Choice | None = None,
+    ):
+        """tier_prices: micro-coins an answer of the tiers beside the default one; item_micro: for showing an item;
+        choice: of the rows to ask about, uniform without one."""
+        self.transitions, self.labels, self.labeler = transitions, labels, labeler
+        self.ledger, self.journal, self.burn_in = ledger, journal, burn_in
+        self.prices = {DEFAULT: ledger.prices["label"], **(tier_prices or {})}
+        self.item_micro, self.choice = item_micro, choice
+        self.num_items = self.num_uniform = 0  # rows asked about, and those of them that were drawn uniformly
+
+    @property
+    def num_bought(self) -> int:
+        """Labels received or on their way."""
+        return self.labels.received + len(self.labels.pending)
+
+    def can_ask(self, offer: LabelOffer | None = None) -> bool:
+        """Whether there is a row to ask about and the money for an answer."""
+        return self.transitions.num_unlabelled > 0 and self.ledger.remaining >= self._first_price(offer)
+
+    def ask(self, number: int, rng: np.random.Generator, offer: LabelOffer | None = None) -> int:
+        """Buy `number` answers, as far as rows and money go. -> how many.
+
+        Without an offer: the default tier, one answer a row, and never more than `number`. With one: rows are drawn once,
+        each is answered `replication` times, and shares of them (by chance) once more by the same tier and by the offer's
+        `checks`. Then `number` is what they come to on average: to cut a purchase off there would always leave out the
+        checks of its last rows, and those that the offer names last would never become known. Where the money does not
+        suffice, or the number not even for one row, it is these extra answers that are left out.
+        """
+        if not self.can_ask(offer) or number <= 0:
+            return 0
+        items = self._draw_items(number, rng, offer)
+        questions = list(self._questions(list(items), rng, offer))
+        if offer is None or number < offer.answers:
+            questions = questions[:number]
+        questions = list(self._affordable(questions))
+        self._buy(questions, items)
+        return len(questions)
+
+    def _draw_items(self, number: int, rng: np.random.Generator, offer: LabelOffer | None) -> dict[Segment, bool]:
+        """Rows not asked yet for `number` answers -> whether each was drawn uniformly. All get their first answer."""
+        wanted = number if offer is None else max(1, int(number / offer.answers))
+        wanted = min(wanted, self.ledger.remaining // self._first_price(offer))
+        if self.choice is None:
+            return dict.fromkeys(self.transitions.draw_unlabelled(wanted, rng), True)
+        return dict(self.choice.draw(self.transitions, wanted, self.num_items, self.num_uniform, rng))
+
+    def _questions(
+        self, items: list[Segment], rng: np.random.Generator, offer: LabelOffer | None
+    ) -> Iterator[tuple[Segment, str, int]]:
+        """(row, tier, which of the tier's answers about the row): first answers before all others."""
+        if offer is None:
+            yield from ((item, DEFAULT, 0) for item in items)
+            return
+        for repeat in range(offer.replication):
+            yield from ((item, offer.tier, repeat) for item in items)
+        chances = rng.random((len(items), 2))
+        for item, (duplicate, gold) in zip(items, chances, strict=True):
+            if duplicate < offer.duplicate_share:
+                yield item, offer.tier, offer.replication
+            if gold < offer.gold_share:
+                yield from ((item, tier, repeat) for tier in offer.checks for repeat in range(offer.check_answers))
+
+    def _affordable(self, questions: list[tuple[Segment, str, int]]) -> Iterator[tuple[Query, Purchase, bool]]:
+        """Questions in their order while the money lasts, what each costs, and whether it is the first about its row."""
+        money, seen = self.ledger.remaining, set()
+        for segment, tier, repeat in questions:
+            is_first = segment not in seen
+            price = self._price(tier, is_first)
+            if price > money:
+                return
+            money -= price
+            seen.add(segment)
+            key = f"label/{segment.env}/{segment.step}"
+            if (tier, repeat) != (DEFAULT, 0):
+                key += f"/{tier}/{repeat}"
+            yield Query(key, segment, tier), Purchase(key, "label", 1, price, tier), is_first
+
+    def _buy(self, questions: list[tuple[Query, Purchase, bool]], items: dict[Segment, bool]) -> None:
+        queries = [query for query, _, _ in questions]
+        self.ledger.reserve([purchase for _, purchase, _ in questions])
+        if isinstance(self.labels, LabelReplay):
+            copies = self.transitions.copies([query.segment for query in queries], self.burn_in)
+        else:
+            copies = [None] * len(queries)  # coupled: the answer joins its row
+        # An item counts once where errors are measured, however often it is answered.
+        asked = [
+            Asked(query, copy, is_first and items[query.segment])
+            for (query, _, is_first), copy in zip(questions, copies, strict=True)
+        ]
+        self.journal.seal_asked(asked)
+        self._ask(asked)
+        self.labeler.submit(queries)
+
+    def _ask(self, asked: list[Asked]) -> None:
+        for item in asked:
+            self.labels.ask(item.query, item.copy, item.is_uniform)
+        self.num_items += len({item.query.segment for item in asked})  # all questions about a row come together
+        self.num_uniform += sum(item.is_uniform for item in asked)
+
+    def _first_price(self, offer: LabelOffer | None) -> int:
+        return self._price(DEFAULT if offer is None else offer.tier, is_first=True)
+
+    def _price(self, tier: str, is_first: bool) -> int:
+        """Of an answer; the first of the named tiers to answer about a row is shown it."""
+        return self.prices[tier] + (self.item_micro if is_first and tier != DEFAULT else 0)
+
+    def collect(self) -> int:
+        """Take in the answers that have come. -> how many."""
+        answers = self.labeler.collect()
+        for label in answers:
+            if not math.isfinite(label.value):  # before it is sealed: a journal must always be readable again
+                raise NonFiniteReward(f"labeler: the answer to {label.key!r} is {label.value}")
+        if answers:
+            self.journal.seal_answers(answers)
+            for label in answers:
+                self.labels.answer(label)
+            self.ledger.settle({label.key: 1 for label in answers})
+        return len(answers)
+
+    def reopen(self) -> None:
+        """After a restart: fill the store from the journal, settle what was answered, release what was never asked,
+        and ask again, under the same keys, what is still pending."""
+        asked = self.journal.read_asked()
+        self.transitions.mark_asked([item.query.segment for item in asked])
+        self._ask(asked)
+        for label in self.journal.read_answers():
+            if label.key not in self.labels.pending:
+                raise ChunkError(
+                    f"{self.journal.folder}: {label.key} was answered, but the file of its question is missing"
+                )
+            self.labels.answer(label)
+        known = {item.query.key for item in asked}
+        outstanding = [purchase.key for purchase in self.ledger.outstanding() if purchase.kind == "label"]
+        self.ledger.settle({key: 1 for key in outstanding if key in known and key not in self.labels.pending})
+        self.ledger.release([key for key in outstanding if key not in known])
+        self.labeler.submit([item.query for item in self.labels.pending.values()])

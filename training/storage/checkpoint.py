@@ -1,0 +1,247 @@
+"""Checkpoints: folders of hashed files, written beside the last good one and renamed into place.
+
+    checkpoints/<step>/manifest.json     {"format", "step", "files": {name: {"sha256", "size"}}}
+    checkpoints/<step>/<part>.pt         one file a part, readable with weights_only=True
+
+A crash or a full disk at any instant leaves the previous checkpoint untouched. The manifest is needed because torch.load
+notices a truncated file but reads a flipped bit silently.
+"""
+
+import hashlib
+import json
+import os
+import random
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ...worldmodel.replay.journal.npz import sync_folder
+
+FORMAT = 1
+KEEP = 2
+MANIFEST = "manifest.json"
+NAME = re.compile(r"(\d{12})(?:-(\d+))?")
+PLAIN = (bool, int, float, str, bytes, type(None), torch.Size)
+NumberGenerator = np.random.Generator | torch.Generator
+
+
+class CheckpointError(Exception):
+    """A checkpoint that cannot be written or read; the message names the file and what is wrong with it."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What `load` found. `warnings` names the newer checkpoints that were passed over, and why."""
+
+    path: Path
+    step: int
+    parts: dict[str, Any]  # part name -> its state, tensors on the CPU
+    warnings: tuple[str, ...] = ()
+
+
+def save(folder: Path, step: int, parts: dict[str, Any]) -> Path:
+    """Write one checkpoint into `folder` (the run's checkpoints/) and return its path; the last two are kept.
+
+    A part is a plain nest of dicts, lists, numbers, strings and tensors, or an object with state_dict().
+    Raises CheckpointError when it cannot be written (a full disk, say); the previous checkpoint is then still there.
+    """
+    states = {name: _state(part) for name, part in parts.items()}
+    for name, state in states.items():
+        assert name.isidentifier(), f"part {name!r}: must be an identifier, it names a file"
+        _check_loadable(state, name)
+    folder = Path(folder)
+    temporary = folder / f"{step:012d}.tmp"
+    try:
+        _remove_leftovers(folder)
+        temporary.mkdir(parents=True)
+        _write_parts(temporary, step, states)
+        final = _free_name(folder, step)
+        temporary.rename(final)
+        sync_folder(folder)
+    except (OSError, RuntimeError) as error:  # torch's zip writer turns a failed write into a RuntimeError
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise CheckpointError(
+            f"{temporary.with_suffix('')}: could not be saved ({_reason(error)}); earlier checkpoints are untouched"
+        ) from error
+    _prune(folder, final)
+    return final
+
+
+def load(folder: Path) -> Checkpoint:
+    """Read the newest checkpoint of `folder` whose every byte is as it was written.
+
+    A damaged one is passed over for the one before it, and named in the answer's warnings. Raises CheckpointError if
+    there is none at all or none that is whole.
+    """
+    folder = Path(folder)
+    found = list_checkpoints(folder)
+    if not found:
+        raise CheckpointError(f"{folder}: holds no checkpoint")
+    damages = []
+    for path in reversed(found):
+        try:
+            step, parts = _read(path)
+        except CheckpointError as error:
+            damages.append(str(error))
+        else:
+            return Checkpoint(path, step, parts, tuple(damages))
+    raise CheckpointError("no checkpoint is whole: " + "; ".join(damages))
+
+
+def rng_state(generators: dict[str, NumberGenerator] | None = None) -> dict[str, Any]:
+    """The state of Python's and torch's global generators and of the given numpy or torch ones, ready for `save`."""
+    return {
+        "python": random.getstate(),
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "generators": {name: _generator_state(generator) for name, generator in (generators or {}).items()},
+    }
+
+
+def set_rng_state(state: dict[str, Any], generators: dict[str, NumberGenerator] | None = None) -> None:
+    """Put `rng_state` back, into the given generators in place; their names must be the ones that were saved.
+
+    CUDA states are put back only onto as many devices as they came from: on another machine there is nothing to
+    continue exactly.
+    """
+    generators = generators or {}
+    if set(generators) != set(state["generators"]):
+        raise CheckpointError(f"generators: saved {sorted(state['generators'])}, asked for {sorted(generators)}")
+    random.setstate(state["python"])
+    torch.set_rng_state(state["torch"])
+    if state["cuda"] and torch.cuda.device_count() == len(state["cuda"]):
+        torch.cuda.set_rng_state_all(state["cuda"])
+    for name, generator in generators.items():
+        _set_generator_state(generator, state["generators"][name])
+
+
+def _generator_state(generator: NumberGenerator) -> Any:
+    return generator.get_state() if isinstance(generator, torch.Generator) else generator.bit_generator.state
+
+
+def _set_generator_state(generator: NumberGenerator, state: Any) -> None:
+    if isinstance(generator, torch.Generator):
+        if len(state) == len(generator.get_state()):  # else it ran on another kind of device: nothing to go on from
+            generator.set_state(state)
+    else:
+        generator.bit_generator.state = state
+
+
+def _state(part: Any) -> Any:
+    return part.state_dict() if hasattr(part, "state_dict") else part
+
+
+def _check_loadable(value: Any, where: str) -> None:
+    """Refuse, before anything is written, what weights_only would refuse only at the resume."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            _check_loadable(key, f"the keys of {where}")
+            _check_loadable(item, f"{where}[{key!r}]")
+    elif type(value) in (list, tuple, set):
+        for index, item in enumerate(value):
+            _check_loadable(item, f"{where}[{index}]")
+    else:  # exact types: np.float64 is a float to isinstance, and not to weights_only
+        assert isinstance(value, torch.Tensor) or type(value) in PLAIN, f"{where}: {type(value)} cannot be loaded back"
+
+
+def _write_parts(temporary: Path, step: int, states: dict[str, Any]) -> None:
+    files = {f"{name}.pt": _write_part(temporary / f"{name}.pt", state) for name, state in states.items()}
+    with open(temporary / MANIFEST, "w") as file:
+        json.dump({"format": FORMAT, "step": step, "files": files}, file, indent=1)
+        _sync(file)
+    sync_folder(temporary)
+
+
+def _write_part(path: Path, state: Any) -> dict[str, Any]:
+    with open(path, "wb") as file:
+        torch.save(state, file)
+        _sync(file)
+    return {"sha256": _sha256(path), "size": path.stat().st_size}
+
+
+def _read(path: Path) -> tuple[int, dict[str, Any]]:
+    try:
+        manifest = json.loads((path / MANIFEST).read_text())
+        step, files = manifest["step"], manifest["files"]
+        known = manifest["format"] == FORMAT and isinstance(files, dict)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path / MANIFEST}: not readable ({_reason(error)})") from error
+    if not known or step != _order(path)[0]:
+        raise CheckpointError(f"{path / MANIFEST}: not a manifest of format {FORMAT} for this folder's step")
+    for name, expected in files.items():  # all hashes before any unpickling
+        _check_file(path / name, expected)
+    return step, {Path(name).stem: _load_part(path / name) for name in files}
+
+
+def _check_file(path: Path, expected: dict[str, Any]) -> None:
+    try:
+        size = path.stat().st_size
+        if size != expected["size"]:
+            raise CheckpointError(f"{path}: {size} bytes, {expected['size']} were written")
+        if _sha256(path) != expected["sha256"]:
+            raise CheckpointError(f"{path}: its content is not what was written (sha256 differs)")
+    except (OSError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path}: cannot be checked ({_reason(error)})") from error
+
+
+def _load_part(path: Path) -> Any:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a whole file that torch refuses: another version's, with many types of error
+        raise CheckpointError(f"{path}: torch cannot read it ({_reason(error)})") from error
+
+
+def _order(path: Path) -> tuple[int, int]:
+    match = NAME.fullmatch(path.name)
+    assert match, f"{path}: not the name of a checkpoint"
+    return int(match[1]), int(match[2] or 0)
+
+
+def list_checkpoints(folder: Path) -> list[Path]:
+    """Finished ones in the order they were made; none where there is no such folder."""
+    if not folder.is_dir():
+        return []
+    return sorted((path for path in folder.iterdir() if NAME.fullmatch(path.name)), key=_order)
+
+
+def _free_name(folder: Path, step: int) -> Path:
+    """<step>, or <step>-1 and on where it is taken: a folder with files in it cannot be replaced in one rename."""
+    taken = [_order(path)[1] for path in list_checkpoints(folder) if _order(path)[0] == step]
+    return folder / (f"{step:012d}-{max(taken) + 1}" if taken else f"{step:012d}")
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Remove what a crash left half written."""
+    for path in folder.glob("*.tmp"):
+        shutil.rmtree(path)
+
+
+def _prune(folder: Path, newest: Path) -> None:
+    """Keep `newest` and those before it up to KEEP. Later steps belong to a future that a resume has abandoned."""
+    found = list_checkpoints(folder)
+    end = found.index(newest) + 1
+    kept = found[max(0, end - KEEP) : end]
+    for path in found:
+        if path not in kept:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sync(file: Any) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _reason(error: Exception) -> str:
+    cause = error.__cause__ or error.__context__
+    known = cause if isinstance(cause, OSError) and not isinstance(error, OSError) else error
+    return (str(known) or type(known).__name__).splitlines()[0]

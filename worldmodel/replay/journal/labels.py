@@ -1,0 +1,85 @@
+"""The journal of labels: questions with their copies, sealed before a labeler hears of them, and answers, sealed before
+they are settled. Read again after a crash, it says what is still pending and what was already received."""
+
+from pathlib import Path
+
+import numpy as np
+
+from ....envs.records import Label, Query, Segment
+from ..copies import Copy
+from ..labels import Asked
+from .npz import ChunkError, read_npz, write_npz
+
+SCALARS = ("env", "step", "episode", "is_heldout", "context_step")
+ARRAYS = ("prev_action", "is_first", "start_deter", "start_stoch")
+
+
+class LabelJournal:
+    """Files asked-<number>.npz and answers-<number>.npz in one folder."""
+
+    def __init__(self, folder: Path):
+        self.folder = Path(folder)
+        self.next_number = {kind: len(self._paths(kind)) for kind in ("asked", "answers")}
+
+    def seal_asked(self, asked: list[Asked]) -> None:
+        """Questions of one purchase; either all of them carry a copy or none does (coupled mode)."""
+        assert len({item.copy is None for item in asked}) <= 1
+        if not asked:
+            return
+        queries = [item.query for item in asked]
+        arrays = {
+            "key": np.array([query.key for query in queries]),
+            "tier": np.array([query.tier for query in queries]),
+            "segment": np.array([(q.segment.env, q.segment.step, q.segment.length) for q in queries], np.int64),
+            "is_uniform": np.array([item.is_uniform for item in asked]),
+        }
+        if asked[0].copy is not None:
+            arrays |= _copy_arrays([item.copy for item in asked])
+        self._seal("asked", arrays)
+
+    def seal_answers(self, labels: list[Label]) -> None:
+        if not labels:
+            return
+        arrays = {"key": np.array([label.key for label in labels])}
+        self._seal("answers", arrays | {"value": np.array([label.value for label in labels], np.float64)})
+
+    def read_asked(self) -> list[Asked]:
+        """Every question ever sealed, in order."""
+        return [asked for path in self._paths("asked") for asked in _asked(read_npz(path))]
+
+    def read_answers(self) -> list[Label]:
+        """Every answer ever sealed, in order."""
+        chunks = [read_npz(path) for path in self._paths("answers")]
+        return [Label(str(key), float(value)) for chunk in chunks for key, value in zip(chunk["key"], chunk["value"])]
+
+    def _seal(self, kind: str, arrays: dict[str, np.ndarray]) -> None:
+        write_npz(self.folder / f"{kind}-{self.next_number[kind]:08d}.npz", arrays)
+        self.next_number[kind] += 1
+
+    def _paths(self, kind: str) -> list[Path]:
+        paths = sorted(self.folder.glob(f"{kind}-*.npz"))
+        for number, path in enumerate(paths):
+            if path.stem != f"{kind}-{number:08d}":
+                raise ChunkError(f"{self.folder}: {kind}-{number:08d}.npz is missing")
+        return paths
+
+
+def _copy_arrays(copies: list[Copy]) -> dict[str, np.ndarray]:
+    arrays = {f"copy/{name}": np.array([getattr(copy, name) for copy in copies]) for name in SCALARS + ARRAYS}
+    return arrays | {f"copy/obs/{name}": np.stack([copy.obs[name] for copy in copies]) for name in copies[0].obs}
+
+
+def _asked(arrays: dict[str, np.ndarray]) -> list[Asked]:
+    asked = []
+    for i, (env, step, length) in enumerate(arrays["segment"].tolist()):
+        query = Query(str(arrays["key"][i]), Segment(env, step, length), str(arrays["tier"][i]))
+        copy = _copy(arrays, i) if "copy/env" in arrays else None
+        asked.append(Asked(query, copy, bool(arrays["is_uniform"][i])))
+    return asked
+
+
+def _copy(arrays: dict[str, np.ndarray], i: int) -> Copy:
+    prefix = "copy/obs/"
+    obs = {name.removeprefix(prefix): value[i] for name, value in arrays.items() if name.startswith(prefix)}
+    scalars = {name: arrays[f"copy/{name}"][i].item() for name in SCALARS}
+    return Copy(obs=obs, **scalars, **{name: arrays[f"copy/{name}"][i] for name in ARRAYS})
