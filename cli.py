@@ -13,6 +13,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from .errors import UserError
+
 USER_ERROR, INTERRUPTED = 2, 130
 # What a person can set right about disk and folders; any other OSError is a bug and keeps its traceback.
 DISK_ERRORS = {
@@ -27,7 +29,7 @@ DISK_ERRORS = {
 }
 
 
-class UsageError(Exception):
+class UsageError(UserError):
     """A command line that cannot be run; the message is one line."""
 
 
@@ -73,23 +75,7 @@ def _command(arguments: list[str]) -> Callable[[list[str]], None]:
 
 def _is_users(error: Exception) -> bool:
     """Whether a person, and not a bug, caused the error: those are told in one line without a traceback."""
-    if isinstance(error, UsageError):
-        return True
-    if isinstance(error, OSError):
-        return error.errno in DISK_ERRORS
-    from .budget.ledger import BudgetExceeded, LedgerError
-    from .envs.labelers.env_reward import NonFiniteReward
-    from .envs.make import UnknownTask, UnsupportedSpace
-    from .envs.vault import DamagedVault, UnknownReward
-    from .envs.vector import NonFiniteObservation
-    from .training.config import ConfigError, names_a_key
-    from .training.reports.evaluate import VideoError
-    from .training.storage.checkpoint import CheckpointError
-    from .worldmodel.replay.journal.npz import ChunkError
-
-    told = (BudgetExceeded, LedgerError, UnknownTask, UnsupportedSpace, NonFiniteObservation)
-    told += (NonFiniteReward, DamagedVault, UnknownReward, CheckpointError, ChunkError, ConfigError, VideoError)
-    return isinstance(error, told) or (isinstance(error, ValueError) and names_a_key(str(error)))
+    return isinstance(error, UserError) or (isinstance(error, OSError) and error.errno in DISK_ERRORS)
 
 
 def _train(arguments: list[str]) -> None:

@@ -55,6 +55,7 @@ from quadratic_worlds import (
     world_of,
 )
 from regret import MemoryPurse
+
 from tandem.budget.allocator import Allocator, Evidence, Measured
 from tandem.budget.market import Counts, Market, at_label_share, coupled
 from tandem.budget.money import MICRO

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from quadratic_settings import BOUND_SYSTEMS, CURVE_COUNTS, METHODS, MONEY, PHASES, PRICES, SHARES, SHOWN_EVERY
 from quadratic_worlds import DISCOUNT
 from regret import line
+
 from tandem.budget.market import Market, split
 from tandem.budget.scaling import Curve, PowerLaw
 from tandem.training.reports.figures import CURVES, LABELS, LIMIT, PREDICTED, TRANSITIONS
@@ -164,7 +165,7 @@ def draw_shares(axes: Axes, results: dict, worlds: int, price: int) -> None:
     predicted = [predictions(results, number, price)["measured"] for number in range(worlds)]
     at = [np.interp(share, SHARES, row) for share, row in zip(predicted, ratios, strict=True)]
     axes.plot(predicted, at, "o", color=PREDICTED, markersize=4, label="predicted optimum of a world")
-    axes.set(title=f"Label price {price}: the same money, split", xlabel="label share of spend", yscale="log")
+    axes.set(title=f"Answer price {price}: the same money, split", xlabel="label share of spend", yscale="log")
     axes.set(ylabel="gap / gap at the best share", ylim=(0.95, 8))
     plain_log(axes.yaxis, (1, 2, 4, 8))
 
@@ -180,7 +181,7 @@ def draw_paths(axes: Axes, results: dict, worlds: int, price: int) -> None:
         if method in BANDED:
             axes.fill_between(spent, *np.quantile(ratios, BAND[::2], axis=0), color=color, alpha=0.15, linewidth=0)
     axes.set(
-        title=f"Label price {price}: bands hold 10 to 90 % of worlds",
+        title=f"Answer price {price}: bands hold 10 to 90 % of worlds",
         xlabel="money spent [coins]",
         xscale="log",
         yscale="log",

@@ -2,6 +2,7 @@
 
 import numpy as np
 from regret import least_squares
+
 from tandem.budget.allocator import AllocatorConfig, make_allocator
 from tandem.budget.market import Counts
 

@@ -8,6 +8,7 @@ it, is not decided here: see linear_quadratic.py.
 from dataclasses import dataclass, replace
 
 import numpy as np
+
 from tandem.budget.market import Counts
 from tandem.envs.toy import LinearQuadratic
 from tandem.worldmodel.smoothness import horizon_weights, lemma_coefficients

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
 from tandem.budget.adaptive import divide_phase, item_market, smoothed
 from tandem.budget.allocator import (
     Allocator,

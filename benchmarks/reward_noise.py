@@ -12,9 +12,10 @@ from pathlib import Path
 
 import torch
 from cells import MACHINE
+from torch import Tensor
+
 from tandem.worldmodel.distributions import symexp, symlog, twohot_bins, twohot_loss, twohot_mean
 from tandem.worldmodel.reward import RewardConfig, RewardModel
-from torch import Tensor
 
 RESULTS = Path(__file__).parent / "results" / "reward_noise.md"
 SIGMAS = (1.0, 3.0)

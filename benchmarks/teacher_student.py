@@ -27,9 +27,10 @@ from drawing import plain_log, save
 from kept import Kept, rounded
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from torch import Tensor, nn
+
 from tandem.budget.scaling import Curve, LineFit, fit_least_squares, squared_floor, to_linear
 from tandem.training.reports.figures import CURVES, LIMIT
-from torch import Tensor, nn
 
 RESULTS = Path(__file__).parent / "results"
 STATES, ACTIONS, HIDDEN = 12, 4, 64

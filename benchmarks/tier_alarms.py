@@ -1,15 +1,16 @@
 """How soon a bias injected into a rater is noticed, and how often one that is not there."""
 
 import numpy as np
+from tier_settings import BLOCK, INJECTED, INJECTED_AFTER, MOST_BLOCKS, RATERS
+from tier_world import copy_of, new_replay, states_and_rewards
+
 from tandem.budget.money import MICRO
 from tandem.budget.offers import LabelOffer
 from tandem.envs.labelers.base import Labeler, LabelerConfig, make_labeler
-from tandem.envs.records import Label, Query, Segment
+from tandem.envs.records import Answer, Clip, Question
 from tandem.envs.vault import RewardVault
 from tandem.training.measurements import raters as tiers
 from tandem.worldmodel.replay.labels import LabelBatch, LabelReplay
-from tier_settings import BLOCK, INJECTED, INJECTED_AFTER, MOST_BLOCKS, RATERS
-from tier_world import copy_of, new_replay, states_and_rewards
 
 
 def delay(name: str, seed: int) -> dict:
@@ -62,9 +63,9 @@ def answer_block(
         is_gold = rng.random() < offer.gold_share
         gold += is_gold
         for tier, repeat in asked + [("expert", 0)] * is_gold:
-            query = Query(f"label/0/{item}/{tier}/{repeat}", Segment(0, item), tier)
-            labels.ask(query, copy_of(item, one), repeat == 0)
-            labeler.submit([query])
-    for label in labeler.collect():
-        labels.answer(Label(label.key, label.value))
+            question = Question(f"label/0/{item}/{tier}/{repeat}", Clip(0, item), tier)
+            labels.ask(question, copy_of(item, one), repeat == 0)
+            labeler.submit([question])
+    for answer in labeler.collect():
+        labels.answer(Answer(answer.key, answer.value))
     return item, gold

@@ -19,7 +19,7 @@ def table(runs: dict[tuple[int, str], list[dict]], alarms: dict[str, dict]) -> s
         len(next(iter(cells))) for cells in (runs.values(), [one["delays"] for one in alarms.values()])
     )
     lines = [
-        "# Label tiers: a chooser against each tier alone, and a bias injected in mid-run",
+        "# Answer tiers: a chooser against each tier alone, and a bias injected in mid-run",
         "",
         f"`python benchmarks/tiers.py`; {MACHINE}; seeds 0 to {seeds - 1}, {injections} injections of each kind.",
         "",

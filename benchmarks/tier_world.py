@@ -1,8 +1,9 @@
 """The world of experiment D: states of a pendulum for sale in a random order, each an episode of its own."""
 
 import numpy as np
+
 from tandem.envs.labelers.base import DEFAULT, LabelerConfig
-from tandem.envs.records import ObsSpec, Segment, Spaces
+from tandem.envs.records import Clip, ObsSpec, Spaces
 from tandem.worldmodel.replay.copies import Copy
 from tandem.worldmodel.replay.labels import LabelReplay, LabelReplayConfig
 
@@ -24,12 +25,12 @@ class Pool:
     def num_unlabelled(self) -> int:
         return len(self.seen) - self.sold
 
-    def draw_unlabelled(self, number: int, rng: np.random.Generator) -> list[Segment]:
+    def draw_unlabelled(self, number: int, rng: np.random.Generator) -> list[Clip]:
         first, self.sold = self.sold, min(self.sold + number, len(self.seen))
-        return [Segment(0, step) for step in range(first + 1, self.sold + 1)]
+        return [Clip(0, step) for step in range(first + 1, self.sold + 1)]
 
-    def copies(self, segments: list[Segment], burn_in: int) -> list[Copy]:
-        return [copy_of(segment.step, self.seen[segment.step - 1]) for segment in segments]
+    def copies(self, clips: list[Clip], burn_in: int) -> list[Copy]:
+        return [copy_of(clip.step, self.seen[clip.step - 1]) for clip in clips]
 
 
 def copy_of(step: int, seen: np.ndarray) -> Copy:

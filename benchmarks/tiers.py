@@ -22,6 +22,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from kept import Kept
+from tier_alarms import delay
+from tier_report import draw, table
+from tier_settings import BUDGETS, INJECTED, INJECTED_AFTER, METHODS, PHASES, PILOT
+from tier_world import Pool, new_replay, states_and_rewards
+
 from tandem.budget.adaptive import PerItem
 from tandem.budget.ledger import Ledger, to_micro
 from tandem.budget.money import MICRO
@@ -34,10 +39,6 @@ from tandem.training.purchases.labels import LabelDesk
 from tandem.worldmodel.replay.journal.labels import LabelJournal
 from tandem.worldmodel.replay.labels import LabelBatch, LabelReplay
 from tandem.worldmodel.reward import RewardConfig, RewardModel, fold_weights
-from tier_alarms import delay
-from tier_report import draw, table
-from tier_settings import BUDGETS, INJECTED, INJECTED_AFTER, METHODS, PHASES, PILOT
-from tier_world import Pool, new_replay, states_and_rewards
 
 RESULTS = Path(__file__).parent / "results"
 STEPS, BATCH, LEARNING_RATE = 600, 256, 3e-2  # of a fit at a phase's end, from a fresh model

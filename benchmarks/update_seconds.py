@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+
 from tandem.envs.records import ObsSpec, Spaces, Transition
 from tandem.training.build import make_learner, resolve_device, use_bfloat16
 from tandem.training.config import load_config

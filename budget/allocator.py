@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal, Protocol
 
+from ..errors import UserError
 from .ledger import BudgetExceeded
 from .market import Counts, Market, at_label_share, coupled, split
 from .money import MICRO
@@ -148,11 +149,11 @@ class Optimum:
 
 
 def check_budget(config: AllocatorConfig, evidence: Evidence, total_micro: int, prices: dict[str, int]) -> None:
-    """Raise ValueError("budget.total: ...") with the least sum that would do, if the total cannot pay for the pilot."""
+    """Raise UserError("budget.total: ...") with the least sum that would do, if the total cannot pay for the pilot."""
     least = _pilot_least(config, evidence)
     cost = prices["transition"] * least.transitions + answer_price(evidence, prices) * least.labels
     if cost > total_micro:
-        raise ValueError(
+        raise UserError(
             f"budget.total: must be at least {_coins(cost)} coins for the pilot ({least.transitions} transitions and "
             f"{least.labels} labels), got {_coins(total_micro)}"
         )

@@ -10,6 +10,7 @@ from operator import index
 from pathlib import Path
 from typing import Literal
 
+from ..errors import UserError
 from .ledger_file import LedgerError, as_ledger_error, create_file, open_file
 from .money import KINDS, MICRO, Balance, Purchase, check_coins, to_micro
 
@@ -18,7 +19,7 @@ _OUTSTANDING = """SELECT key, kind, units, price_micro, tier FROM events AS e WH
 _SETTLED = "SELECT COALESCE(SUM(units * price_micro), 0), COALESCE(SUM(units), 0) FROM events WHERE event = 'settle'"
 
 
-class BudgetExceeded(Exception):
+class BudgetExceeded(UserError):
     """A reservation did not fit into what is left; nothing of it was written."""
 
 

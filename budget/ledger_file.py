@@ -1,10 +1,12 @@
 """The SQLite file under a ledger: its tables, how it is made whole or not at all, how it is opened and checked."""
 
-import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+
+from ..durable import publish
+from ..errors import UserError
 
 _APPLICATION_ID = 0x54414E44  # "TAND": tells a ledger from any other SQLite file
 _SCHEMA_VERSION = 1
@@ -41,7 +43,7 @@ CREATE TABLE decisions (
 )
 
 
-class LedgerError(Exception):
+class LedgerError(UserError):
     """The file is no ledger, is damaged or unreachable, or was asked for a booking that makes no sense."""
 
 
@@ -55,8 +57,7 @@ def create_file(path: Path, fill: Callable[[sqlite3.Connection], None]) -> None:
         db.executescript(_SCHEMA)
         fill(db)
         db.commit()
-    os.replace(unfinished, path)
-    _sync_folder(path.parent)
+    publish(unfinished, path)
 
 
 def open_file(path: Path) -> sqlite3.Connection:
@@ -97,12 +98,3 @@ def _check_file(path: Path, db: sqlite3.Connection) -> None:
     verdict = db.execute("PRAGMA quick_check(1)").fetchone()[0]
     if verdict != "ok":
         raise LedgerError(f"{path}: damaged: {verdict}")
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename in `folder` survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

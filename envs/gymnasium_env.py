@@ -5,10 +5,11 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.spaces import Box, Dict, Discrete
 
+from ..errors import UserError
 from .wrappers import ActionScale, OneHot
 
 
-class UnsupportedSpace(ValueError):
+class UnsupportedSpace(UserError):
     """The task's observation or action space is of a kind that cannot be trained on."""
 
 

@@ -11,6 +11,7 @@ import gymnasium
 from gymnasium.spaces import Space
 from gymnasium.wrappers import TimeLimit
 
+from ..errors import UserError
 from . import toy
 from .graphics import choose_graphics, triton_first, without_graphics
 from .gymnasium_env import GymnasiumEnv, UnsupportedSpace
@@ -36,7 +37,7 @@ class EnvConfig:
             raise ValueError(f"heldout_share: must be between 0 and 0.5, got {self.heldout_share}")
 
 
-class UnknownTask(ValueError):
+class UnknownTask(UserError):
     """No such task, or one whose package cannot be imported."""
 
 

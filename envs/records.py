@@ -1,4 +1,4 @@
-"""The nouns that every part shares: spaces, transitions, segments, queries, labels. Imports nothing of ours.
+"""The nouns that every part shares: spaces, transitions, clips, questions, labels. Imports nothing of ours.
 
 Shapes: N environments in lockstep, A action numbers. A *row* is one tick of one environment's stream; rows of a stream are
 numbered from 0 by `step`, reset rows included, so that (env, step) names a row for ever.
@@ -46,7 +46,7 @@ class Transition:
 
 
 @dataclass(frozen=True)
-class Segment:
+class Clip:
     """The `length` arrival rows of one episode that end at row (env, step); its label is the sum of their true rewards."""
 
     env: int
@@ -55,17 +55,17 @@ class Segment:
 
 
 @dataclass(frozen=True)
-class Query:
+class Question:
     """A question to a labeler. `key` is unique in a run: asking again under the same key is the same question."""
 
     key: str
-    segment: Segment
+    clip: Clip
     tier: str = "default"
 
 
 @dataclass(frozen=True)
-class Label:
-    """An answer: the key of its query and the reward it states (raw reward units, summed over action repeats)."""
+class Answer:
+    """An answer: the key of its question and the reward it states (raw reward units, summed over action repeats)."""
 
     key: str
     value: float

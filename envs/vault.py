@@ -1,19 +1,20 @@
 """Where the true rewards go. Only labelers, the evaluator and VectorEnv may touch it: training never does."""
 
-import os
 import zipfile
 from pathlib import Path
 
 import numpy as np
 
-from .records import Segment
+from ..durable import whole_file
+from ..errors import UserError
+from .records import Clip
 
 
-class UnknownReward(KeyError):
-    """The vault holds no true reward for a row of the segment: a reset row, or one that no environment produced."""
+class UnknownReward(UserError):
+    """The vault holds no true reward for a row of the clip: a reset row, or one that no environment produced."""
 
 
-class DamagedVault(Exception):
+class DamagedVault(UserError):
     """A sealed piece that cannot be read; the message names the file."""
 
 
@@ -29,19 +30,20 @@ class RewardVault:
         self._insert(env, step, reward)
         self._unsealed.append((env, step, reward))
 
-    def reward(self, segment: Segment) -> float:
+    def reward(self, clip: Clip) -> float:
         """Sum of the true rewards of the segment's rows. UnknownReward if one of them has none."""
-        stream = self._streams.get(segment.env)
-        first = segment.step - segment.length + 1
-        if segment.length < 1 or first < 0 or stream is None or not stream.has(first, segment.step + 1):
-            raise UnknownReward(f"no true reward for a row of {segment}")
-        return float(stream.rewards[first : segment.step + 1].sum())
+        stream = self._streams.get(clip.env)
+        first = clip.step - clip.length + 1
+        if clip.length < 1 or first < 0 or stream is None or not stream.has(first, clip.step + 1):
+            raise UnknownReward(f"no true reward for a row of {clip}")
+        return float(stream.rewards[first : clip.step + 1].sum())
 
     def seal(self, path: Path) -> None:
         """Write what was put since the last seal to `path` (.npz): whole, or (OSError) not at all."""
         env, step, reward = zip(*self._unsealed, strict=True) if self._unsealed else ((), (), ())
         rows = {"env": np.array(env, np.int64), "step": np.array(step, np.int64), "reward": np.array(reward, float)}
-        _write_atomically(Path(path), rows)
+        with whole_file(Path(path)) as file:
+            np.savez(file, **rows)
         self._unsealed.clear()
 
     def load(self, folder: Path) -> None:
@@ -80,21 +82,3 @@ class _Stream:
 
     def has(self, start: int, stop: int) -> bool:
         return stop <= len(self.rewards) and bool(self._is_known[start:stop].all())
-
-
-def _write_atomically(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        with open(temporary, "wb") as file:
-            np.savez(file, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)  # the new name itself must survive a power cut
-    finally:
-        os.close(folder)

@@ -6,17 +6,18 @@ from types import SimpleNamespace
 import numpy as np
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 
+from ..errors import UserError
+from ..seeds import derive_seed
 from .make import EnvConfig, make_env, spaces_of
 from .records import Transition
 from .vault import RewardVault
-from .wrappers import derive_seed
 
 MAX_REBUILDS = 3  # of a pool of processes that dies, in a row
 # What a pipe to a process raises once that process is gone.
 _DEAD_WORKER = (EOFError, ConnectionError)
 
 
-class NonFiniteObservation(ValueError):
+class NonFiniteObservation(UserError):
     """An environment gave NaN or infinity."""
 
 

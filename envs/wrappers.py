@@ -4,6 +4,8 @@ import gymnasium
 import numpy as np
 from gymnasium.spaces import Box
 
+from ..seeds import derive_seed
+
 
 class OneHot(Box):
     """Discrete actions as vectors of width n: the largest entry is the choice. The class marks a discrete task."""
@@ -58,8 +60,3 @@ class EpisodeSeeds(gymnasium.Wrapper):
             seed = derive_seed(self._stream_seed, self._next_episode)
         self._next_episode += 1
         return self.env.reset(seed=seed, options=options)
-
-
-def derive_seed(*entropy: int) -> int:
-    """A 31-bit seed that is a function of the numbers given (each >= 0) and unrelated for neighbouring ones."""
-    return int(np.random.SeedSequence(entropy).generate_state(1)[0] >> 1)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from tandem.budget.market import Counts
 from tandem.envs.toy import LinearQuadratic
 

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
+
 import tandem.cli
 import tandem.training.build
-import yaml
 from tandem.budget.ledger import BudgetExceeded, Ledger, to_micro
+from tandem.errors import UserError
 from tandem.training.config import load_config, read_config, save_config
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -114,7 +116,7 @@ def test_a_printed_configuration_can_be_read_back(capsys, folder):
     ("error", "status"),
     [
         (BudgetExceeded("labels: asked 3, left 2 of 5"), 2),
-        (ValueError("budget.total: must be at least 900 for the pilot, got 3"), 2),
+        (UserError("budget.total: must be at least 900 for the pilot, got 3"), 2),
         (PermissionError(13, "Permission denied", "/readonly"), 2),
         (OSError(28, "No space left on device"), 2),
         (KeyboardInterrupt(), 130),
@@ -126,7 +128,9 @@ def test_what_a_person_causes_while_training_has_no_traceback(capsys, monkeypatc
     assert capsys.readouterr().err.count("\n") == 1
 
 
-@pytest.mark.parametrize("error", [ValueError("too many values to unpack"), OSError(9, "Bad file descriptor")])
+@pytest.mark.parametrize(
+    "error", [ValueError("budget.total: a bug that begins like a setting"), OSError(9, "Bad file descriptor")]
+)
 def test_a_bug_keeps_its_traceback(monkeypatch, error):
     monkeypatch.setitem(sys.modules, "tandem.training.phases", _failing(error))
     with pytest.raises(type(error)):

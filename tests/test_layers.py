@@ -7,6 +7,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 OURS = {
+    "durable",
+    "errors",
+    "seeds",
     "agents",
     "benchmarks",
     "budget",
@@ -19,6 +22,7 @@ OURS = {
     "training",
     "worldmodel",
 }
+GROUND = {"durable", "errors", "seeds"}
 BELOW = {
     "envs": {"envs"},
     "budget": {"budget"},
@@ -65,13 +69,14 @@ def test_imports_go_down_only(package):
         f"{module} imports {name}"
         for module, file in found.items()
         for name in imports(module, file.read_text())
-        if name.split(".")[0] in OURS and not any(is_in(name, below) for below in BELOW[package])
+        if name.split(".")[0] in OURS and not any(is_in(name, below) for below in BELOW[package] | GROUND)
     ]
     assert wrong == []
 
 
-def test_the_shared_nouns_import_nothing_of_ours():
-    names = imports("envs.records", (ROOT / "envs/records.py").read_text())
+@pytest.mark.parametrize("module", ["envs.records", *sorted(GROUND)])
+def test_the_shared_nouns_and_the_ground_import_nothing_of_ours(module):
+    names = imports(module, (ROOT / f"{module.replace('.', '/')}.py").read_text())
     assert [name for name in names if name.split(".")[0] in OURS] == []
 
 

@@ -21,7 +21,7 @@ from ..envs.make import make_env, spaces_of
 from ..envs.records import Spaces
 from ..envs.vault import RewardVault
 from ..envs.vector import VectorEnv
-from ..envs.wrappers import derive_seed
+from ..seeds import Channel, derive_seed
 from ..worldmodel.dynamics import DynamicsModel
 from ..worldmodel.replay.journal.labels import LabelJournal
 from ..worldmodel.replay.journal.npz import ChunkError
@@ -68,7 +68,7 @@ def build(config: Config, is_resumed: bool) -> Run:
         spaces=spaces,
         device=device,
         learner=learner,
-        agent=Agent(learner.dynamics, learner.actor_critic, spaces, derive_seed(config.seed, 1)),
+        agent=Agent(learner.dynamics, learner.actor_critic, spaces, derive_seed(config.seed, Channel.AGENT)),
         collector=Collector(env, vault, transitions, ledger, folder, has_returns=config.mode == "coupled"),
         transitions=transitions,
         labels=desk.labels,
@@ -79,8 +79,8 @@ def build(config: Config, is_resumed: bool) -> Run:
         logger=Logger(folder, config.log),
         snapshots=Snapshots(folder / "snapshots", config.measure.snapshots),
         progress=first_progress(config, ledger),
-        numpy_rng=np.random.default_rng(derive_seed(config.seed, 2)),
-        noise_rng=torch.Generator(device).manual_seed(derive_seed(config.seed, 3)),
+        numpy_rng=np.random.default_rng(derive_seed(config.seed, Channel.DRAWS)),
+        noise_rng=torch.Generator(device).manual_seed(derive_seed(config.seed, Channel.NOISE)),
         lock=lock,
     )
     if is_resumed:
@@ -89,7 +89,7 @@ def build(config: Config, is_resumed: bool) -> Run:
 
 
 def check_pilot(config: Config) -> None:
-    """ValueError naming budget.total where it cannot pay for the pilot."""
+    """UserError naming budget.total where it cannot pay for the pilot."""
     evidence = make_evidence(config, phase=0, phases=config.allocator.phases, transitions=0, labels=0)
     check_budget(config.allocator, evidence, to_micro(config.budget.total), config.price.in_micro())
 
@@ -218,7 +218,7 @@ def load_agent(folder: Path) -> Agent:
         print(f"warning: {warning}", file=sys.stderr)
     with fitting(found):
         learner.load_state_dict(found.parts["learner"])
-    return Agent(learner.dynamics, learner.actor_critic, spaces, derive_seed(config.seed, 4))
+    return Agent(learner.dynamics, learner.actor_critic, spaces, derive_seed(config.seed, Channel.LOADED_AGENT))
 
 
 def task_spaces(config: Config) -> Spaces:

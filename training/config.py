@@ -5,7 +5,6 @@ The one file that knows OmegaConf. Every part takes its own dataclass, which liv
 
 import difflib
 import math
-import os
 import re
 from dataclasses import dataclass, field, is_dataclass, replace
 from functools import cache
@@ -22,8 +21,10 @@ from .. import configs
 from ..agents.actor_critic import ActorCriticConfig
 from ..budget.allocator import AllocatorConfig
 from ..budget.ledger import BudgetConfig, PriceConfig
+from ..durable import whole_file
 from ..envs.labelers.base import LabelerConfig
 from ..envs.make import EnvConfig
+from ..errors import UserError
 from ..worldmodel.dynamics import DynamicsConfig
 from ..worldmodel.replay.labels import LabelReplayConfig
 from ..worldmodel.replay.transitions import ReplayConfig
@@ -38,7 +39,7 @@ DEFAULT_PRESET = "quickstart"
 COMMAND_LINE = "command line"
 
 
-class ConfigError(Exception):
+class ConfigError(UserError):
     """A setting that cannot be used. The message is one line: the key, what is wrong, where the setting came from."""
 
 
@@ -142,9 +143,8 @@ def read_config(path: Path) -> Config:
 
 def save_config(config: Config, path: Path) -> None:
     """Write the whole configuration so that a crash leaves either all of it or nothing under `path`."""
-    unfinished = path.with_name(path.name + ".tmp")
-    unfinished.write_text(to_yaml(config))
-    os.replace(unfinished, path)
+    with whole_file(path, "w") as file:
+        file.write(to_yaml(config))
 
 
 def to_yaml(config: Config) -> str:
@@ -181,12 +181,6 @@ def keys_at(key: str) -> dict[str, Any]:
             entry = key.removeprefix(mapping + ".").split(".")[0]
             known = known | leaves(section, f"{mapping}.{entry}.")
     return known
-
-
-def names_a_key(message: str) -> bool:
-    """Whether an error's message is about a setting: then a person can mend it."""
-    key = message.split(":")[0]
-    return key in keys_at(key)
 
 
 def _preset_settings(preset: str) -> list[Setting]:

@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from ..records import Label, Query
+from ..records import Answer, Question
 from ..vault import RewardVault
 from .env_reward import EnvReward
 from .rater import Rater, TierConfig, Tiers
@@ -45,9 +45,9 @@ class LabelerConfig:
 class Labeler(Protocol):
     """Ask now, hear later. A key submitted again is the same question: it has the same answer."""
 
-    def submit(self, queries: list[Query]) -> None: ...
+    def submit(self, questions: list[Question]) -> None: ...
 
-    def collect(self) -> list[Label]:
+    def collect(self) -> list[Answer]:
         """Whatever has been answered so far, once each."""
         ...
 

@@ -1,4 +1,4 @@
-"""Simulated raters: people who err. What they do wrong is a function of (seed, query key) and of the true reward."""
+"""Simulated raters: people who err. What they do wrong is a function of (seed, question key) and of the true reward."""
 
 import hashlib
 import math
@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..records import Label, Query
+from ..records import Answer, Question
 from .env_reward import EnvReward
 
 
@@ -42,33 +42,33 @@ class Rater:
     def __init__(self, labeler: EnvReward, config: TierConfig, seed: int):
         self._labeler, self._config, self._seed = labeler, config, seed
 
-    def submit(self, queries: list[Query]) -> None:
-        self._labeler.submit(queries)
+    def submit(self, questions: list[Question]) -> None:
+        self._labeler.submit(questions)
 
-    def collect(self) -> list[Label]:
-        return [replace(label, value=self._answer(label)) for label in self._labeler.collect()]
+    def collect(self) -> list[Answer]:
+        return [replace(answer, value=self._answer(answer)) for answer in self._labeler.collect()]
 
-    def _answer(self, label: Label) -> float:
-        digest = hashlib.sha256(label.key.encode()).digest()  # hash() differs from process to process
+    def _answer(self, answer: Answer) -> float:
+        digest = hashlib.sha256(answer.key.encode()).digest()  # hash() differs from process to process
         rng = np.random.default_rng([self._seed, int.from_bytes(digest, "little")])
         noise, is_flipped = float(rng.standard_normal()), rng.random() < self._config.flip
-        reward = -label.value if is_flipped else label.value
-        bias = self._config.bias + self._config.slope * math.sin(label.value)
+        reward = -answer.value if is_flipped else answer.value
+        bias = self._config.bias + self._config.slope * math.sin(answer.value)
         return reward + bias + self._config.sigma * noise
 
 
 class Tiers:
-    """Several labelers behind one counter: each query goes to the one of its tier."""
+    """Several labelers behind one counter: each question goes to the one of its tier."""
 
     def __init__(self, labelers: Mapping[str, EnvReward | Rater]):
         self._labelers = labelers
 
-    def submit(self, queries: list[Query]) -> None:
+    def submit(self, questions: list[Question]) -> None:
         """ValueError for a tier that nobody answers."""
-        if unknown := {query.tier for query in queries} - self._labelers.keys():
+        if unknown := {question.tier for question in questions} - self._labelers.keys():
             raise ValueError(f"tier: must be one of {', '.join(self._labelers)}, got {', '.join(sorted(unknown))}")
         for tier, labeler in self._labelers.items():
-            labeler.submit([query for query in queries if query.tier == tier])
+            labeler.submit([question for question in questions if question.tier == tier])
 
-    def collect(self) -> list[Label]:
-        return [label for labeler in self._labelers.values() for label in labeler.collect()]
+    def collect(self) -> list[Answer]:
+        return [answer for labeler in self._labelers.values() for answer in labeler.collect()]

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+
 from tandem.agents.actor_critic import (
     ActorCritic,
     ActorCriticConfig,

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+
 from tandem.agents.actor_critic import ActorCritic, ActorCriticConfig
 from tandem.agents.agent import Agent
 from tandem.envs.records import ObsSpec, Spaces

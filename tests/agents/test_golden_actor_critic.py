@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import Tensor, nn
+
 from tandem.agents.actor_critic import (
     ActorCritic,
     ActorCriticConfig,
@@ -21,7 +23,6 @@ from tandem.agents.returns import PercentileScale, lambda_return
 from tandem.envs.records import ObsSpec, Spaces
 from tandem.worldmodel.distributions import twohot_bins, twohot_mean
 from tandem.worldmodel.imagine import Imagined
-from torch import Tensor, nn
 
 DISCOUNT = 332 / 333
 CONFIG = ActorCriticConfig()

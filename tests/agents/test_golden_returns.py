@@ -4,6 +4,7 @@ import re
 
 import pytest
 import torch
+
 from tandem.agents.returns import PercentileScale, lambda_return
 
 TOLERANCE = (1e-6, 5e-6)

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from tandem.agents.returns import PercentileScale, lambda_return
 
 REWARD = torch.tensor([[100.0, 1.0, 2.0]])  # the reward of arriving at each step: the first is never used

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import pytest
+
 import tandem.cli
 from tandem.budget.adaptive import best_share, smoothed
 from tandem.budget.allocator import AllocatorConfig, Evidence, Measured, Plan, make_allocator

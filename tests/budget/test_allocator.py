@@ -1,9 +1,11 @@
 import pytest
+
 from tandem.budget.allocator import AllocatorConfig, Evidence, Plan, check_budget, make_allocator
 from tandem.budget.ledger import BudgetExceeded, Ledger
 from tandem.budget.market import Counts, Market, split
 from tandem.budget.money import MICRO, Purchase
 from tandem.budget.scaling import PowerLaw
+from tandem.errors import UserError
 
 FIXED = AllocatorConfig(name="fixed")
 
@@ -173,7 +175,7 @@ def test_nothing_left_is_an_empty_plan(new_ledger):
 )
 def test_check_budget_names_the_least_total_that_works(new_ledger, name, least):
     config, exact = AllocatorConfig(name=name), new_ledger(total=least)
-    with pytest.raises(ValueError, match=f"^budget.total: must be at least {least:,} coins .*, got {least - 1:,}$"):
+    with pytest.raises(UserError, match=f"^budget.total: must be at least {least:,} coins .*, got {least - 1:,}$"):
         check_budget(config, evidence(exact, 0), (least - 1) * MICRO, exact.prices)
     check_budget(config, evidence(exact, 0), least * MICRO, exact.prices)
     assert make_allocator(config).plan(evidence(exact, 0), exact).money_micro == least * MICRO

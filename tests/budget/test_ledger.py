@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from tandem.budget.ledger import BudgetConfig, BudgetExceeded, Ledger, PriceConfig
 from tandem.budget.ledger_file import LedgerError
 from tandem.budget.money import MICRO, Balance, Purchase, to_micro

@@ -2,6 +2,7 @@ import math
 
 import numpy as np
 import pytest
+
 from tandem.budget.market import Counts, Market, at_label_share, coupled, gap, split
 from tandem.budget.scaling import PowerLaw
 

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+
 from tandem.budget.offers import (
     TierEstimate,
     best_replication,

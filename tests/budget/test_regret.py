@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from tandem.budget.allocator import AllocatorConfig, make_allocator
 from tandem.budget.scaling import MeanLaw, fit_posterior
 

@@ -2,6 +2,7 @@ import math
 
 import numpy as np
 import pytest
+
 from tandem.budget.scaling import (
     EXPONENTS,
     FLOOR_SHARES,

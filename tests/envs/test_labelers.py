@@ -2,9 +2,11 @@ import math
 
 import numpy as np
 import pytest
+
 from tandem.envs.labelers.base import LabelerConfig, make_labeler
+from tandem.envs.labelers.env_reward import NonFiniteReward
 from tandem.envs.labelers.rater import TierConfig
-from tandem.envs.records import Label, Query, Segment
+from tandem.envs.records import Answer, Clip, Question
 from tandem.envs.vault import RewardVault, UnknownReward
 
 
@@ -15,39 +17,39 @@ def vault_of(num=100):
     return vault
 
 
-def queries(*steps):
-    return [Query(f"q{step}", Segment(0, step)) for step in steps]
+def questions(*steps):
+    return [Question(f"q{step}", Clip(0, step)) for step in steps]
 
 
 def answers(config, keys_and_steps, seed=0):
     labeler = make_labeler(config, vault_of(), seed)
-    labeler.submit([Query(key, Segment(0, step)) for key, step in keys_and_steps])
-    return {label.key: label.value for label in labeler.collect()}
+    labeler.submit([Question(key, Clip(0, step)) for key, step in keys_and_steps])
+    return {answer.key: answer.value for answer in labeler.collect()}
 
 
 def test_each_answer_comes_once():
     labeler = make_labeler(LabelerConfig(), vault_of(), 0)
-    labeler.submit([*queries(3, 7), Query("pair", Segment(0, 8, length=2))])
-    assert labeler.collect() == [Label("q3", 3.0), Label("q7", 7.0), Label("pair", 15.0)]
+    labeler.submit([*questions(3, 7), Question("pair", Clip(0, 8, length=2))])
+    assert labeler.collect() == [Answer("q3", 3.0), Answer("q7", 7.0), Answer("pair", 15.0)]
     assert labeler.collect() == []
 
 
 def test_late_answers_wait_for_their_number_of_collects():
     labeler = make_labeler(LabelerConfig(delay=2), vault_of(), 0)
-    labeler.submit(queries(1))
+    labeler.submit(questions(1))
     assert labeler.collect() == []
-    labeler.submit(queries(2))
+    labeler.submit(questions(2))
     assert labeler.collect() == []
-    assert labeler.collect() == [Label("q1", 1.0)]
-    assert labeler.collect() == [Label("q2", 2.0)]
+    assert labeler.collect() == [Answer("q1", 1.0)]
+    assert labeler.collect() == [Answer("q2", 2.0)]
 
 
 def test_asking_a_waiting_key_again_gives_one_answer():
     labeler = make_labeler(LabelerConfig(delay=1), vault_of(), 0)
-    labeler.submit(queries(4))
-    labeler.submit(queries(4))
+    labeler.submit(questions(4))
+    labeler.submit(questions(4))
     assert labeler.collect() == []
-    assert labeler.collect() == [Label("q4", 4.0)]
+    assert labeler.collect() == [Answer("q4", 4.0)]
     assert labeler.collect() == []
 
 
@@ -69,8 +71,8 @@ def test_noise_has_the_stated_spread_and_no_bias():
 
 def tier_answers(config, keys_and_steps, tier="cheap", seed=0):
     labeler = make_labeler(LabelerConfig(tiers={"cheap": config}), vault_of(), seed)
-    labeler.submit([Query(key, Segment(0, step), tier) for key, step in keys_and_steps])
-    return {label.key: label.value for label in labeler.collect()}
+    labeler.submit([Question(key, Clip(0, step), tier) for key, step in keys_and_steps])
+    return {answer.key: answer.value for answer in labeler.collect()}
 
 
 def test_a_rater_adds_its_bias_and_what_depends_on_the_reward():
@@ -95,11 +97,11 @@ def test_a_rater_errs_anew_under_every_key_and_never_anew_under_the_same():
 def test_a_query_goes_to_its_tier():
     tiers = {"cheap": TierConfig(price=1.0, bias=1.0), "expert": TierConfig(price=6.0, bias=2.0)}
     labeler = make_labeler(LabelerConfig(tiers=tiers), vault_of(), 0)
-    labeler.submit([Query(f"{tier}", Segment(0, 10), tier) for tier in ("expert", "default", "cheap")])
-    assert {label.key: label.value for label in labeler.collect()} == {"default": 10, "cheap": 11, "expert": 12}
+    labeler.submit([Question(f"{tier}", Clip(0, 10), tier) for tier in ("expert", "default", "cheap")])
+    assert {answer.key: answer.value for answer in labeler.collect()} == {"default": 10, "cheap": 11, "expert": 12}
     assert labeler.collect() == []
     with pytest.raises(ValueError, match="^tier: must be one of default, cheap, expert, got dear"):
-        labeler.submit([Query("q", Segment(0, 10), "dear")])
+        labeler.submit([Question("q", Clip(0, 10), "dear")])
 
 
 def test_gold_is_the_dearest_tier_unless_another_is_named():
@@ -132,10 +134,10 @@ def test_a_question_without_a_true_answer_is_an_error(name):
     vault = vault_of()
     vault.put(0, 101, math.nan)
     labeler = make_labeler(LabelerConfig(name=name), vault, 0)
-    with pytest.raises(ValueError, match="environment 0, row 101 is nan"):
-        labeler.submit(queries(101))
+    with pytest.raises(NonFiniteReward, match="environment 0, row 101 is nan"):
+        labeler.submit(questions(101))
     with pytest.raises(UnknownReward, match="step=0"):
-        labeler.submit(queries(0))
+        labeler.submit(questions(0))
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete, Tuple
+
 from tandem.envs.gymnasium_env import GymnasiumEnv
 from tandem.envs.make import EnvConfig, UnknownTask, UnsupportedSpace, episode_length, make_env, spaces_of
 from tandem.envs.wrappers import ActionRepeat

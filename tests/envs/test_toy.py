@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from tandem.envs.toy import EPISODE_LENGTH, LinearQuadratic, ToyEnv
 
 DISCOUNT = 0.95

@@ -5,9 +5,10 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium.spaces import Box
+
 from tandem.envs import vector
 from tandem.envs.make import EnvConfig
-from tandem.envs.records import Segment
+from tandem.envs.records import Clip
 from tandem.envs.vault import RewardVault, UnknownReward
 from tandem.envs.vector import NonFiniteObservation, VectorEnv, is_heldout
 
@@ -72,10 +73,10 @@ def test_an_episode_is_a_first_row_its_steps_and_its_last_row(processes):
         assert [bool(row.is_terminal[n]) for row in rows] == [False, False, False, False, True, False, False]
         assert [int(row.step[n]) for row in rows] == list(range(7))
         # rows 1 .. 4 earned 11 .. 14; row 5 is a reset and has no reward to sell; row 6 earned 11
-        assert vault.reward(Segment(n, 4, length=4)) == 50.0
-        assert vault.reward(Segment(n, 6)) == 11.0
+        assert vault.reward(Clip(n, 4, length=4)) == 50.0
+        assert vault.reward(Clip(n, 6)) == 11.0
         with pytest.raises(UnknownReward):
-            vault.reward(Segment(n, 5))
+            vault.reward(Clip(n, 5))
     assert sum(row.num_bought for row in rows) == 2 * 5
 
 
@@ -134,7 +135,7 @@ def test_a_resumed_stream_goes_on_with_its_numbers_and_new_episodes():
     assert row.step.tolist() == [7, 8] and row.is_first.all()
     assert resumed.next_steps.tolist() == [8, 9] and resumed.next_episodes.tolist() == [3, 3]
     run(resumed, 1)
-    vault.reward(Segment(0, 8)), vault.reward(Segment(1, 9))
+    vault.reward(Clip(0, 8)), vault.reward(Clip(1, 9))
 
 
 def test_an_episode_is_held_out_as_a_whole():
@@ -183,9 +184,9 @@ def test_a_dead_worker_begins_every_stream_again():
     assert [row.is_first.tolist() for row in rows] == [[step in (0, 3)] * 2 for step in range(5)]
     assert [row.step.tolist() for row in rows] == [[step] * 2 for step in range(5)]
     assert env.next_episodes.tolist() == [2, 2]
-    assert vault.reward(Segment(0, 4)) == 11.0
+    assert vault.reward(Clip(0, 4)) == 11.0
     with pytest.raises(UnknownReward):
-        vault.reward(Segment(0, 3))  # the tick that was lost earned nothing
+        vault.reward(Clip(0, 3))  # the tick that was lost earned nothing
 
 
 def test_closing_after_a_worker_died_is_quiet():

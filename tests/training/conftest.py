@@ -6,9 +6,10 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+
 from tandem.budget.ledger import Ledger
 from tandem.budget.money import to_micro
-from tandem.envs.records import Query
+from tandem.envs.records import Question
 from tandem.training.config import Config, load_config, read_config
 from tandem.worldmodel.replay.journal.labels import LabelJournal
 from tandem.worldmodel.replay.journal.transitions import read_chunks
@@ -78,8 +79,8 @@ def check_books(folder: Path) -> dict:
     ticks = [tick.transition for tick in read_chunks(folder / "transitions")]
     rows = [(env, int(step)) for tick in ticks for env, step in enumerate(tick.step)]
     journal = LabelJournal(folder / "labels")
-    queries = [item.query for item in journal.read_asked()]
-    asked = [query.key for query in queries]
+    questions = [item.question for item in journal.read_asked()]
+    asked = [question.key for question in questions]
     answered = [label.key for label in journal.read_answers()]
 
     assert balance.total == balance.spent + balance.reserved + balance.remaining
@@ -88,27 +89,27 @@ def check_books(folder: Path) -> dict:
     assert balance.transitions == sum(tick.num_bought for tick in ticks)
     assert len(set(asked)) == len(asked) and len(set(answered)) == len(answered)
     assert balance.labels == len(answered)
-    label_prices = prices_of(queries, read_config(folder / "config.yaml"))
+    label_prices = prices_of(questions, read_config(folder / "config.yaml"))
     label_cost = sum(label_prices[key] for key in answered)
     assert balance.spent == balance.transitions * prices["transition"] + label_cost
     for tier, row in summary["by_tier"].items():
-        keys = {query.key for query in queries if query.tier == tier} & set(answered)
+        keys = {question.key for question in questions if question.tier == tier} & set(answered)
         assert (row["labels"], to_micro(row["spent"])) == (len(keys), sum(label_prices[key] for key in keys))
     assert {purchase.key for purchase in outstanding} == set(asked) - set(answered)
     assert paid_twice(folder) == []
     return summary
 
 
-def prices_of(queries: list[Query], config: Config) -> dict[str, int]:
+def prices_of(questions: list[Question], config: Config) -> dict[str, int]:
     """Key -> micro-coins: the price of its tier and, of named tiers, what showing the row to the first one costs."""
     labeler, seen, prices = config.labeler, set(), {}
-    for query in queries:
-        if query.tier == "default":
-            prices[query.key] = to_micro(config.price.label)
+    for question in questions:
+        if question.tier == "default":
+            prices[question.key] = to_micro(config.price.label)
         else:
-            showing = 0 if query.segment in seen else to_micro(labeler.item_price)
-            prices[query.key] = to_micro(labeler.tiers[query.tier].price) + showing
-        seen.add(query.segment)
+            showing = 0 if question.clip in seen else to_micro(labeler.item_price)
+            prices[question.key] = to_micro(labeler.tiers[question.tier].price) + showing
+        seen.add(question.clip)
     return prices
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from tandem.envs.labelers.env_reward import NonFiniteReward
 from tandem.envs.vault import RewardVault
 from tandem.training.build import build, hold, make_learner, task_spaces
@@ -64,7 +65,7 @@ def test_a_run_killed_in_its_first_checkpoint_begins_anew_with_what_it_bought(ti
 
 @pytest.mark.parametrize("reward", [float("nan"), float("inf")])
 def test_a_reward_that_is_no_number_is_not_sold(tiny, monkeypatch, reward):
-    monkeypatch.setattr(RewardVault, "reward", lambda self, segment: reward)
+    monkeypatch.setattr(RewardVault, "reward", lambda self, clip: reward)
     with pytest.raises(NonFiniteReward, match="task: the reward of environment"):
         train(tiny())
 

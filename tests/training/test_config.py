@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from tandem.envs.labelers.rater import TierConfig
 from tandem.training import config as settings
 from tandem.training.config import (
@@ -13,7 +14,6 @@ from tandem.training.config import (
     ConfigError,
     RunConfig,
     load_config,
-    names_a_key,
     read_config,
     resume_config,
     save_config,
@@ -264,14 +264,6 @@ def test_the_run_folder_is_made_of_root_task_time_and_seed():
     assert (run.name, Path(run.dir)) == ("20260304-050607-s9", Path("r/gym_CartPole-v1/20260304-050607-s9"))
     assert Path(RunConfig(root="r", name="first").named("toy_lq", 9, now).dir) == Path("r/toy_lq/first")
     assert RunConfig(dir="elsewhere").named("toy_lq", 9, now).dir == "elsewhere"
-
-
-def test_errors_about_a_setting_are_told_from_bugs():
-    assert names_a_key("budget.total: must be at least 3")
-    assert names_a_key("labeler.tiers.anyone.sigma: must be at least 0")
-    assert not names_a_key("labeler.tiers.anyone.sorrow: must be at least 0")
-    assert not names_a_key("too many values to unpack (expected 2)")
-    assert not names_a_key("shape: must be (3,)")
 
 
 def test_help_lists_every_preset_and_key_with_default_and_meaning(presets):

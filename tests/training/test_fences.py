@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tandem.training.build
 import torch
+
+import tandem.training.build
 from tandem.agents.actor_critic import Replayed
 from tandem.budget.ledger import Ledger
-from tandem.envs.records import Segment
+from tandem.envs.records import Clip
 from tandem.envs.vault import RewardVault
 from tandem.training.build import build
 from tandem.training.learner import Noise
@@ -92,9 +93,9 @@ def test_a_sold_reward_does_change_the_run(tiny, monkeypatch):
     _, env, step = key.split("/")
 
     class Shifted(RewardVault):
-        def reward(self, segment: Segment) -> float:
-            is_it = (segment.env, segment.step) == (int(env), int(step))
-            return super().reward(segment) + (50.0 if is_it else 0.0)
+        def reward(self, clip: Clip) -> float:
+            is_it = (clip.env, clip.step) == (int(env), int(step))
+            return super().reward(clip) + (50.0 if is_it else 0.0)
 
     monkeypatch.setattr(tandem.training.build, "RewardVault", Shifted)
     train(second)
@@ -174,7 +175,7 @@ def test_first_rows_are_never_sold(tiny):
     ticks = [tick.transition for tick in read_chunks(folder / "transitions")]
     first = {(env, int(tick.step[env])) for tick in ticks for env in np.flatnonzero(tick.is_first)}
     every = {(env, int(step)) for tick in ticks for env, step in enumerate(tick.step)}
-    asked = {(item.query.segment.env, item.query.segment.step) for item in LabelJournal(folder / "labels").read_asked()}
+    asked = {(item.question.clip.env, item.question.clip.step) for item in LabelJournal(folder / "labels").read_asked()}
     assert len(first) > 4 and len(asked) == 40
     assert not asked & first and asked <= every
     ledger = Ledger.open(folder / "ledger.db")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from tandem.training.build import build
 from tandem.training.pace import draw_inputs
 from tandem.training.phases import train

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
 import tandem.cli
 import tandem.training.phases
 import tandem.training.purchases.transitions
@@ -174,7 +175,7 @@ def test_a_crash_with_answers_on_their_way_asks_the_same_questions_again(tiny, a
     monkeypatch.undo()
     assert_replays_hold_what_was_sold(config)
     journal = LabelJournal(folder / "labels")
-    pending = {item.query.key for item in journal.read_asked()} - {label.key for label in journal.read_answers()}
+    pending = {item.question.key for item in journal.read_asked()} - {answer.key for answer in journal.read_answers()}
     assert pending
     resume(config)
     audit(folder)

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+
 import tandem.cli
 import tandem.training.pace
-import torch
 from tandem.budget.ledger import BudgetConfig, Ledger
 from tandem.training.build import build
 from tandem.training.config import ConfigError

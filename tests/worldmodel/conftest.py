@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+
 from tandem.envs.records import ObsSpec, Spaces, Transition
 
 SPACES = Spaces({"state": ObsSpec((2,)), "kind": ObsSpec((1,), classes=7)}, action_size=1)

@@ -4,6 +4,7 @@ from math import e, log, pi
 
 import pytest
 import torch
+
 from tandem.worldmodel import distributions as dist
 
 BINS = torch.tensor([-2.0, 0.0, 2.0])

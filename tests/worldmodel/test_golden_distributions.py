@@ -3,6 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+
 from tandem.worldmodel import distributions as dist
 from tandem.worldmodel.rssm import kl_losses
 

@@ -2,9 +2,10 @@
 
 import pytest
 import torch
+from torch import Tensor, nn
+
 from tandem.envs.records import ObsSpec
 from tandem.worldmodel.networks import BlockLinear, Decoder, Encoder, Linear, RMSNorm, init_weight
-from torch import Tensor, nn
 
 CASES = ["linear", "linear_wide_out", "linear_shaped", "blocklinear", "conv"]
 

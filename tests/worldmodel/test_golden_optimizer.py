@@ -2,8 +2,9 @@
 
 import pytest
 import torch
-from tandem.worldmodel.optimizer import LaProp, OptimizerConfig, clip_adaptively
 from torch import Tensor
+
+from tandem.worldmodel.optimizer import LaProp, OptimizerConfig, clip_adaptively
 
 
 def names(g: dict[str, Tensor]) -> list[str]:

@@ -4,9 +4,10 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from torch import Tensor, nn
+
 from tandem.worldmodel.distributions import categorical_entropy, categorical_log_probs
 from tandem.worldmodel.rssm import RSSM, Latent, kl_losses
-from torch import Tensor, nn
 
 UNIMIX = 0.01
 FREE_NATS = 1.0

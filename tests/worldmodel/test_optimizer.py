@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from tandem.worldmodel.optimizer import LaProp, OptimizerConfig, learning_rate
 
 

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+
 from tandem.worldmodel.optimizer import LaProp, OptimizerConfig
 from tandem.worldmodel.reward import RewardConfig, RewardModel, fold_weights
 

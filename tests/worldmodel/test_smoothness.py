@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+
 from tandem.envs.records import ObsSpec, Spaces
 from tandem.worldmodel.dynamics import DynamicsConfig, DynamicsModel
 from tandem.worldmodel.reward import RewardConfig, RewardModel

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+
 from tandem.agents.actor_critic import ActorCritic, ActorCriticConfig
 from tandem.envs.records import ObsSpec, Spaces
 from tandem.worldmodel.dynamics import DynamicsConfig, DynamicsModel, curvature

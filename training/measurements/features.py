@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...envs.wrappers import derive_seed
+from ...seeds import Channel, derive_seed
 from ...worldmodel.replay.labels import LabelBatch
 from ..run import Run
 from .raters import Predict
@@ -29,7 +29,9 @@ def predictor(run: Run) -> Predict:
     def predict(labels: LabelBatch) -> np.ndarray:
         if not len(labels.value):
             return np.zeros(0)
-        generator = torch.Generator(run.device).manual_seed(derive_seed(run.config.seed, 7, run.progress.phase))
+        generator = torch.Generator(run.device).manual_seed(
+            derive_seed(run.config.seed, Channel.RATERS, run.progress.phase)
+        )
         _, feat = encoded(run, labels, generator)
         return run.learner.reward.predict(feat).double().cpu().numpy()
 

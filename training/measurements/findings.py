@@ -15,7 +15,7 @@ from torch import Tensor
 from ...budget.allocator import Measured
 from ...budget.offers import residual_squared
 from ...budget.scaling import Curve
-from ...envs.wrappers import derive_seed
+from ...seeds import Channel, derive_seed
 from ...worldmodel.distributions import twohot_mean
 from ...worldmodel.dynamics import DynamicsModel
 from ...worldmodel.replay.labels import LabelReplay
@@ -214,4 +214,4 @@ def _models(run: Run) -> Models:
 
 def _generator(run: Run) -> torch.Generator:
     """Noise for measuring, from a generator of its own: looking changes nothing in training."""
-    return torch.Generator(run.device).manual_seed(derive_seed(run.config.seed, 6, run.progress.phase))
+    return torch.Generator(run.device).manual_seed(derive_seed(run.config.seed, Channel.MEASURING, run.progress.phase))

@@ -89,7 +89,7 @@ def clean_equivalents(labels: LabelReplay, estimates: TierEstimates | None, s0_s
     noise = np.array([estimates.tiers[name].noise.variance for name in labels.tiers])
     held = (labels.answers(), labels.answers(is_heldout=True))
     worth = sum(tiers.clean_labels(answers.item, noise[answers.tier], s0_squared) for answers in held)
-    pending = [noise[labels.tiers.index(asked.query.tier)] for asked in labels.pending.values()]
+    pending = [noise[labels.tiers.index(asked.question.tier)] for asked in labels.pending.values()]
     return float(worth + sum(tiers.clean_worth([one], s0_squared) for one in pending))
 
 

@@ -3,7 +3,6 @@
 A critic reads only the latents of its own model, so dynamics, reward model and critic of a phase are kept together.
 """
 
-import os
 import pickle
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from ...worldmodel.replay.journal.npz import sync_folder
+from ...durable import whole_file
 from ..learner import Learner
 from ..storage.checkpoint import CheckpointError
 
@@ -43,16 +42,10 @@ class Snapshots:
         }
         counts = {"phase": phase, "transitions": transitions, "explained_variance": explained_variance}
         path = self._path(phase)
-        unfinished = path.with_suffix(".tmp")
         try:
-            with open(unfinished, "wb") as file:
+            with whole_file(path) as file:
                 torch.save({**counts, "states": states}, file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(unfinished, path)
-            sync_folder(self.folder)
         except (OSError, RuntimeError) as error:  # torch's zip writer turns a failed write into a RuntimeError
-            unfinished.unlink(missing_ok=True)
             raise CheckpointError(f"{path}: could not be saved ({error})") from error
         for old in range(phase - self.most + 1):
             self._path(old).unlink(missing_ok=True)

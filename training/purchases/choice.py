@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ...envs.records import Segment
+from ...envs.records import Clip
 from ...worldmodel.dynamics import DynamicsModel
 from ...worldmodel.replay.transitions import Candidates, TransitionReplay
 from ...worldmodel.reward import RewardModel
@@ -29,7 +29,7 @@ class Choice:
 
     def draw(
         self, transitions: TransitionReplay, number: int, asked: int, asked_uniform: int, rng: np.random.Generator
-    ) -> list[tuple[Segment, bool]]:
+    ) -> list[tuple[Clip, bool]]:
         """See `choose` and `uniform_quota`."""
         num_uniform = uniform_quota(number, self.uniform_share, asked, asked_uniform)
         return choose(transitions, self.reward, self.dynamics, number, num_uniform, rng)
@@ -52,7 +52,7 @@ def choose(
     number: int,
     num_uniform: int,
     rng: np.random.Generator,
-) -> list[tuple[Segment, bool]]:
+) -> list[tuple[Clip, bool]]:
     """`number` rows to label (fewer where fewer are left) and whether each was drawn uniformly; they count as asked.
 
     The uniform ones come from training and held-out rows alike. The others are training rows alone: labels of held-out
@@ -63,11 +63,11 @@ def choose(
     No row is asked about twice, so that the uniform draw misses the rows chosen before it: an error measured on it is a
     little low once a good part of all rows is labelled.
     """
-    segments = transitions.draw_unlabelled(num_uniform, rng)
+    clips = transitions.draw_unlabelled(num_uniform, rng)
     chosen = _by_disagreement(transitions, reward, dynamics, number - num_uniform, rng)
     transitions.mark_asked(chosen)
-    segments += transitions.draw_unlabelled(number - len(segments) - len(chosen), rng)
-    return [(segment, True) for segment in segments] + [(segment, False) for segment in chosen]
+    clips += transitions.draw_unlabelled(number - len(clips) - len(chosen), rng)
+    return [(clip, True) for clip in clips] + [(clip, False) for clip in chosen]
 
 
 def _by_disagreement(
@@ -76,19 +76,19 @@ def _by_disagreement(
     dynamics: DynamicsModel,
     number: int,
     rng: np.random.Generator,
-) -> list[Segment]:
+) -> list[Clip]:
     """At most `number` rows of training episodes; none where nobody disagrees about any."""
     if number <= 0:
         return []
     candidates = transitions.candidates(max(POOL, 2 * number), rng)
-    if not candidates.segments:
+    if not candidates.clips:
         return []
     weight = disagreement(candidates, reward, dynamics) * np.exp2(-HALVINGS * candidates.age)
     if not weight.any():
         return []
     with np.errstate(divide="ignore"):
         key = np.log(weight) + rng.gumbel(size=len(weight))  # the largest keys are such a draw without replacement
-    return [candidates.segments[i] for i in np.argsort(-key)[:number]]
+    return [candidates.clips[i] for i in np.argsort(-key)[:number]]
 
 
 @torch.no_grad()

@@ -10,7 +10,7 @@ from ...budget.money import Purchase
 from ...budget.offers import LabelOffer
 from ...envs.labelers.base import DEFAULT, Labeler
 from ...envs.labelers.env_reward import NonFiniteReward
-from ...envs.records import Query, Segment
+from ...envs.records import Clip, Question
 from ...worldmodel.replay.journal.labels import LabelJournal
 from ...worldmodel.replay.journal.npz import ChunkError
 from ...worldmodel.replay.label_column import LabelColumn
@@ -63,14 +63,14 @@ class LabelDesk:
         if not self.can_ask(offer) or number <= 0:
             return 0
         items = self._draw_items(number, rng, offer)
-        questions = list(self._questions(list(items), rng, offer))
+        requests = list(self._requests(list(items), rng, offer))
         if offer is None or number < offer.answers:
-            questions = questions[:number]
-        questions = list(self._affordable(questions))
-        self._buy(questions, items)
-        return len(questions)
+            requests = requests[:number]
+        requests = list(self._affordable(requests))
+        self._buy(requests, items)
+        return len(requests)
 
-    def _draw_items(self, number: int, rng: np.random.Generator, offer: LabelOffer | None) -> dict[Segment, bool]:
+    def _draw_items(self, number: int, rng: np.random.Generator, offer: LabelOffer | None) -> dict[Clip, bool]:
         """Rows not asked yet for `number` answers -> whether each was drawn uniformly. All get their first answer."""
         wanted = number if offer is None else max(1, int(number / offer.answers))
         wanted = min(wanted, self.ledger.remaining // self._first_price(offer))
@@ -78,9 +78,9 @@ class LabelDesk:
             return dict.fromkeys(self.transitions.draw_unlabelled(wanted, rng), True)
         return dict(self.choice.draw(self.transitions, wanted, self.num_items, self.num_uniform, rng))
 
-    def _questions(
-        self, items: list[Segment], rng: np.random.Generator, offer: LabelOffer | None
-    ) -> Iterator[tuple[Segment, str, int]]:
+    def _requests(
+        self, items: list[Clip], rng: np.random.Generator, offer: LabelOffer | None
+    ) -> Iterator[tuple[Clip, str, int]]:
         """(row, tier, which of the tier's answers about the row): first answers before all others."""
         if offer is None:
             yield from ((item, DEFAULT, 0) for item in items)
@@ -94,41 +94,41 @@ class LabelDesk:
             if gold < offer.gold_share:
                 yield from ((item, tier, repeat) for tier in offer.checks for repeat in range(offer.check_answers))
 
-    def _affordable(self, questions: list[tuple[Segment, str, int]]) -> Iterator[tuple[Query, Purchase, bool]]:
+    def _affordable(self, requests: list[tuple[Clip, str, int]]) -> Iterator[tuple[Question, Purchase, bool]]:
         """Questions in their order while the money lasts, what each costs, and whether it is the first about its row."""
         money, seen = self.ledger.remaining, set()
-        for segment, tier, repeat in questions:
-            is_first = segment not in seen
+        for clip, tier, repeat in requests:
+            is_first = clip not in seen
             price = self._price(tier, is_first)
             if price > money:
                 return
             money -= price
-            seen.add(segment)
-            key = f"label/{segment.env}/{segment.step}"
+            seen.add(clip)
+            key = f"label/{clip.env}/{clip.step}"
             if (tier, repeat) != (DEFAULT, 0):
                 key += f"/{tier}/{repeat}"
-            yield Query(key, segment, tier), Purchase(key, "label", 1, price, tier), is_first
+            yield Question(key, clip, tier), Purchase(key, "label", 1, price, tier), is_first
 
-    def _buy(self, questions: list[tuple[Query, Purchase, bool]], items: dict[Segment, bool]) -> None:
-        queries = [query for query, _, _ in questions]
-        self.ledger.reserve([purchase for _, purchase, _ in questions])
+    def _buy(self, requests: list[tuple[Question, Purchase, bool]], items: dict[Clip, bool]) -> None:
+        questions = [question for question, _, _ in requests]
+        self.ledger.reserve([purchase for _, purchase, _ in requests])
         if isinstance(self.labels, LabelReplay):
-            copies = self.transitions.copies([query.segment for query in queries], self.burn_in)
+            copies = self.transitions.copies([question.clip for question in questions], self.burn_in)
         else:
-            copies = [None] * len(queries)  # coupled: the answer joins its row
+            copies = [None] * len(questions)  # coupled: the answer joins its row
         # An item counts once where errors are measured, however often it is answered.
         asked = [
-            Asked(query, copy, is_first and items[query.segment])
-            for (query, _, is_first), copy in zip(questions, copies, strict=True)
+            Asked(question, copy, is_first and items[question.clip])
+            for (question, _, is_first), copy in zip(requests, copies, strict=True)
         ]
         self.journal.seal_asked(asked)
         self._ask(asked)
-        self.labeler.submit(queries)
+        self.labeler.submit(questions)
 
     def _ask(self, asked: list[Asked]) -> None:
         for item in asked:
-            self.labels.ask(item.query, item.copy, item.is_uniform)
-        self.num_items += len({item.query.segment for item in asked})  # all questions about a row come together
+            self.labels.ask(item.question, item.copy, item.is_uniform)
+        self.num_items += len({item.question.clip for item in asked})  # all questions about a row come together
         self.num_uniform += sum(item.is_uniform for item in asked)
 
     def _first_price(self, offer: LabelOffer | None) -> int:
@@ -155,7 +155,7 @@ class LabelDesk:
         """After a restart: fill the store from the journal, settle what was answered, release what was never asked,
         and ask again, under the same keys, what is still pending."""
         asked = self.journal.read_asked()
-        self.transitions.mark_asked([item.query.segment for item in asked])
+        self.transitions.mark_asked([item.question.clip for item in asked])
         self._ask(asked)
         for label in self.journal.read_answers():
             if label.key not in self.labels.pending:
@@ -163,8 +163,8 @@ class LabelDesk:
                     f"{self.journal.folder}: {label.key} was answered, but the file of its question is missing"
                 )
             self.labels.answer(label)
-        known = {item.query.key for item in asked}
+        known = {item.question.key for item in asked}
         outstanding = [purchase.key for purchase in self.ledger.outstanding() if purchase.kind == "label"]
         self.ledger.settle({key: 1 for key in outstanding if key in known and key not in self.labels.pending})
         self.ledger.release([key for key in outstanding if key not in known])
-        self.labeler.submit([item.query for item in self.labels.pending.values()])
+        self.labeler.submit([item.question for item in self.labels.pending.values()])

@@ -8,16 +8,16 @@ from typing import Any, Protocol
 import numpy as np
 
 from ...envs.make import EnvConfig, episode_length, make_env, spaces_of
-from ...envs.records import Segment, Transition
+from ...envs.records import Clip, Transition
 from ...envs.vault import RewardVault
 from ...envs.vector import VectorEnv
-from ...envs.wrappers import derive_seed
+from ...errors import UserError
+from ...seeds import Channel, derive_seed
 
-EVALUATION = 1_000_003  # keeps evaluation seeds apart from those of training environments, which are numbered from 0
 MAX_STEPS = 100_000  # agent steps after which an episode without a limit is taken to be endless
 
 
-class VideoError(Exception):
+class VideoError(UserError):
     """A video that cannot be made here; the message says what is missing."""
 
 
@@ -92,7 +92,7 @@ class EpisodeReturns:
         start, self._starts[env] = self._starts[env], None
         last = int(transition.step[env])
         if start is not None and last > start:
-            yield Episode(env, self._vault.reward(Segment(env, last, last - start)), last - start)
+            yield Episode(env, self._vault.reward(Clip(env, last, last - start)), last - start)
 
 
 class Evaluator:
@@ -103,13 +103,13 @@ class Evaluator:
 
     def __init__(self, task: str, env_config: EnvConfig, config: EvaluateConfig, seed: int):
         self._task, self._env_config, self._config = task, env_config, config
-        self._seed = derive_seed(seed, EVALUATION)
+        self._seed = derive_seed(seed, Channel.EVALUATION)
 
     def run(self, policy: Policy, episodes: int, mode: bool) -> EvalResult:
         """Play `episodes` episodes with the policy's mode or with sampled actions.
 
         Each environment plays a share that is fixed in advance: the first to finish would favour short episodes.
-        ValueError if the task's episodes do not end.
+        UserError if the task's episodes do not end.
         """
         num = min(self._config.envs, episodes)
         vault = RewardVault()
@@ -136,7 +136,7 @@ class Evaluator:
                 kept = [played[index % env.num][index // env.num] for index in range(episodes)]
                 traces = [recorder.finished() for recorder in recorders]
                 return EvalResult([one.episode_return for one in kept], [one.length for one in kept], traces)
-        raise ValueError(f"envs.time_limit: {self._task} has not ended after {longest} agent steps: it needs a limit")
+        raise UserError(f"envs.time_limit: {self._task} has not ended after {longest} agent steps: it needs a limit")
 
 
 @dataclass
@@ -155,7 +155,7 @@ class _TraceRecorder:
         if transition.is_first[env]:
             self.rows.clear()  # also when a worker died and the stream began again
         self.is_done = bool(transition.is_last[env])
-        reward = 0.0 if transition.is_first[env] else self.vault.reward(Segment(env, int(transition.step[env])))
+        reward = 0.0 if transition.is_first[env] else self.vault.reward(Clip(env, int(transition.step[env])))
         obs = {key: values[env].copy() for key, values in transition.obs.items()}
         chosen = np.zeros_like(action[env]) if self.is_done else action[env].copy()
         self.rows.append((obs, chosen, reward, bool(transition.is_terminal[env])))
@@ -176,7 +176,7 @@ def record_video(policy: Policy, task: str, env_config: EnvConfig, seed: int, pa
     if path.suffix != ".mp4":
         raise VideoError(f"{path}: a video's name must end in .mp4")
     imageio = _imageio()
-    env = make_env(task, replace(env_config, processes=False), derive_seed(seed, EVALUATION), render=True)
+    env = make_env(task, replace(env_config, processes=False), derive_seed(seed, Channel.EVALUATION), render=True)
     frames_per_second = max(1, round((env.metadata.get("render_fps") or 30) / env_config.repeat))
     path.parent.mkdir(parents=True, exist_ok=True)
     try:

@@ -7,7 +7,7 @@ import torch
 
 from ...agents.agent import Agent
 from ...budget.money import MICRO
-from ...envs.wrappers import derive_seed
+from ...seeds import Channel, derive_seed
 from ...worldmodel.distributions import symexp
 from ...worldmodel.replay.labels import LabelReplay
 from ...worldmodel.replay.transitions import Batch
@@ -90,7 +90,9 @@ def refresh_latents(run: Run) -> None:
 
 def onlooker(run: Run) -> Agent:
     """The agent with noise of its own: how much is looked at must not change what training draws."""
-    return Agent(run.learner.dynamics, run.learner.actor_critic, run.spaces, derive_seed(run.config.seed, 5))
+    return Agent(
+        run.learner.dynamics, run.learner.actor_critic, run.spaces, derive_seed(run.config.seed, Channel.ONLOOKER)
+    )
 
 
 @torch.no_grad()

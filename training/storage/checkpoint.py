@@ -9,7 +9,6 @@ notices a truncated file but reads a flipped bit silently.
 
 import hashlib
 import json
-import os
 import random
 import re
 import shutil
@@ -20,7 +19,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from ...worldmodel.replay.journal.npz import sync_folder
+from ...durable import sync, sync_folder
+from ...errors import UserError
 
 FORMAT = 1
 KEEP = 2
@@ -30,7 +30,7 @@ PLAIN = (bool, int, float, str, bytes, type(None), torch.Size)
 NumberGenerator = np.random.Generator | torch.Generator
 
 
-class CheckpointError(Exception):
+class CheckpointError(UserError):
     """A checkpoint that cannot be written or read; the message names the file and what is wrong with it."""
 
 
@@ -153,14 +153,14 @@ def _write_parts(temporary: Path, step: int, states: dict[str, Any]) -> None:
     files = {f"{name}.pt": _write_part(temporary / f"{name}.pt", state) for name, state in states.items()}
     with open(temporary / MANIFEST, "w") as file:
         json.dump({"format": FORMAT, "step": step, "files": files}, file, indent=1)
-        _sync(file)
+        sync(file)
     sync_folder(temporary)
 
 
 def _write_part(path: Path, state: Any) -> dict[str, Any]:
     with open(path, "wb") as file:
         torch.save(state, file)
-        _sync(file)
+        sync(file)
     return {"sha256": _sha256(path), "size": path.stat().st_size}
 
 
@@ -234,11 +234,6 @@ def _prune(folder: Path, newest: Path) -> None:
 def _sha256(path: Path) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync(file: Any) -> None:
-    file.flush()
-    os.fsync(file.fileno())
 
 
 def _reason(error: Exception) -> str:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from ...envs.records import Label, Query
+from ...envs.records import Answer, Question
 from .labels import Asked
 from .transitions import Batch
 
@@ -17,21 +17,21 @@ class LabelColumn:
 
     def __init__(self, num_streams: int):
         self.received = 0  # answers
-        self.pending: dict[str, Asked] = {}  # by the key of the query, in the order asked
+        self.pending: dict[str, Asked] = {}  # by the key of the question, in the order asked
         self.values = np.full((num_streams, FIRST_STEPS), np.nan, np.float32)  # NaN: no answer yet
 
-    def ask(self, query: Query, copy: None = None, is_uniform: bool = True) -> None:
-        """The answer to `query` will belong to its row."""
-        assert query.key not in self.pending, query
-        self.pending[query.key] = Asked(query, copy, is_uniform)
+    def ask(self, question: Question, copy: None = None, is_uniform: bool = True) -> None:
+        """The answer to `question` will belong to its row."""
+        assert question.key not in self.pending, question
+        self.pending[question.key] = Asked(question, copy, is_uniform)
 
-    def answer(self, label: Label) -> None:
+    def answer(self, answer: Answer) -> None:
         """KeyError where nobody is waiting for this answer: never asked, or answered already."""
-        if label.key not in self.pending:
-            raise KeyError(f"label {label.key!r}: not asked, or answered already")
-        segment = self.pending[label.key].query.segment
-        self.put(segment.env, segment.step, label.value)
-        del self.pending[label.key]
+        if answer.key not in self.pending:
+            raise KeyError(f"label {answer.key!r}: not asked, or answered already")
+        clip = self.pending[answer.key].question.clip
+        self.put(clip.env, clip.step, answer.value)
+        del self.pending[answer.key]
 
     def put(self, env: int, step: int, value: float) -> None:
         """ValueError for an answer that is no number; a second answer for the same row is a bug."""

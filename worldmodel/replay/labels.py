@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...envs.records import Label, Query, Spaces
+from ...envs.records import Answer, Question, Spaces
 from .copies import Copy
 from .rings import Rings
 from .transitions import TransitionReplay
@@ -64,7 +64,7 @@ class LabelBatch:
 class Asked:
     """A question on its way: its copy was taken when it was asked, because the answer may outlive the row."""
 
-    query: Query
+    question: Question
     copy: Copy | None  # None in coupled mode, where the answer joins the row itself
     is_uniform: bool  # the first answer about a row that was drawn uniformly, so that it may serve as a measurement
 
@@ -112,7 +112,7 @@ class LabelReplay:
         columns |= {"value": ((), np.float32), "is_uniform": ((), bool)}
         columns |= {"tier": ((), np.int64), "correction": ((), np.float32)}
         self.training, self.held_out = (Rings(columns, 1, config.capacity) for _ in range(2))
-        self.pending: dict[str, Asked] = {}  # by the key of the query, in the order asked
+        self.pending: dict[str, Asked] = {}  # by the key of the question, in the order asked
 
     @property
     def received(self) -> int:
@@ -127,27 +127,27 @@ class LabelReplay:
     def num_heldout(self) -> int:
         return int(self.held_out.alive[0])
 
-    def ask(self, query: Query, copy: Copy, is_uniform: bool) -> None:
-        """The answer to `query` will belong to `copy`."""
-        assert query.key not in self.pending, query
-        assert query.tier in self.tiers, (query, self.tiers)
-        assert (query.segment.env, query.segment.step) == (copy.env, copy.step), (query, copy.env, copy.step)
+    def ask(self, question: Question, copy: Copy, is_uniform: bool) -> None:
+        """The answer to `question` will belong to `copy`."""
+        assert question.key not in self.pending, question
+        assert question.tier in self.tiers, (question, self.tiers)
+        assert (question.clip.env, question.clip.step) == (copy.env, copy.step), (question, copy.env, copy.step)
         assert len(copy.is_first) == self.config.burn_in + 1, (len(copy.is_first), self.config.burn_in)
-        self.pending[query.key] = Asked(query, copy, is_uniform)
+        self.pending[question.key] = Asked(question, copy, is_uniform)
 
-    def answer(self, label: Label) -> None:
+    def answer(self, answer: Answer) -> None:
         """KeyError where nobody is waiting for this answer: never asked, or answered already. ValueError for a NaN."""
-        if not np.isfinite(label.value):
-            raise ValueError(f"label {label.key!r}: must be finite, got {label.value}")
-        if label.key not in self.pending:
-            raise KeyError(f"label {label.key!r}: not asked, or answered already")
-        asked = self.pending.pop(label.key)
+        if not np.isfinite(answer.value):
+            raise ValueError(f"label {answer.key!r}: must be finite, got {answer.value}")
+        if answer.key not in self.pending:
+            raise KeyError(f"label {answer.key!r}: not asked, or answered already")
+        asked = self.pending.pop(answer.key)
         copy = asked.copy
         names = ["prev_action", "is_first", "start_deter", "start_stoch", "env", "step", "context_step", "episode"]
         values = {name: np.asarray(getattr(copy, name))[None] for name in names}
         values |= {f"obs/{name}": value[None] for name, value in copy.obs.items()}
-        values |= {"value": np.array([label.value]), "is_uniform": np.array([asked.is_uniform])}
-        values |= {"tier": np.array([self.tiers.index(asked.query.tier)]), "correction": np.zeros(1)}
+        values |= {"value": np.array([answer.value]), "is_uniform": np.array([asked.is_uniform])}
+        values |= {"tier": np.array([self.tiers.index(asked.question.tier)]), "correction": np.zeros(1)}
         rings = self.held_out if copy.is_heldout else self.training
         rings.append(np.zeros(1, np.int64), values)
 

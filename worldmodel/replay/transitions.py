@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...envs.records import Segment, Spaces, Transition
+from ...envs.records import Clip, Spaces, Transition
 from .copies import Copy, copy_rows
 from .counts import Counts
 from .online import OnlineWindows
@@ -65,7 +65,7 @@ class Batch:
 class Candidates:
     """Rows that no label was asked about yet, with what the model last thought of them. K rows of training episodes."""
 
-    segments: list[Segment]
+    clips: list[Clip]
     age: np.ndarray  # (K,) share of its stream's rows that are newer: 0 the newest, towards 1 the oldest
     deter: Tensor  # (K, D) float32
     stoch: Tensor  # (K, S) int64, class indices
@@ -212,7 +212,7 @@ class TransitionReplay:
         """Rows that were bought, are still held, and that no label was asked about."""
         return sum(int(np.count_nonzero(rings.columns["is_open"])) for rings in (self.training, self.heldout))
 
-    def draw_unlabelled(self, number: int, rng: np.random.Generator) -> list[Segment]:
+    def draw_unlabelled(self, number: int, rng: np.random.Generator) -> list[Clip]:
         """`number` rows (fewer where fewer are left), uniform without replacement over training and held-out rows.
 
         They count as asked from here on.
@@ -221,14 +221,14 @@ class TransitionReplay:
         heldout = np.flatnonzero(self.heldout.columns["is_open"])
         total = len(training) + len(heldout)
         drawn = rng.choice(total, min(number, total), replace=False)
-        segments = []
+        clips = []
         for rings, slot in (
             (self.training, training[drawn[drawn < len(training)]]),
             (self.heldout, heldout[drawn[drawn >= len(training)] - len(training)]),
         ):
             rings.columns["is_open"][slot] = False
-            segments += zip((slot // rings.length).tolist(), rings.columns["step"][slot].tolist())
-        return [Segment(env, step) for env, step in segments]
+            clips += zip((slot // rings.length).tolist(), rings.columns["step"][slot].tolist())
+        return [Clip(env, step) for env, step in clips]
 
     def candidates(self, most: int, rng: np.random.Generator) -> Candidates:
         """At most `most` unlabelled rows of training episodes, uniform without replacement. Nothing counts as asked."""
@@ -239,34 +239,34 @@ class TransitionReplay:
         newer = (rings.count[stream] - 1 - place) % rings.length
         steps = rings.columns["step"][slot]
         return Candidates(
-            [Segment(env, step) for env, step in zip(stream.tolist(), steps.tolist(), strict=True)],
+            [Clip(env, step) for env, step in zip(stream.tolist(), steps.tolist(), strict=True)],
             newer / np.maximum(rings.alive[stream], 1),
             rings.take("deter", slot),
             rings.take("stoch", slot).long(),
         )
 
-    def mark_asked(self, segments: list[Segment]) -> None:
-        """Draw none of these again. Segments evicted since are skipped."""
-        stream, step = _stream_and_step(segments)
+    def mark_asked(self, clips: list[Clip]) -> None:
+        """Draw none of these again. Clips evicted since are skipped."""
+        stream, step = _stream_and_step(clips)
         for rings in (self.training, self.heldout):
             row = rings.find(stream, step)
             rings.columns["is_open"][rings.slot(stream, row)[row >= 0]] = False
 
-    def copy(self, segment: Segment, burn_in: int) -> Copy:
-        return self.copies([segment], burn_in)[0]
+    def copy(self, clip: Clip, burn_in: int) -> Copy:
+        return self.copies([clip], burn_in)[0]
 
-    def copies(self, segments: list[Segment], burn_in: int) -> list[Copy]:
-        """Own copies of what the labels of these segments need, in their order. KeyError where a row is gone."""
-        assert all(segment.length == 1 for segment in segments), "segments of more than one row are not built yet"
-        stream, step = _stream_and_step(segments)
-        found: list[Copy | None] = [None] * len(segments)
+    def copies(self, clips: list[Clip], burn_in: int) -> list[Copy]:
+        """Own copies of what the labels of these clips need, in their order. KeyError where a row is gone."""
+        assert all(clip.length == 1 for clip in clips), "clips of more than one row are not built yet"
+        stream, step = _stream_and_step(clips)
+        found: list[Copy | None] = [None] * len(clips)
         for rings in (self.training, self.heldout):
             row = rings.find(stream, step)
             here = np.flatnonzero(row >= 0)
             for i, copy in zip(here, copy_rows(rings, stream[here], row[here], burn_in, rings is self.heldout)):
                 found[i] = copy
         if None in found:
-            raise KeyError(f"{segments[found.index(None)]}: not in the replay")
+            raise KeyError(f"{clips[found.index(None)]}: not in the replay")
         return found
 
     def latents(self, stream: np.ndarray, step: np.ndarray, is_heldout: bool) -> tuple[np.ndarray, ...]:
@@ -325,6 +325,6 @@ def _draw_starts(rings: Rings, length: int, number: int, rng: np.random.Generato
     return stream, index - (end - starts)[stream] + rings.oldest[stream]
 
 
-def _stream_and_step(segments: list[Segment]) -> tuple[np.ndarray, np.ndarray]:
-    pairs = np.array([(segment.env, segment.step) for segment in segments], np.int64).reshape(-1, 2)
+def _stream_and_step(clips: list[Clip]) -> tuple[np.ndarray, np.ndarray]:
+    pairs = np.array([(clip.env, clip.step) for clip in clips], np.int64).reshape(-1, 2)
     return pairs[:, 0], pairs[:, 1]

@@ -1,6 +1,7 @@
 import json
 
 import pytest
+
 from tandem.budget.reports.plan import plan_answer, plan_table
 from tandem.budget.reports.raters import parse_tiers
 

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+
 from tandem.envs.records import ObsSpec, Spaces
 from tandem.training.measurements.block import BURN_IN, SCORED, block_of
 from tandem.training.measurements.dynamics_gap import (

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from tandem.budget.ledger import Ledger
 from tandem.training.measurements.evidence import measured_of, plan_of
 from tandem.training.measurements.findings import LEAST_EXPLAINED

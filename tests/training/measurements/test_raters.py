@@ -5,13 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 import tandem.training.purchases.transitions
 from tandem.budget.money import Purchase
 from tandem.budget.offers import LabelOffer, TierEstimate
 from tandem.budget.raters import BiasEstimate, NoiseEstimate
 from tandem.envs.labelers.base import LabelerConfig
 from tandem.envs.labelers.rater import TierConfig
-from tandem.envs.records import Label, ObsSpec, Query, Segment, Spaces
+from tandem.envs.records import Answer, Clip, ObsSpec, Question, Spaces
 from tandem.training.build import build
 from tandem.training.config import Config
 from tandem.training.measurements import raters as tiers
@@ -53,8 +54,8 @@ def opened(tiny):
         run.close()
 
 
-def asked_in(config: Config) -> list[Query]:
-    return [item.query for item in LabelJournal(Path(config.run.dir) / "labels").read_asked()]
+def asked_in(config: Config) -> list[Question]:
+    return [item.question for item in LabelJournal(Path(config.run.dir) / "labels").read_asked()]
 
 
 def test_a_run_buys_items_duplicates_and_gold_at_their_own_prices(tiny, audit, monkeypatch):
@@ -63,7 +64,7 @@ def test_a_run_buys_items_duplicates_and_gold_at_their_own_prices(tiny, audit, m
     train(config)
     summary = audit(Path(config.run.dir))
     assert summary["by_tier"].keys() == {"cheap", "expert"} and summary["reserved"] == 0
-    keys = [query.key for query in asked_in(config)]
+    keys = [question.key for question in asked_in(config)]
     assert any(key.endswith("/cheap/1") for key in keys) and any(key.endswith("/expert/0") for key in keys)
 
 
@@ -72,14 +73,14 @@ def test_an_item_is_drawn_once_and_each_answer_has_a_key_of_its_own(opened):
     offer = LabelOffer("cheap", 1, replication=2, duplicate_share=0.5, gold_share=0.5, checks=("expert",))
     before = run.transitions.num_unlabelled
     number = run.desk.ask(120, run.numpy_rng, offer)
-    queries = asked_in(run.config)
-    items = {query.segment for query in queries}
-    assert len(queries) == len({query.key for query in queries}) == number
+    questions = asked_in(run.config)
+    items = {question.clip for question in questions}
+    assert len(questions) == len({question.key for question in questions}) == number
     # 2 + .5 + .5 answers an item: 120 / 3 = 40 items, all of them answered twice
     assert len(items) == before - run.transitions.num_unlabelled == 40
     for repeat in (0, 1):
-        assert {query.segment for query in queries if query.key.endswith(f"/cheap/{repeat}")} == items
-    extra = [query for query in queries if query.key.endswith(("/cheap/2", "/expert/0"))]
+        assert {question.clip for question in questions if question.key.endswith(f"/cheap/{repeat}")} == items
+    extra = [question for question in questions if question.key.endswith(("/cheap/2", "/expert/0"))]
     assert 25 < len(extra) < 55 and len(extra) == number - 80
 
 
@@ -89,7 +90,7 @@ def test_small_purchases_get_to_know_every_tier(opened):
     run = opened(raters=("labeler.tiers={a:{price:1},b:{price:1},gold:{price:6}}",))
     offer = LabelOffer("gold", 1, duplicate_share=0.25, gold_share=0.5, checks=("a", "b"), check_answers=2)
     numbers = [run.desk.ask(4, run.numpy_rng, offer) for _ in range(60)]
-    last = [query.key.split("/")[-2:] for query in asked_in(run.config)]
+    last = [question.key.split("/")[-2:] for question in asked_in(run.config)]
     assert sum(numbers) == len(last) and 2.5 < np.mean(numbers) < 4
     asked = [last.count([tier, repeat]) for tier in ("a", "b") for repeat in ("0", "1")]
     assert len(set(asked)) == 1 and 18 < asked[0] < 42
@@ -123,7 +124,7 @@ def purchase_of_all_but(run: Run, left: int) -> Purchase:
 def test_the_default_tier_keeps_its_key_and_price(opened):
     run = opened()
     run.desk.ask(3, run.numpy_rng)
-    assert [query.key.count("/") for query in asked_in(run.config)] == [2, 2, 2]
+    assert [question.key.count("/") for question in asked_in(run.config)] == [2, 2, 2]
     run.desk.collect()
     assert run.ledger.by_tier() == {"default": {"labels": 3, "spent": 12_000_000}}
 
@@ -162,7 +163,7 @@ def test_a_crash_loses_and_doubles_no_duplicate_and_no_gold(opened, audit, monke
     config, folder = run.config, run.folder
     run.close()
     journal = LabelJournal(folder / "labels")
-    before = {label.key: label.value for label in journal.read_answers()}
+    before = {answer.key: answer.value for answer in journal.read_answers()}
     assert 0 < len(before) <= 40
     again = build(config, is_resumed=True)
     assert again.labels.received == again.ledger.units("label") == len(before)
@@ -172,7 +173,7 @@ def test_a_crash_loses_and_doubles_no_duplicate_and_no_gold(opened, audit, monke
     assert again.ledger.reserved == 0
     again.close()
     assert audit(folder)["by_tier"].keys() == {"cheap", "expert"}
-    assert before.items() <= {label.key: label.value for label in journal.read_answers()}.items()
+    assert before.items() <= {answer.key: answer.value for answer in journal.read_answers()}.items()
 
 
 SPACES = Spaces({"state": ObsSpec((1,))}, action_size=1)
@@ -213,8 +214,8 @@ def answer(labels: LabelReplay, item: int, tier: str, reward: float, value: floa
         start_stoch=np.zeros(1, np.uint8),
     )
     key = f"{item}/{tier}/{labels.received}"
-    labels.ask(Query(key, Segment(0, item + 1), tier), copy, is_uniform=True)
-    labels.answer(Label(key, value))
+    labels.ask(Question(key, Clip(0, item + 1), tier), copy, is_uniform=True)
+    labels.answer(Answer(key, value))
 
 
 def test_the_noise_of_each_tier_is_found_from_its_duplicates():

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+
 from tandem.training.measurements.findings import reward_curve
 from tandem.training.measurements.reward_refit import LabelledFeatures, RefitError, moved, noise_free, refit_errors
 from tandem.worldmodel.reward import RewardConfig

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from tandem.envs.records import ObsSpec, Segment, Spaces, Transition
+
+from tandem.envs.records import Clip, ObsSpec, Spaces, Transition
 from tandem.training.purchases.choice import choose, uniform_quota
 from tandem.worldmodel.dynamics import DynamicsConfig, DynamicsModel
 from tandem.worldmodel.replay.transitions import ReplayConfig, TransitionReplay
@@ -55,16 +56,16 @@ def test_the_uniform_share_is_kept_and_no_row_is_asked_twice(dynamics):
     for _ in range(6):
         chosen = choose(replay, Opinions(1.0, 0.5), dynamics, 20, 4, rng)
         assert len(chosen) == 20 and sum(is_uniform for _, is_uniform in chosen) == 4
-        asked += [segment for segment, _ in chosen]
+        asked += [clip for clip, _ in chosen]
     assert len(set(asked)) == 120
     assert replay.num_unlabelled == 180 - 120
-    assert all(segment.step % EPISODE for segment in asked), "a first row has no reward"
+    assert all(clip.step % EPISODE for clip in asked), "a first row has no reward"
 
 
 def test_held_out_rows_come_from_the_uniform_part_alone(dynamics):
     replay = filled(heldout=(3, 4, 5, 6))
     chosen = choose(replay, Opinions(1.0, 1.0), dynamics, 60, 30, np.random.default_rng(0))
-    is_heldout = [3 <= segment.step // EPISODE <= 6 for segment, _ in chosen]
+    is_heldout = [3 <= clip.step // EPISODE <= 6 for clip, _ in chosen]
     assert not any(held and not is_uniform for held, (_, is_uniform) in zip(is_heldout, chosen))
     assert any(is_heldout)
 
@@ -73,16 +74,16 @@ def test_rows_that_the_members_disagree_about_are_preferred(dynamics):
     # Per stream 40 even rows that are no first rows and 50 odd ones, at odds 9 to 1 a row: of 40 chosen without
     # replacement, by far the most are even; in a uniform draw 4 in 9 would be.
     chosen = choose(filled(), Opinions(0.9, 0.1), dynamics, 40, 0, np.random.default_rng(0))
-    assert sum(segment.step % 2 == 0 for segment, _ in chosen) >= 30
+    assert sum(clip.step % 2 == 0 for clip, _ in chosen) >= 30
     only = choose(filled(), Opinions(0.0, 1.0), dynamics, 100, 0, np.random.default_rng(0))
-    assert all(segment.step % 2 for segment, _ in only), "where they agree nothing is asked"
+    assert all(clip.step % 2 for clip, _ in only), "where they agree nothing is asked"
 
 
 def test_recent_rows_are_preferred(dynamics):
     steps = []
     for seed in range(40):
         chosen = choose(filled(), Opinions(1.0, 1.0), dynamics, 10, 0, np.random.default_rng(seed))
-        steps += [segment.step for segment, _ in chosen]
+        steps += [clip.step for clip, _ in chosen]
     newer, older = sum(step >= 75 for step in steps), sum(step < 25 for step in steps)
     # a quarter of the rows halves the weight: the newest quarter weighs 8 times the oldest
     assert 5 < newer / older < 13
@@ -99,8 +100,8 @@ def test_members_that_all_agree_make_a_uniform_choice(dynamics):
 def test_when_training_rows_run_out_the_rest_is_drawn_from_held_out_rows(dynamics):
     replay = filled(ticks=20, heldout=(1,))  # 18 training and 18 held-out rows
     chosen = choose(replay, Opinions(1.0, 0.0), dynamics, 100, 0, np.random.default_rng(0))
-    assert len(chosen) == 36 == len({segment for segment, _ in chosen})
-    assert all(is_uniform == (segment.step >= 10) for segment, is_uniform in chosen)
+    assert len(chosen) == 36 == len({clip for clip, _ in chosen})
+    assert all(is_uniform == (clip.step >= 10) for clip, is_uniform in chosen)
     assert choose(replay, Opinions(1.0, 0.0), dynamics, 5, 1, np.random.default_rng(0)) == []
 
 
@@ -133,4 +134,4 @@ def test_the_uniform_stream_is_what_it_was_and_candidates_take_nothing_from_it()
     replay.candidates(50, np.random.default_rng(0))
     assert replay.draw_unlabelled(5, np.random.default_rng(3)) == drawn
     # drawn by the source before there was any other choice
-    assert drawn == [Segment(0, 35), Segment(1, 58), Segment(0, 17), Segment(0, 47), Segment(0, 36)]
+    assert drawn == [Clip(0, 35), Clip(1, 58), Clip(0, 17), Clip(0, 47), Clip(0, 36)]

@@ -9,10 +9,12 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium.spaces import Box
+
 from tandem.envs.make import EnvConfig
 from tandem.envs.records import Transition
 from tandem.envs.vault import RewardVault
 from tandem.envs.vector import VectorEnv
+from tandem.errors import UserError
 from tandem.training.reports.evaluate import EpisodeReturns, EvaluateConfig, Evaluator, VideoError, record_video
 
 
@@ -126,7 +128,7 @@ def test_a_control_suite_task_is_evaluated():
 
 def test_an_episode_that_never_ends_is_said_plainly(monkeypatch):
     monkeypatch.setattr("tandem.training.reports.evaluate.MAX_STEPS", 50)
-    with pytest.raises(ValueError, match=r"^envs\.time_limit: evaluated_tasks:Endless has not ended after 50"):
+    with pytest.raises(UserError, match=r"^envs\.time_limit: evaluated_tasks:Endless has not ended after 50"):
         evaluator("evaluated_tasks:Endless").run(Constant(), 1, mode=True)
 
 

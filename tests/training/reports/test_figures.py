@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+
 from tandem.training.reports import figures
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgba
+
 from tandem.training.reports.figures_evidence import ErrorCurve, bound_against_gap, error_curves
 
 NONE = np.zeros(0)

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.figure import Figure
-from tandem.training.reports.logger import LogConfig, Logger, ProgressLine, Speed, duration, progress_line
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from tandem.training.reports.logger import LogConfig, Logger, ProgressLine, Speed, duration, progress_line
 
 
 class Clock:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
 from tandem.training.storage import checkpoint
 from tandem.training.storage.checkpoint import CheckpointError
 

@@ -6,7 +6,8 @@ import os
 import numpy as np
 import pytest
 import torch
-from tandem.envs.records import Label, Query, Segment
+
+from tandem.envs.records import Answer, Clip, Question
 from tandem.worldmodel.replay.journal.labels import LabelJournal
 from tandem.worldmodel.replay.journal.npz import ChunkError
 from tandem.worldmodel.replay.journal.transitions import ChunkWriter, read_chunks, refill, sealed_units
@@ -133,15 +134,13 @@ def test_pending_and_answered_labels_survive_a_restart(address_streams, tmp_path
     for tick in streams.ticks(30):
         replay.add(*tick)
     journal, labels = LabelJournal(tmp_path), labels_of(streams)
-    segments = replay.draw_unlabelled(20, np.random.default_rng(0))
-    asked = [
-        Asked(Query(f"q{i}", s), c, i % 2 == 0) for i, (s, c) in enumerate(zip(segments, replay.copies(segments, 3)))
-    ]
+    clips = replay.draw_unlabelled(20, np.random.default_rng(0))
+    asked = [Asked(Question(f"q{i}", s), c, i % 2 == 0) for i, (s, c) in enumerate(zip(clips, replay.copies(clips, 3)))]
     journal.seal_asked(asked[:12])
     journal.seal_asked(asked[12:])
     for item in asked:
-        labels.ask(item.query, item.copy, item.is_uniform)
-    answers = [Label(f"q{i}", 0.1 * i) for i in (4, 0, 17, 9)]
+        labels.ask(item.question, item.copy, item.is_uniform)
+    answers = [Answer(f"q{i}", 0.1 * i) for i in (4, 0, 17, 9)]
     journal.seal_answers(answers[:2])
     LabelJournal(tmp_path).seal_answers(answers[2:])
     for answer in answers:
@@ -149,11 +148,11 @@ def test_pending_and_answered_labels_survive_a_restart(address_streams, tmp_path
 
     again, journal = labels_of(streams), LabelJournal(tmp_path)
     for item in journal.read_asked():
-        again.ask(item.query, item.copy, item.is_uniform)
+        again.ask(item.question, item.copy, item.is_uniform)
     for answer in journal.read_answers():
         again.answer(answer)
     assert list(again.pending) == list(labels.pending) and len(again.pending) == 16
-    assert [item.query for item in again.pending.values()] == [item.query for item in labels.pending.values()]
+    assert [item.question for item in again.pending.values()] == [item.question for item in labels.pending.values()]
     assert again.received == 4 and again.num_heldout == labels.num_heldout
     one, two = (x.sample(64, np.random.default_rng(0)) for x in (labels, again))
     for name in ("value", "prev_action", "is_first", "start_deter", "start_stoch"):
@@ -166,7 +165,7 @@ def labels_of(streams):
 
 
 def test_questions_without_copies_survive_too(tmp_path):
-    asked = [Asked(Query(f"{i}", Segment(0, i, 1), "expert"), None, False) for i in range(3)]
+    asked = [Asked(Question(f"{i}", Clip(0, i, 1), "expert"), None, False) for i in range(3)]
     LabelJournal(tmp_path).seal_asked(asked)
     assert LabelJournal(tmp_path).read_asked() == asked
 
@@ -174,7 +173,7 @@ def test_questions_without_copies_survive_too(tmp_path):
 def test_a_missing_file_of_the_label_journal_is_named(tmp_path):
     journal = LabelJournal(tmp_path)
     for i in range(3):
-        journal.seal_answers([Label(f"{i}", float(i))])
+        journal.seal_answers([Answer(f"{i}", float(i))])
     (tmp_path / "answers-00000001.npz").unlink()
     with pytest.raises(ChunkError, match="answers-00000001.npz is missing"):
         journal.read_answers()

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+
 from tandem.worldmodel.replay.label_column import LabelColumn
 from tandem.worldmodel.replay.transitions import ReplayConfig, TransitionReplay
 

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from tandem.envs.records import Label, Query, Segment
+
+from tandem.envs.records import Answer, Clip, Question
 from tandem.worldmodel.replay.labels import LabelReplay, LabelReplayConfig
 from tandem.worldmodel.replay.transitions import Address, ReplayConfig, TransitionReplay
 
@@ -23,16 +24,16 @@ def labels_of(streams, **config):
     return LabelReplay(config, streams.spaces, streams.deter, streams.stoch)
 
 
-def buy(labels, transitions, segments):
+def buy(labels, transitions, clips):
     """The answer to (env, step) is 1000 env + step."""
-    for segment, copy in zip(segments, transitions.copies(segments, BURN_IN)):
-        key = f"{segment.env}-{segment.step}"
-        labels.ask(Query(key, segment), copy, is_uniform=True)
-        labels.answer(Label(key, 1000.0 * segment.env + segment.step))
+    for clip, copy in zip(clips, transitions.copies(clips, BURN_IN)):
+        key = f"{clip.env}-{clip.step}"
+        labels.ask(Question(key, clip), copy, is_uniform=True)
+        labels.answer(Answer(key, 1000.0 * clip.env + clip.step))
 
 
 def test_a_copy_in_mid_episode_holds_its_burn_in_and_the_latent_before(address_streams):
-    copy = transitions_of(address_streams(num=2), 30).copy(Segment(1, 17), BURN_IN)
+    copy = transitions_of(address_streams(num=2), 30).copy(Clip(1, 17), BURN_IN)
     assert copy.obs["state"].tolist() == [[1, 14], [1, 15], [1, 16], [1, 17]]
     assert copy.obs["kind"][:, 0].tolist() == [0, 1, 2, 3]
     np.testing.assert_allclose(copy.prev_action[:, 0], [13.01, 14.01, 15.01, 16.01], rtol=1e-6)
@@ -42,7 +43,7 @@ def test_a_copy_in_mid_episode_holds_its_burn_in_and_the_latent_before(address_s
 
 
 def test_a_copy_near_the_start_of_an_episode_is_left_padded(address_streams):
-    copy = transitions_of(address_streams(num=1), 30).copy(Segment(0, 11), BURN_IN)
+    copy = transitions_of(address_streams(num=1), 30).copy(Clip(0, 11), BURN_IN)
     # the episode has the rows 10 .. 19; 8 and 9 belong to the one before
     assert copy.obs["state"].tolist() == [[0, 0], [0, 0], [0, 10], [0, 11]]
     assert copy.is_first.tolist() == [False, False, True, False]
@@ -51,7 +52,7 @@ def test_a_copy_near_the_start_of_an_episode_is_left_padded(address_streams):
 
 
 def test_a_copy_that_begins_with_the_first_row_has_no_context(address_streams):
-    copy = transitions_of(address_streams(num=1), 30).copy(Segment(0, 13), BURN_IN)
+    copy = transitions_of(address_streams(num=1), 30).copy(Clip(0, 13), BURN_IN)
     assert copy.obs["state"][:, 1].tolist() == [10, 11, 12, 13]
     assert copy.is_first.tolist() == [True, False, False, False] and copy.context_step == -1
 
@@ -59,30 +60,30 @@ def test_a_copy_that_begins_with_the_first_row_has_no_context(address_streams):
 def test_a_copy_whose_history_was_evicted_begins_anew(address_streams):
     transitions = transitions_of(address_streams(num=1), 29, capacity=10)
     # 14 rows are left, 15 .. 28: row 16 has lost its context and row 14
-    copy = transitions.copy(Segment(0, 17), BURN_IN)
+    copy = transitions.copy(Clip(0, 17), BURN_IN)
     assert copy.obs["state"][:, 1].tolist() == [0, 15, 16, 17]
     assert copy.is_first.tolist() == [False, True, False, False]
     np.testing.assert_allclose(copy.prev_action[:, 0], [0, 0, 15, 16])
     with pytest.raises(KeyError, match="step=14"):
-        transitions.copy(Segment(0, 14), BURN_IN)
+        transitions.copy(Clip(0, 14), BURN_IN)
 
 
 def test_copies_of_many_segments_equal_single_ones_in_their_order(address_streams):
     transitions = transitions_of(address_streams(num=2, heldout={(0, 1)}), 40)
-    segments = transitions.draw_unlabelled(30, np.random.default_rng(0))
-    segments = [segments[i] for i in np.random.default_rng(1).permutation(30)]
-    for segment, copy in zip(segments, transitions.copies(segments, BURN_IN)):
-        single = transitions.copy(segment, BURN_IN)
-        assert (copy.env, copy.step) == (segment.env, segment.step)
-        assert copy.is_heldout == single.is_heldout == (segment.env == 0 and 10 <= segment.step < 20)
+    clips = transitions.draw_unlabelled(30, np.random.default_rng(0))
+    clips = [clips[i] for i in np.random.default_rng(1).permutation(30)]
+    for clip, copy in zip(clips, transitions.copies(clips, BURN_IN)):
+        single = transitions.copy(clip, BURN_IN)
+        assert (copy.env, copy.step) == (clip.env, clip.step)
+        assert copy.is_heldout == single.is_heldout == (clip.env == 0 and 10 <= clip.step < 20)
         assert np.array_equal(copy.obs["state"], single.obs["state"]) and np.array_equal(copy.is_first, single.is_first)
-        assert copy.obs["state"][-1].tolist() == [segment.env, segment.step]
+        assert copy.obs["state"][-1].tolist() == [clip.env, clip.step]
 
 
 def test_labels_survive_the_eviction_of_their_rows(address_streams):
     streams = address_streams(num=2)
     transitions, labels = transitions_of(streams, 30, capacity=60), labels_of(streams)
-    buy(labels, transitions, [Segment(0, 7), Segment(1, 25), Segment(0, 12)])
+    buy(labels, transitions, [Clip(0, 7), Clip(1, 25), Clip(0, 12)])
     for tick in streams.ticks(200):
         transitions.add(*tick)
     batch = labels.sample(100, np.random.default_rng(0))
@@ -114,26 +115,26 @@ def test_an_answer_nobody_waits_for_is_refused(address_streams):
     streams = address_streams()
     transitions, labels = transitions_of(streams, 30), labels_of(streams)
     with pytest.raises(KeyError, match="'never'"):
-        labels.answer(Label("never", 1.0))
-    buy(labels, transitions, [Segment(0, 7)])
+        labels.answer(Answer("never", 1.0))
+    buy(labels, transitions, [Clip(0, 7)])
     with pytest.raises(KeyError, match="answered already"):
-        labels.answer(Label("0-7", 1.0))
+        labels.answer(Answer("0-7", 1.0))
     assert labels.received == 1
 
 
 def test_an_answer_that_is_no_number_is_refused_and_stays_pending(address_streams):
     streams = address_streams()
     labels = labels_of(streams)
-    labels.ask(Query("a", Segment(0, 7)), transitions_of(streams, 30).copy(Segment(0, 7), BURN_IN), True)
+    labels.ask(Question("a", Clip(0, 7)), transitions_of(streams, 30).copy(Clip(0, 7), BURN_IN), True)
     with pytest.raises(ValueError, match="'a'.*nan"):
-        labels.answer(Label("a", float("nan")))
+        labels.answer(Answer("a", float("nan")))
     assert list(labels.pending) == ["a"]
 
 
 def test_the_oldest_labels_go_first(address_streams):
     streams = address_streams(num=1)
     transitions, labels = transitions_of(streams, 50), labels_of(streams, capacity=3)
-    buy(labels, transitions, [Segment(0, s) for s in (41, 5, 22, 33, 7)])
+    buy(labels, transitions, [Clip(0, s) for s in (41, 5, 22, 33, 7)])
     assert {int(v) for v in labels.sample(200, np.random.default_rng(0)).value} == {22, 33, 7}
     assert labels.received == 5 and labels.num_training == 3
 
@@ -141,10 +142,10 @@ def test_the_oldest_labels_go_first(address_streams):
 def test_refresh_brings_written_back_latents_to_the_copies_whose_row_is_left(address_streams):
     streams = address_streams(num=1, heldout={(0, 4)})
     transitions, labels = transitions_of(streams, 40, capacity=26), labels_of(streams)
-    buy(labels, transitions, [Segment(0, 16), Segment(0, 28), Segment(0, 21)])  # contexts 12, 24 and none
+    buy(labels, transitions, [Clip(0, 16), Clip(0, 28), Clip(0, 21)])  # contexts 12, 24 and none
     for tick in streams.ticks(18):  # 10 held-out rows, then the training rows 50 .. 57: 18 .. 39 are left as well
         transitions.add(*tick)
-    buy(labels, transitions, [Segment(0, 48)])  # held out, context 44
+    buy(labels, transitions, [Clip(0, 48)])  # held out, context 44
     rows = torch.arange(8, 38)[None]
     transitions.write_back(Address(torch.tensor([0]), rows), torch.full((1, 30, 2), -5.0), torch.full((1, 30, 3), 9))
     transitions.write_back(
@@ -160,13 +161,13 @@ def test_refresh_brings_written_back_latents_to_the_copies_whose_row_is_left(add
 def test_refreshed_latents_come_back_after_a_refill(address_streams):
     streams = address_streams(num=1)
     transitions, labels = transitions_of(streams, 40), labels_of(streams)
-    buy(labels, transitions, [Segment(0, 16)])
+    buy(labels, transitions, [Clip(0, 16)])
     transitions.write_back(
         Address(torch.tensor([0]), torch.tensor([[12]])), torch.full((1, 1, 2), -5.0), torch.zeros(1, 1, 3)
     )
     labels.refresh(transitions)
     again = labels_of(streams)
-    buy(again, transitions_of(address_streams(num=1), 40), [Segment(0, 16), Segment(0, 28)])
+    buy(again, transitions_of(address_streams(num=1), 40), [Clip(0, 16), Clip(0, 28)])
     again.load_state_dict(labels.state_dict())
     batch = again.sample(50, np.random.default_rng(0))
     assert {int(v): d.tolist() for v, d in zip(batch.value, batch.start_deter)} == {16: [-5, -5], 28: [0, 24]}
@@ -183,9 +184,9 @@ def test_settings_out_of_range_are_refused_by_name(field, value):
 def answered_by(labels, transitions, answers):
     """answers: (step, tier, value) about rows of environment 0, each under a key of its own."""
     for number, (step, tier, value) in enumerate(answers):
-        query = Query(f"{step}/{tier}/{number}", Segment(0, step), tier)
-        labels.ask(query, transitions.copy(Segment(0, step), BURN_IN), is_uniform=number == 0)
-        labels.answer(Label(query.key, value))
+        question = Question(f"{step}/{tier}/{number}", Clip(0, step), tier)
+        labels.ask(question, transitions.copy(Clip(0, step), BURN_IN), is_uniform=number == 0)
+        labels.answer(Answer(question.key, value))
 
 
 def tiered(streams, **config):

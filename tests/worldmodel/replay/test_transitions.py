@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from tandem.envs.records import Segment
+
+from tandem.envs.records import Clip
 from tandem.worldmodel.replay.transitions import Address, ReplayConfig, TransitionReplay
 
 LENGTH = 4
@@ -193,8 +194,8 @@ def test_unlabelled_rows_are_drawn_once_each_and_never_a_first_row(address_strea
     rng = np.random.default_rng(0)
     drawn = replay.draw_unlabelled(20, rng) + replay.draw_unlabelled(100, rng)
     assert len(drawn) == len(set(drawn)) == 54
-    assert all(segment.step % streams.rows for segment in drawn)
-    assert Segment(0, 15) in drawn, "held-out rows are asked about too"
+    assert all(clip.step % streams.rows for clip in drawn)
+    assert Clip(0, 15) in drawn, "held-out rows are asked about too"
     assert replay.num_unlabelled == 0 and replay.draw_unlabelled(3, rng) == []
 
 
@@ -206,8 +207,8 @@ def test_candidates_are_drawn_uniformly_over_both_kinds(address_streams):
     for _ in range(1000):
         for rings, saved in zip((replay.training, replay.heldout), is_open):
             rings.columns["is_open"][:] = saved
-        for segment in replay.draw_unlabelled(27, rng):
-            counts[segment.env, segment.step] += 1
+        for clip in replay.draw_unlabelled(27, rng):
+            counts[clip.env, clip.step] += 1
     drawn = counts[:, np.arange(30) % 10 != 0]
     assert drawn.shape == (2, 27) and (abs(drawn - 500) < 80).all()  # five standard deviations of 16
 
@@ -221,7 +222,7 @@ def test_evicted_rows_are_no_candidates(address_streams):
 
 def test_marked_segments_are_not_drawn_again(address_streams):
     replay = replay_of(address_streams(num=2, heldout={(0, 1)}), 30)
-    marked = [Segment(0, 3), Segment(0, 15), Segment(1, 29), Segment(1, 500)]
+    marked = [Clip(0, 3), Clip(0, 15), Clip(1, 29), Clip(1, 500)]
     replay.mark_asked(marked)
     assert not set(marked) & set(replay.draw_unlabelled(100, np.random.default_rng(0)))
 
@@ -276,25 +277,25 @@ def test_candidates_are_open_training_rows_with_their_latents_and_age(address_st
     replay = replay_of(address_streams(num=2, heldout={(0, 1)}), 30)
     asked = replay.draw_unlabelled(10, np.random.default_rng(0))
     found = replay.candidates(100, np.random.default_rng(1))
-    rows = {(s.env, s.step) for s in found.segments}
+    rows = {(s.env, s.step) for s in found.clips}
     held_out = {(0, step) for step in range(10, 20)}
     is_open = {(env, step) for env in (0, 1) for step in range(30) if step % 10} - held_out
-    assert len(rows) == len(found.segments) and rows == is_open - {(s.env, s.step) for s in asked}
-    assert found.deter.tolist() == [[s.env, s.step] for s in found.segments]
-    assert found.stoch.tolist() == [[s.env, s.step, 0] for s in found.segments] and found.stoch.dtype == torch.int64
+    assert len(rows) == len(found.clips) and rows == is_open - {(s.env, s.step) for s in asked}
+    assert found.deter.tolist() == [[s.env, s.step] for s in found.clips]
+    assert found.stoch.tolist() == [[s.env, s.step, 0] for s in found.clips] and found.stoch.dtype == torch.int64
     # stream 1 holds 30 rows, of which row 20 has 9 newer ones; stream 0 holds 20, of which row 5 has 14 newer ones
-    age = {(s.env, s.step): a for s, a in zip(found.segments, found.age)}
+    age = {(s.env, s.step): a for s, a in zip(found.clips, found.age)}
     assert all(age[1, step] == (29 - step) / 30 for env, step in rows if env == 1)
     assert all(age[0, step] == (29 - step - 10 * (step < 10)) / 20 for env, step in rows if env == 0)
-    assert len(replay.candidates(7, np.random.default_rng(1)).segments) == 7
+    assert len(replay.candidates(7, np.random.default_rng(1)).clips) == 7
 
 
 def test_candidates_of_a_full_ring_are_the_rows_it_still_holds(address_streams):
     replay = replay_of(address_streams(num=1), 100, capacity=10)
     found = replay.candidates(50, np.random.default_rng(0))
     # rows 86 .. 99 are left, one of which (90) is a first row
-    assert sorted(s.step for s in found.segments) == [*range(86, 90), *range(91, 100)]
-    assert {s.step: a for s, a in zip(found.segments, found.age)}[99] == 0
+    assert sorted(s.step for s in found.clips) == [*range(86, 90), *range(91, 100)]
+    assert {s.step: a for s, a in zip(found.clips, found.age)}[99] == 0
     assert max(found.age) == 13 / 14
     empty = replay_of(address_streams(num=1)).candidates(5, np.random.default_rng(0))
-    assert empty.segments == [] and empty.deter.shape == (0, 2)
+    assert empty.clips == [] and empty.deter.shape == (0, 2)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ....envs.records import Label, Query, Segment
+from ....envs.records import Answer, Clip, Question
 from ..copies import Copy
 from ..labels import Asked
 from .npz import ChunkError, read_npz, write_npz
@@ -26,31 +26,31 @@ class LabelJournal:
         assert len({item.copy is None for item in asked}) <= 1
         if not asked:
             return
-        queries = [item.query for item in asked]
+        questions = [item.question for item in asked]
         arrays = {
-            "key": np.array([query.key for query in queries]),
-            "tier": np.array([query.tier for query in queries]),
-            "segment": np.array([(q.segment.env, q.segment.step, q.segment.length) for q in queries], np.int64),
+            "key": np.array([question.key for question in questions]),
+            "tier": np.array([question.tier for question in questions]),
+            "segment": np.array([(q.clip.env, q.clip.step, q.clip.length) for q in questions], np.int64),
             "is_uniform": np.array([item.is_uniform for item in asked]),
         }
         if asked[0].copy is not None:
             arrays |= _copy_arrays([item.copy for item in asked])
         self._seal("asked", arrays)
 
-    def seal_answers(self, labels: list[Label]) -> None:
+    def seal_answers(self, labels: list[Answer]) -> None:
         if not labels:
             return
-        arrays = {"key": np.array([label.key for label in labels])}
-        self._seal("answers", arrays | {"value": np.array([label.value for label in labels], np.float64)})
+        arrays = {"key": np.array([answer.key for answer in labels])}
+        self._seal("answers", arrays | {"value": np.array([answer.value for answer in labels], np.float64)})
 
     def read_asked(self) -> list[Asked]:
         """Every question ever sealed, in order."""
         return [asked for path in self._paths("asked") for asked in _asked(read_npz(path))]
 
-    def read_answers(self) -> list[Label]:
+    def read_answers(self) -> list[Answer]:
         """Every answer ever sealed, in order."""
         chunks = [read_npz(path) for path in self._paths("answers")]
-        return [Label(str(key), float(value)) for chunk in chunks for key, value in zip(chunk["key"], chunk["value"])]
+        return [Answer(str(key), float(value)) for chunk in chunks for key, value in zip(chunk["key"], chunk["value"])]
 
     def _seal(self, kind: str, arrays: dict[str, np.ndarray]) -> None:
         write_npz(self.folder / f"{kind}-{self.next_number[kind]:08d}.npz", arrays)
@@ -72,9 +72,9 @@ def _copy_arrays(copies: list[Copy]) -> dict[str, np.ndarray]:
 def _asked(arrays: dict[str, np.ndarray]) -> list[Asked]:
     asked = []
     for i, (env, step, length) in enumerate(arrays["segment"].tolist()):
-        query = Query(str(arrays["key"][i]), Segment(env, step, length), str(arrays["tier"][i]))
+        question = Question(str(arrays["key"][i]), Clip(env, step, length), str(arrays["tier"][i]))
         copy = _copy(arrays, i) if "copy/env" in arrays else None
-        asked.append(Asked(query, copy, bool(arrays["is_uniform"][i])))
+        asked.append(Asked(question, copy, bool(arrays["is_uniform"][i])))
     return asked
 
 

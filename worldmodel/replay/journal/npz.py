@@ -1,41 +1,25 @@
 """One file of arrays, written whole or not at all, and read whole or not at all."""
 
-import os
 import zipfile
 from pathlib import Path
 
 import numpy as np
 
+from ....durable import whole_file
+from ....errors import UserError
+
 NAMES = "names"  # the list of arrays: a damaged directory of a zip file can lose members without any checksum noticing
 
 
-class ChunkError(Exception):
+class ChunkError(UserError):
     """A file of the journal that is damaged or missing."""
 
 
 def write_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
     """OSError (a full disk) leaves nothing under `path`. On return the file survives a power cut."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            np.savez(file, **arrays, **{NAMES: np.array(sorted(arrays))})
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """A rename or a deletion is only durable once its folder is."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    with whole_file(path) as file:
+        np.savez(file, **arrays, **{NAMES: np.array(sorted(arrays))})
 
 
 def read_npz(path: Path) -> dict[str, np.ndarray]:

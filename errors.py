@@ -1,0 +1,5 @@
+"""Errors that are a person's to set right, and not a bug's."""
+
+
+class UserError(Exception):
+    """Told in one line without a traceback. The message names the setting, the file or the task, and what is wrong."""
