@@ -10,7 +10,8 @@ from tandem.envs.labelers.base import Labeler, LabelerConfig, make_labeler
 from tandem.envs.records import Answer, Clip, Question
 from tandem.envs.vault import RewardVault
 from tandem.training.measurements import raters as tiers
-from tandem.worldmodel.replay.labels import LabelBatch, LabelReplay
+from tandem.worldmodel.records import LabelBatch
+from tandem.worldmodel.replay.labels import LabelReplay
 
 
 def delay(name: str, seed: int) -> dict:

@@ -36,8 +36,9 @@ from tandem.envs.labelers.base import LabelerConfig, make_labeler
 from tandem.envs.vault import RewardVault
 from tandem.training.measurements import raters as tiers
 from tandem.training.purchases.labels import LabelDesk
+from tandem.worldmodel.records import LabelBatch
 from tandem.worldmodel.replay.journal.labels import LabelJournal
-from tandem.worldmodel.replay.labels import LabelBatch, LabelReplay
+from tandem.worldmodel.replay.labels import LabelReplay
 from tandem.worldmodel.reward import RewardConfig, RewardModel, fold_weights
 
 RESULTS = Path(__file__).parent / "results"

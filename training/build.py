@@ -122,7 +122,6 @@ def open_data(
         labeler,
         ledger,
         LabelJournal(folder / "labels"),
-        config.labels.burn_in,
         tier_prices(config.labeler),
         to_micro(config.labeler.item_price),
         Choice(learner.reward, learner.dynamics, config.labels.uniform)

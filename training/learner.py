@@ -9,8 +9,7 @@ from ..agents.actor_critic import ActorCritic, Replayed
 from ..worldmodel.dynamics import DynamicsModel
 from ..worldmodel.imagine import dream
 from ..worldmodel.optimizer import LaProp
-from ..worldmodel.replay.labels import LabelBatch
-from ..worldmodel.replay.transitions import Batch
+from ..worldmodel.records import Batch, LabelBatch
 from ..worldmodel.reward import RewardModel, fold_weights
 from ..worldmodel.rssm import Latent
 

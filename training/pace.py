@@ -1,8 +1,7 @@
 """When to learn and on what: how many updates are due for the coins spent so far, and one update's draw and write-back."""
 
 from ..budget.money import MICRO
-from ..worldmodel.replay.labels import LabelBatch
-from ..worldmodel.replay.transitions import Address, Batch
+from ..worldmodel.records import Address, Batch, LabelBatch
 from .learner import Noise
 from .reports.status import show
 from .run import Run

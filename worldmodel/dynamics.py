@@ -10,7 +10,7 @@ from ..envs.records import Spaces
 from .distributions import binary_loss, categorical_entropy
 from .networks import Decoder, Encoder, Head, SpectralCap, check_limits
 from .optimizer import OptimizerConfig
-from .replay.transitions import Batch
+from .records import Batch, Window
 from .rssm import RSSM, Latent, kl_losses
 
 
@@ -115,24 +115,19 @@ class DynamicsModel(nn.Module):
         if "prior" in self.caps:
             self.caps["prior"](rssm.prior_logit.weight, rssm.prior_mlp.norms[-1].scale)
 
-    def observe(self, batch, noise: Tensor) -> tuple[Latent, Tensor]:
-        """Filter any record with obs, prev_action, is_first (B, T) and a start latent. -> Latent, log-probabilities."""
-        return self.rssm.observe(
-            self.latent(batch.start_deter, batch.start_stoch),
-            batch.prev_action,
-            self.encoder(batch.obs),
-            batch.is_first,
-            noise,
-        )
+    def observe(self, window: Window, noise: Tensor) -> tuple[Latent, Tensor]:
+        """Filter windows (B, T) with noise (B, T, S), uniform in [0, 1). -> Latent, log-probabilities of the posterior."""
+        start = self.latent(window.start_deter, window.start_stoch)
+        return self.rssm.observe(start, window.prev_action, self.encoder(window.obs), window.is_first, noise)
 
     def latent(self, deter: Tensor, stoch: Tensor) -> Latent:
         """From replay's form: deter (B, D), stoch (B, S) class indices."""
         return Latent(deter, F.one_hot(stoch.long(), self.config.classes).to(deter.dtype))
 
     @torch.no_grad()
-    def encode(self, batch, noise: Tensor) -> Tensor:
+    def encode(self, window: Window, noise: Tensor) -> Tensor:
         """Features of the last row of each window, (B, F), without gradient: nothing that reads them shapes the latent."""
-        latent, _ = self.observe(batch, noise)
+        latent, _ = self.observe(window, noise)
         return latent.feat[:, -1]
 
     def cont_loss(self, feat: Tensor, is_terminal: Tensor) -> Tensor:

@@ -295,9 +295,9 @@ def test_the_coupled_replay_value_loss_reads_bought_rewards(filled):
     assert torch.equal(replayed.reward, batch.reward) and replayed.feat.requires_grad
     assert bool((batch.reward_weight == 1).all())  # every transition has its label, first rows their free 0
     values = bought_labels(Path(run.config.run.dir))
-    for i in range(len(batch.step)):
-        for t in range(batch.step.shape[1]):
-            key = f"label/{int(batch.address.stream[i])}/{int(batch.step[i, t])}"
+    for i in range(len(batch.address.step)):
+        for t in range(batch.address.step.shape[1]):
+            key = f"label/{int(batch.address.stream[i])}/{int(batch.address.step[i, t])}"
             expected = 0.0 if batch.is_first[i, t] else values[key]
             assert batch.reward[i, t].item() == pytest.approx(expected)
 

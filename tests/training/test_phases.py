@@ -114,7 +114,7 @@ def test_reference_mode_labels_every_transition(tiny, audit):
     summary = audit(Path(config.run.dir))
     assert summary["labels"] == summary["transitions"] == 160
     run = build(config, is_resumed=True)
-    assert run.transitions.num_unlabelled == 0 and run.transitions.num_heldout_rows == 0
+    assert len(run.transitions.open) == 0 and run.transitions.num_heldout_rows == 0
     batch = run.labels.join(run.transitions.sample(16, np.random.default_rng(0)))
     assert bool((batch.reward_weight == 1).all()) and run.learner.reward.config.members == 1
     run.close()

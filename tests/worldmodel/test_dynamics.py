@@ -8,7 +8,7 @@ import torch
 from tandem.envs.records import ObsSpec, Spaces
 from tandem.worldmodel.dynamics import DynamicsConfig, DynamicsModel
 from tandem.worldmodel.imagine import dream
-from tandem.worldmodel.replay.transitions import Address, Batch
+from tandem.worldmodel.records import Address, Batch
 from tandem.worldmodel.reward import RewardConfig, RewardModel
 from tandem.worldmodel.rssm import Latent, kl_losses
 
@@ -40,8 +40,7 @@ def random_batch(batch=2, length=6, first=(), terminal=()) -> tuple[Batch, torch
         is_terminal=is_terminal,
         start_deter=torch.randn(batch, 16, generator=random),
         start_stoch=torch.randint(4, (batch, 3), generator=random),
-        address=Address(torch.zeros(batch, dtype=torch.int64), torch.zeros(batch, length, dtype=torch.int64)),
-        step=torch.zeros(batch, length, dtype=torch.int64),
+        address=Address(*(torch.zeros(size, dtype=torch.int64) for size in (batch, (batch, length), (batch, length)))),
     )
     return made, torch.rand(batch, length, 3, generator=random)
 

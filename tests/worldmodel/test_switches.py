@@ -10,7 +10,7 @@ from tandem.envs.records import ObsSpec, Spaces
 from tandem.worldmodel.dynamics import DynamicsConfig, DynamicsModel, curvature
 from tandem.worldmodel.networks import SpectralCap
 from tandem.worldmodel.optimizer import LaProp, OptimizerConfig
-from tandem.worldmodel.replay.transitions import Address, Batch
+from tandem.worldmodel.records import Address, Batch
 from tandem.worldmodel.reward import RewardConfig, RewardModel
 
 SPACES = Spaces({"state": ObsSpec((3,))}, action_size=2)
@@ -36,8 +36,7 @@ def random_batch(batch=4, length=6) -> tuple[Batch, torch.Tensor]:
         is_terminal=no,
         start_deter=torch.randn(batch, 16, generator=random),
         start_stoch=torch.randint(4, (batch, 3), generator=random),
-        address=Address(torch.zeros(batch, dtype=torch.int64), torch.zeros(batch, length, dtype=torch.int64)),
-        step=torch.zeros(batch, length, dtype=torch.int64),
+        address=Address(*(torch.zeros(size, dtype=torch.int64) for size in (batch, (batch, length), (batch, length)))),
     )
     return made, torch.rand(batch, length, 3, generator=random)
 

@@ -5,21 +5,19 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-from ...worldmodel.replay.transitions import Batch
+from ...worldmodel.records import Batch, Window
 
 BURN_IN = 16  # rows of a window that begins inside an episode before its latent is trusted
 SCORED = 48  # rows of a window that are scored
 
 
 @dataclass(frozen=True)
-class Block:
-    """B windows of T rows, each inside one episode; shorter ones are padded at their end."""
+class Block(Window):
+    """B windows of T rows, each inside one episode; shorter ones are padded at their end.
 
-    obs: dict[str, Tensor]  # key -> (B, T, *shape)
-    prev_action: Tensor  # (B, T, A)
-    is_first: Tensor  # (B, T) bool, true at every window's start: filtering begins there
-    start_deter: Tensor  # (B, D), zero
-    start_stoch: Tensor  # (B, S), zero
+    is_first is true at every window's start, where the start latent is zero: filtering begins there.
+    """
+
     is_scored: Tensor  # (B, T) bool: a row of the episode, past the burn-in
 
     def runs(self, length: int) -> tuple[Tensor, Tensor]:
@@ -45,9 +43,12 @@ def block_of(episodes: list[Batch], most: int) -> Block | None:
         return None
     kept = cuts if len(cuts) <= most else [cuts[i * len(cuts) // most] for i in range(most)]
     windows = [_window(*cut) for cut in kept]
-    names = [f.name for f in fields(Block) if f.name != "obs"]
-    stacked = {name: torch.stack([getattr(window, name) for window in windows]) for name in names}
-    return Block(obs={key: torch.stack([w.obs[key] for w in windows]) for key in windows[0].obs}, **stacked)
+    stacked = {
+        one.name: torch.stack([getattr(window, one.name) for window in windows])
+        for one in fields(Block)
+        if one.name != "obs"
+    }
+    return Block(obs={key: torch.stack([window.obs[key] for window in windows]) for key in windows[0].obs}, **stacked)
 
 
 def _window(episode: Batch, start: int) -> Block:

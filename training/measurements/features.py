@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from ...seeds import Channel, derive_seed
-from ...worldmodel.replay.labels import LabelBatch
+from ...worldmodel.records import LabelBatch
 from ..run import Run
 from .raters import Predict
 

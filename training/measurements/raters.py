@@ -15,10 +15,12 @@ from ...budget.money import to_micro
 from ...budget.offers import LabelOffer, TierEstimate
 from ...budget.raters import EVIDENCE_GAIN, PRIOR_PAIRS, BiasEstimate, NoiseEstimate, estimate_bias, estimate_noise
 from ...envs.labelers.base import LabelerConfig
-from ...worldmodel.replay.labels import Answers, LabelBatch, LabelReplay
+from ...worldmodel.records import LabelBatch
+from ...worldmodel.replay.labels import Answers, LabelReplay
 
 Predict = Callable[[LabelBatch], np.ndarray]  # the reward model's mean at the labelled rows, (n,)
 
+PIECE = 512  # labels whose corrections are computed at a time
 MOST_OBS = 4  # observed numbers that a bias is regressed on, beside the predicted reward and its square
 FEARED_BIAS = 0.1  # of the answers' standard deviation, where nothing is configured
 
@@ -100,8 +102,13 @@ def apply(labels: LabelReplay, estimates: TierEstimates | None, s0_squared: floa
         return
     errors = {name: known.noise.variance + known.bias.bound for name, known in estimates.tiers.items()}
     labels.weigh({name: tiers.clean_worth([error], s0_squared) for name, error in errors.items()})
-    for name, known in estimates.tiers.items():
-        labels.correct(name, _correction(known.bias, estimates, predict) if known.bias.weights else None)
+    for is_heldout in (False, True):
+        tier = labels.answers(is_heldout).tier
+        for name, known in estimates.tiers.items():
+            places = np.flatnonzero(tier == labels.tiers.index(name))
+            for piece in (places[start : start + PIECE] for start in range(0, len(places), PIECE)):
+                amount = correction(known.bias, estimates, labels.rows(piece, is_heldout), predict)
+                labels.correct(piece, amount, is_heldout)
 
 
 def biased(estimates: TierEstimates | None) -> list[str]:
@@ -181,5 +188,8 @@ def _features(batch: LabelBatch, predict: Predict) -> np.ndarray:
     return np.nan_to_num(np.concatenate(columns, 1), posinf=0.0, neginf=0.0)
 
 
-def _correction(bias: BiasEstimate, estimates: TierEstimates, predict: Predict) -> Callable[[LabelBatch], np.ndarray]:
-    return lambda batch: bias.correction(estimates.standardised(_features(batch, predict)))
+def correction(bias: BiasEstimate, estimates: TierEstimates, batch: LabelBatch, predict: Predict) -> np.ndarray:
+    """(n,) to be taken off these labels, zero where no bias is evident."""
+    if not bias.weights:
+        return np.zeros(len(batch.value))
+    return bias.correction(estimates.standardised(_features(batch, predict)))

@@ -12,7 +12,8 @@ import torch
 
 from ...envs.records import Clip
 from ...worldmodel.dynamics import DynamicsModel
-from ...worldmodel.replay.transitions import Candidates, TransitionReplay
+from ...worldmodel.replay.open_rows import Candidates
+from ...worldmodel.replay.transitions import TransitionReplay
 from ...worldmodel.reward import RewardModel
 
 POOL = 1024  # candidates that are scored, at least; twice as many as are chosen where that is more
@@ -63,10 +64,10 @@ def choose(
     No row is asked about twice, so that the uniform draw misses the rows chosen before it: an error measured on it is a
     little low once a good part of all rows is labelled.
     """
-    clips = transitions.draw_unlabelled(num_uniform, rng)
+    clips = transitions.open.draw(num_uniform, rng)
     chosen = _by_disagreement(transitions, reward, dynamics, number - num_uniform, rng)
-    transitions.mark_asked(chosen)
-    clips += transitions.draw_unlabelled(number - len(clips) - len(chosen), rng)
+    transitions.open.mark_asked(chosen)
+    clips += transitions.open.draw(number - len(clips) - len(chosen), rng)
     return [(clip, True) for clip in clips] + [(clip, False) for clip in chosen]
 
 
@@ -80,7 +81,7 @@ def _by_disagreement(
     """At most `number` rows of training episodes; none where nobody disagrees about any."""
     if number <= 0:
         return []
-    candidates = transitions.candidates(max(POOL, 2 * number), rng)
+    candidates = transitions.open.candidates(max(POOL, 2 * number), rng)
     if not candidates.clips:
         return []
     weight = disagreement(candidates, reward, dynamics) * np.exp2(-HALVINGS * candidates.age)

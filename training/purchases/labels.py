@@ -13,8 +13,7 @@ from ...envs.labelers.env_reward import NonFiniteReward
 from ...envs.records import Clip, Question
 from ...worldmodel.replay.journal.labels import LabelJournal
 from ...worldmodel.replay.journal.npz import ChunkError
-from ...worldmodel.replay.label_column import LabelColumn
-from ...worldmodel.replay.labels import Asked, LabelReplay
+from ...worldmodel.replay.label_store import Asked, LabelStore
 from ...worldmodel.replay.transitions import TransitionReplay
 from .choice import Choice
 
@@ -25,11 +24,10 @@ class LabelDesk:
     def __init__(
         self,
         transitions: TransitionReplay,
-        labels: LabelReplay | LabelColumn,
+        labels: LabelStore,
         labeler: Labeler,
         ledger: Ledger,
         journal: LabelJournal,
-        burn_in: int,
         tier_prices: Mapping[str, int] | None = None,
         item_micro: int = 0,
         choice: Choice | None = None,
@@ -37,7 +35,7 @@ class LabelDesk:
         """tier_prices: micro-coins an answer of the tiers beside the default one; item_micro: for showing an item;
         choice: of the rows to ask about, uniform without one."""
         self.transitions, self.labels, self.labeler = transitions, labels, labeler
-        self.ledger, self.journal, self.burn_in = ledger, journal, burn_in
+        self.ledger, self.journal = ledger, journal
         self.prices = {DEFAULT: ledger.prices["label"], **(tier_prices or {})}
         self.item_micro, self.choice = item_micro, choice
         self.num_items = self.num_uniform = 0  # rows asked about, and those of them that were drawn uniformly
@@ -49,7 +47,7 @@ class LabelDesk:
 
     def can_ask(self, offer: LabelOffer | None = None) -> bool:
         """Whether there is a row to ask about and the money for an answer."""
-        return self.transitions.num_unlabelled > 0 and self.ledger.remaining >= self._first_price(offer)
+        return len(self.transitions.open) > 0 and self.ledger.remaining >= self._first_price(offer)
 
     def ask(self, number: int, rng: np.random.Generator, offer: LabelOffer | None = None) -> int:
         """Buy `number` answers, as far as rows and money go. -> how many.
@@ -75,7 +73,7 @@ class LabelDesk:
         wanted = number if offer is None else max(1, int(number / offer.answers))
         wanted = min(wanted, self.ledger.remaining // self._first_price(offer))
         if self.choice is None:
-            return dict.fromkeys(self.transitions.draw_unlabelled(wanted, rng), True)
+            return dict.fromkeys(self.transitions.open.draw(wanted, rng), True)
         return dict(self.choice.draw(self.transitions, wanted, self.num_items, self.num_uniform, rng))
 
     def _requests(
@@ -112,10 +110,7 @@ class LabelDesk:
     def _buy(self, requests: list[tuple[Question, Purchase, bool]], items: dict[Clip, bool]) -> None:
         questions = [question for question, _, _ in requests]
         self.ledger.reserve([purchase for _, purchase, _ in requests])
-        if isinstance(self.labels, LabelReplay):
-            copies = self.transitions.copies([question.clip for question in questions], self.burn_in)
-        else:
-            copies = [None] * len(questions)  # coupled: the answer joins its row
+        copies = self.labels.copies(self.transitions, [question.clip for question in questions])
         # An item counts once where errors are measured, however often it is answered.
         asked = [
             Asked(question, copy, is_first and items[question.clip])
@@ -127,7 +122,7 @@ class LabelDesk:
 
     def _ask(self, asked: list[Asked]) -> None:
         for item in asked:
-            self.labels.ask(item.question, item.copy, item.is_uniform)
+            self.labels.ask(item)
         self.num_items += len({item.question.clip for item in asked})  # all questions about a row come together
         self.num_uniform += sum(item.is_uniform for item in asked)
 
@@ -155,7 +150,7 @@ class LabelDesk:
         """After a restart: fill the store from the journal, settle what was answered, release what was never asked,
         and ask again, under the same keys, what is still pending."""
         asked = self.journal.read_asked()
-        self.transitions.mark_asked([item.question.clip for item in asked])
+        self.transitions.open.mark_asked([item.question.clip for item in asked])
         self._ask(asked)
         for label in self.journal.read_answers():
             if label.key not in self.labels.pending:

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from ...agents.agent import Agent, AgentState
 from ...budget.ledger import Ledger
@@ -11,6 +10,7 @@ from ...budget.money import Purchase
 from ...envs.vault import RewardVault
 from ...envs.vector import VectorEnv
 from ...worldmodel.replay.journal.transitions import ChunkWriter, sealed_units
+from ...worldmodel.replay.tick import Tick
 from ...worldmodel.replay.transitions import TransitionReplay
 from ..reports.evaluate import Episode, EpisodeReturns
 
@@ -55,10 +55,9 @@ class Collector:
         transition = self.env.step(self.action)
         action, self.state = agent.act(transition.obs, self.state, transition.is_first, mode=False)
         self.action = np.where(transition.is_last[:, None], np.float32(0), action)
-        latent = self.state.latent
-        deter, stoch = latent.deter.float().cpu(), latent.stoch.argmax(-1).to("cpu", torch.uint8)
-        self.replay.add(transition, self.action, deter, stoch)
-        self.writer.append(transition, self.action, deter, stoch)
+        tick = Tick.of(transition, self.action, self.state.latent.deter, self.state.latent.stoch.argmax(-1))
+        self.replay.add(tick)
+        self.writer.append(tick)
         self.received += transition.num_bought
         return self.episodes.add(transition) if self.episodes else []
 

@@ -9,8 +9,8 @@ from ...agents.agent import Agent
 from ...budget.money import MICRO
 from ...seeds import Channel, derive_seed
 from ...worldmodel.distributions import symexp
+from ...worldmodel.records import Batch
 from ...worldmodel.replay.labels import LabelReplay
-from ...worldmodel.replay.transitions import Batch
 from ...worldmodel.rssm import Latent
 from ..measurements.findings import Findings
 from ..run import Run

@@ -1,13 +1,15 @@
 """Coupled mode's labels: one number for each row, joined to the windows that the dynamics model trains on."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import torch
 
-from ...envs.records import Answer, Question
-from .labels import Asked
-from .transitions import Batch
+from ...envs.records import Answer, Clip
+from ..records import Batch
+from .label_store import Asked
+from .transitions import TransitionReplay
 
 FIRST_STEPS = 1024  # allocated at the start; doubled on demand
 
@@ -20,10 +22,14 @@ class LabelColumn:
         self.pending: dict[str, Asked] = {}  # by the key of the question, in the order asked
         self.values = np.full((num_streams, FIRST_STEPS), np.nan, np.float32)  # NaN: no answer yet
 
-    def ask(self, question: Question, copy: None = None, is_uniform: bool = True) -> None:
-        """The answer to `question` will belong to its row."""
-        assert question.key not in self.pending, question
-        self.pending[question.key] = Asked(question, copy, is_uniform)
+    def copies(self, transitions: TransitionReplay, clips: Sequence[Clip]) -> list[None]:
+        """None: an answer joins its row."""
+        return [None] * len(clips)
+
+    def ask(self, asked: Asked) -> None:
+        """The answer will belong to the row of the question."""
+        assert asked.question.key not in self.pending, asked.question
+        self.pending[asked.question.key] = asked
 
     def answer(self, answer: Answer) -> None:
         """KeyError where nobody is waiting for this answer: never asked, or answered already."""
@@ -43,9 +49,23 @@ class LabelColumn:
         self.values[env, step] = value
         self.received += 1
 
+    def draw(self, batch: Batch, number: int, rng: np.random.Generator) -> tuple[Batch, None]:
+        """The batch with its rewards: there are no labels beside it."""
+        return self.join(batch), None
+
+    def refresh(self, transitions: TransitionReplay) -> None:
+        """Nothing to do: the rows themselves are trained on."""
+
+    def state_dict(self) -> dict:
+        """Empty: the journal knows all answers."""
+        return {}
+
+    def load_state_dict(self, state: dict) -> None:
+        assert not state, state.keys()
+
     def join(self, batch: Batch) -> Batch:
         """The batch with `reward` and `reward_weight` (B, T): first rows are a free target 0, unanswered ones weigh 0."""
-        env, step = batch.address.stream.numpy()[:, None], batch.step.numpy()
+        env, step = batch.address.stream.numpy()[:, None], batch.address.step.numpy()
         is_known = step < self.values.shape[1]
         value = np.where(is_known, self.values[env, np.where(is_known, step, 0)], np.nan)
         is_first = batch.is_first.numpy()

@@ -1,7 +1,7 @@
 """The label replay: bought answers, each beside its own copy of what the reward model must see. Nothing here is free."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
@@ -9,14 +9,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...envs.records import Answer, Question, Spaces
+from ...envs.records import Answer, Clip, Spaces
+from ..records import Batch, LabelBatch
 from .copies import Copy
+from .label_store import Asked
 from .rings import Rings
 from .transitions import TransitionReplay
 
 # Refreshed since they were copied, or estimated, so the journal does not know them.
 SAVED = ("start_deter", "start_stoch", "correction")
-PIECE = 512  # labels whose corrections are computed at a time
 
 
 @dataclass(frozen=True)
@@ -33,40 +34,6 @@ class LabelReplayConfig:
             raise ValueError(f"capacity: must be at least 1, got {self.capacity}")
         if self.burn_in < 0:
             raise ValueError(f"burn_in: must be at least 0, got {self.burn_in}")
-
-
-@dataclass(frozen=True)
-class LabelBatch:
-    """Labelled rows: the label is about the last of the L = burn_in + 1 rows."""
-
-    obs: dict[str, Tensor]  # key -> (B, L, *shape)
-    prev_action: Tensor  # (B, L, A) float32
-    is_first: Tensor  # (B, L) bool
-    start_deter: Tensor  # (B, D) float32
-    start_stoch: Tensor  # (B, S) int64, class indices
-    value: Tensor  # (B,) float32, the answer, less what is known of its tier's bias
-    weight: Tensor  # (B,) float32, 1 for the most precise tier there is, 0 where there is no label at all
-    fold: Tensor  # (B,) int64, the same number for all labels of an episode; modulo the members it deals folds
-
-    def __getitem__(self, piece: slice) -> "LabelBatch":
-        """Some of the labels."""
-        names = [field.name for field in fields(self) if field.name != "obs"]
-        cut = {name: getattr(self, name)[piece] for name in names}
-        return LabelBatch(obs={key: value[piece] for key, value in self.obs.items()}, **cut)
-
-    def to(self, device: torch.device | str) -> "LabelBatch":
-        names = ["prev_action", "is_first", "start_deter", "start_stoch", "value", "weight", "fold"]
-        moved = {name: getattr(self, name).to(device, non_blocking=True) for name in names}
-        return replace(self, obs={k: v.to(device, non_blocking=True) for k, v in self.obs.items()}, **moved)
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A question on its way: its copy was taken when it was asked, because the answer may outlive the row."""
-
-    question: Question
-    copy: Copy | None  # None in coupled mode, where the answer joins the row itself
-    is_uniform: bool  # the first answer about a row that was drawn uniformly, so that it may serve as a measurement
 
 
 @dataclass(frozen=True)
@@ -127,13 +94,18 @@ class LabelReplay:
     def num_heldout(self) -> int:
         return int(self.held_out.alive[0])
 
-    def ask(self, question: Question, copy: Copy, is_uniform: bool) -> None:
-        """The answer to `question` will belong to `copy`."""
+    def copies(self, transitions: TransitionReplay, clips: Sequence[Clip]) -> list[Copy]:
+        """What the labels of these clips will need, in their order. KeyError where a row is gone."""
+        return transitions.copies(clips, self.config.burn_in)
+
+    def ask(self, asked: Asked) -> None:
+        """The answer will belong to the copy that comes with the question."""
+        question, copy = asked.question, asked.copy
         assert question.key not in self.pending, question
         assert question.tier in self.tiers, (question, self.tiers)
         assert (question.clip.env, question.clip.step) == (copy.env, copy.step), (question, copy.env, copy.step)
         assert len(copy.is_first) == self.config.burn_in + 1, (len(copy.is_first), self.config.burn_in)
-        self.pending[question.key] = Asked(question, copy, is_uniform)
+        self.pending[question.key] = asked
 
     def answer(self, answer: Answer) -> None:
         """KeyError where nobody is waiting for this answer: never asked, or answered already. ValueError for a NaN."""
@@ -157,6 +129,10 @@ class LabelReplay:
             labels = self._batch(self.training, np.zeros(batch, np.int64))
             return replace(labels, weight=torch.zeros(batch))
         return self._batch(self.training, rng.integers(self.num_training, size=batch))
+
+    def draw(self, batch: Batch, number: int, rng: np.random.Generator) -> tuple[Batch, LabelBatch]:
+        """The batch as it is, and `number` labels to learn reward from."""
+        return batch, self.sample(number, rng)
 
     def heldout(self, most: int | None = None) -> LabelBatch:
         """Labels bought inside held-out episodes, which train nothing: all, or the newest `most`."""
@@ -190,15 +166,10 @@ class LabelReplay:
         best = weight[held].max() if len(held) else weight.max()
         self.precision = (weight / best).astype(np.float32)
 
-    def correct(self, tier: str, correction: Callable[[LabelBatch], np.ndarray] | None) -> None:
-        """Take correction(labels) (n,) off the tier's labels whenever they are drawn; None takes nothing off.
-
-        Labels that come later are not corrected before the next call.
-        """
-        for rings in (self.training, self.held_out):
-            slot = np.flatnonzero(rings.columns["tier"][: int(rings.alive[0])] == self.tiers.index(tier))
-            for piece in _pieces(slot):
-                rings.columns["correction"][piece] = correction(self._batch(rings, piece)) if correction else 0.0
+    def correct(self, index: np.ndarray, amount: np.ndarray, is_heldout: bool = False) -> None:
+        """Take `amount` (n,), reward units, off the labels in these places (n,) of `answers` whenever they are drawn."""
+        rings = self.held_out if is_heldout else self.training
+        rings.columns["correction"][_newest(rings, None)[index]] = amount
 
     def _batch(self, rings: Rings, slot: np.ndarray) -> LabelBatch:
         """The labels in these slots (one ring holds them, so slots 0 .. alive-1 are exactly the ones held)."""
@@ -242,7 +213,3 @@ def _newest(rings: Rings, most: int | None) -> np.ndarray:
     """Slots of the newest `most` rows of the only ring, all of them where `most` is None; oldest first."""
     row = np.arange(int(rings.oldest[0]), int(rings.count[0]))[-most if most else None :]
     return rings.slot(np.zeros(len(row), np.int64), row)
-
-
-def _pieces(slot: np.ndarray) -> Iterator[np.ndarray]:
-    return (slot[start : start + PIECE] for start in range(0, len(slot), PIECE))

@@ -1,17 +1,20 @@
 """The transition replay: a training and a held-out ring for each environment, and windows drawn from them."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ...envs.records import Clip, Spaces, Transition
+from ...envs.records import Clip, Spaces
+from ..records import Address, Batch
 from .copies import Copy, copy_rows
 from .counts import Counts
 from .online import OnlineWindows
+from .open_rows import OpenRows, stream_and_step
 from .rings import Rings
+from .tick import Tick, as_stored
 
 SAVED = ("deter", "stoch")  # written back since they were collected, so the chunks do not know them
 
@@ -26,49 +29,6 @@ class ReplayConfig:
         for name in ("capacity", "heldout_capacity"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: must be at least 1, got {getattr(self, name)}")
-
-
-@dataclass(frozen=True)
-class Address:
-    """Where a batch came from. Row numbers are never used twice, so an overwritten row is recognised."""
-
-    stream: Tensor  # (B,) int64
-    row: Tensor  # (B, T) int64
-    is_heldout: bool = False
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Windows of T rows; the row before each is its context: only its latent and action are here."""
-
-    obs: dict[str, Tensor]  # key -> (B, T, *shape)
-    prev_action: Tensor  # (B, T, A) float32, the action that led to obs
-    is_first: Tensor  # (B, T) bool
-    is_last: Tensor  # (B, T) bool
-    is_terminal: Tensor  # (B, T) bool
-    start_deter: Tensor  # (B, D) float32, latent of the context row
-    start_stoch: Tensor  # (B, S) int64, class indices
-    address: Address
-    step: Tensor  # (B, T) int64
-    reward: Tensor | None = None  # (B, T) float32, coupled mode only
-    reward_weight: Tensor | None = None  # (B, T) float32, 0 where the answer is not there
-
-    def to(self, device: torch.device | str) -> "Batch":
-        """The same batch with what a model reads on `device`; the address and the steps stay in main memory."""
-        names = [field.name for field in fields(self) if field.name not in ("obs", "address", "step")]
-        values = {name: getattr(self, name) for name in names}
-        moved = {name: value.to(device, non_blocking=True) for name, value in values.items() if value is not None}
-        return replace(self, obs={k: v.to(device, non_blocking=True) for k, v in self.obs.items()}, **moved)
-
-
-@dataclass(frozen=True)
-class Candidates:
-    """Rows that no label was asked about yet, with what the model last thought of them. K rows of training episodes."""
-
-    clips: list[Clip]
-    age: np.ndarray  # (K,) share of its stream's rows that are newer: 0 the newest, towards 1 the oldest
-    deter: Tensor  # (K, D) float32
-    stoch: Tensor  # (K, S) int64, class indices
 
 
 class TransitionReplay:
@@ -88,18 +48,18 @@ class TransitionReplay:
         capacity = -(-config.capacity // num_streams) + length  # a ring of R rows has R - T start positions
         self.training = Rings(columns, num_streams, capacity)
         self.heldout = Rings(columns, num_streams, max(-(-config.heldout_capacity // num_streams), length + 1))
+        self.open = OpenRows(self.training, self.heldout)
         self.online = OnlineWindows(num_streams, length + 1)
         self.counts = Counts.zero(num_streams)
 
-    def add(self, transition: Transition, action: np.ndarray, deter: Tensor, stoch: Tensor) -> None:
-        """One tick: action (N, A) chosen at these rows, latent deter (N, D) and stoch (N, S) of these rows."""
+    def add(self, tick: Tick) -> None:
+        transition = tick.transition
         self.counts = self.counts.after(transition)
         values = {f"obs/{name}": value for name, value in transition.obs.items()}
         values |= {name: getattr(transition, name) for name in ("is_first", "is_last", "is_terminal", "step")}
         values["is_open"] = ~transition.is_first  # reset rows are never sold
         values["episode"] = self.counts.next_episode - 1
-        values["action"] = np.where(transition.is_last[:, None], 0, action)
-        values |= {"deter": _array(deter, torch.float32), "stoch": _array(stoch, torch.uint8)}
+        values |= {name: getattr(tick, name) for name in ("action", "deter", "stoch")}
         for rings, is_here in ((self.training, ~transition.is_heldout), (self.heldout, transition.is_heldout)):
             _end_episodes(rings, np.flatnonzero(transition.is_first))
             stream = np.flatnonzero(is_here)
@@ -194,8 +154,12 @@ class TransitionReplay:
             is_terminal=rings.take("is_terminal", inside),
             start_deter=rings.take("deter", slot[:, 0]),
             start_stoch=rings.take("stoch", slot[:, 0]).long(),
-            address=Address(torch.from_numpy(stream), torch.from_numpy(rows[:, 1:]), rings is self.heldout),
-            step=rings.take("step", inside),
+            address=Address(
+                torch.from_numpy(stream),
+                torch.from_numpy(rows[:, 1:]),
+                rings.take("step", inside),
+                is_heldout=rings is self.heldout,
+            ),
         )
 
     def write_back(self, address: Address, deter: Tensor, stoch: Tensor) -> None:
@@ -204,53 +168,8 @@ class TransitionReplay:
         stream, row = address.stream.numpy()[:, None], address.row.numpy()
         kept = rings.is_alive(stream, row)
         slot = rings.slot(stream, row)[kept]
-        rings.columns["deter"][slot] = _array(deter, torch.float32)[kept]
-        rings.columns["stoch"][slot] = _array(stoch, torch.uint8)[kept]
-
-    @property
-    def num_unlabelled(self) -> int:
-        """Rows that were bought, are still held, and that no label was asked about."""
-        return sum(int(np.count_nonzero(rings.columns["is_open"])) for rings in (self.training, self.heldout))
-
-    def draw_unlabelled(self, number: int, rng: np.random.Generator) -> list[Clip]:
-        """`number` rows (fewer where fewer are left), uniform without replacement over training and held-out rows.
-
-        They count as asked from here on.
-        """
-        training = np.flatnonzero(self.training.columns["is_open"])
-        heldout = np.flatnonzero(self.heldout.columns["is_open"])
-        total = len(training) + len(heldout)
-        drawn = rng.choice(total, min(number, total), replace=False)
-        clips = []
-        for rings, slot in (
-            (self.training, training[drawn[drawn < len(training)]]),
-            (self.heldout, heldout[drawn[drawn >= len(training)] - len(training)]),
-        ):
-            rings.columns["is_open"][slot] = False
-            clips += zip((slot // rings.length).tolist(), rings.columns["step"][slot].tolist())
-        return [Clip(env, step) for env, step in clips]
-
-    def candidates(self, most: int, rng: np.random.Generator) -> Candidates:
-        """At most `most` unlabelled rows of training episodes, uniform without replacement. Nothing counts as asked."""
-        rings = self.training
-        slot = np.flatnonzero(rings.columns["is_open"])
-        slot = slot[rng.choice(len(slot), min(most, len(slot)), replace=False)]
-        stream, place = np.divmod(slot, rings.length)
-        newer = (rings.count[stream] - 1 - place) % rings.length
-        steps = rings.columns["step"][slot]
-        return Candidates(
-            [Clip(env, step) for env, step in zip(stream.tolist(), steps.tolist(), strict=True)],
-            newer / np.maximum(rings.alive[stream], 1),
-            rings.take("deter", slot),
-            rings.take("stoch", slot).long(),
-        )
-
-    def mark_asked(self, clips: list[Clip]) -> None:
-        """Draw none of these again. Clips evicted since are skipped."""
-        stream, step = _stream_and_step(clips)
-        for rings in (self.training, self.heldout):
-            row = rings.find(stream, step)
-            rings.columns["is_open"][rings.slot(stream, row)[row >= 0]] = False
+        rings.columns["deter"][slot] = as_stored(deter, torch.float32)[kept]
+        rings.columns["stoch"][slot] = as_stored(stoch, torch.uint8)[kept]
 
     def copy(self, clip: Clip, burn_in: int) -> Copy:
         return self.copies([clip], burn_in)[0]
@@ -258,7 +177,7 @@ class TransitionReplay:
     def copies(self, clips: list[Clip], burn_in: int) -> list[Copy]:
         """Own copies of what the labels of these clips need, in their order. KeyError where a row is gone."""
         assert all(clip.length == 1 for clip in clips), "clips of more than one row are not built yet"
-        stream, step = _stream_and_step(clips)
+        stream, step = stream_and_step(clips)
         found: list[Copy | None] = [None] * len(clips)
         for rings in (self.training, self.heldout):
             row = rings.find(stream, step)
@@ -278,7 +197,7 @@ class TransitionReplay:
 
     def state_dict(self) -> dict:
         """Latents and the online queue: what a refill from the chunks does not bring back. The label journal knows what
-        was asked (mark_asked), questions after this state included."""
+        was asked, questions after this state included."""
         return {
             "training": self.training.state_dict(SAVED),
             "heldout": self.heldout.state_dict(SAVED),
@@ -297,10 +216,6 @@ class TransitionReplay:
         self.online.load_state_dict(state["online"])
         if self.config.online:
             self.online.advance(self.training.count)
-
-
-def _array(values: Tensor | np.ndarray, dtype: torch.dtype) -> np.ndarray:
-    return torch.as_tensor(values).detach().to("cpu", dtype).numpy()
 
 
 def _end_episodes(rings: Rings, stream: np.ndarray) -> None:
@@ -323,8 +238,3 @@ def _draw_starts(rings: Rings, length: int, number: int, rng: np.random.Generato
     index = rng.integers(end[-1], size=number) if number else np.zeros(0, np.int64)
     stream = np.searchsorted(end, index, side="right")
     return stream, index - (end - starts)[stream] + rings.oldest[stream]
-
-
-def _stream_and_step(clips: list[Clip]) -> tuple[np.ndarray, np.ndarray]:
-    pairs = np.array([(clip.env, clip.step) for clip in clips], np.int64).reshape(-1, 2)
-    return pairs[:, 0], pairs[:, 1]

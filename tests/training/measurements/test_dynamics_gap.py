@@ -17,7 +17,7 @@ from tandem.training.measurements.dynamics_gap import (
     rollout_return,
 )
 from tandem.worldmodel.dynamics import DynamicsConfig, DynamicsModel
-from tandem.worldmodel.replay.transitions import Address, Batch
+from tandem.worldmodel.records import Address, Batch
 from tandem.worldmodel.reward import RewardConfig, RewardModel
 
 SPACES = Spaces({"state": ObsSpec((2,))}, 1)
@@ -43,8 +43,7 @@ def episode(length: int, is_terminal: bool = False, seed: int = 0) -> Batch:
         is_terminal=terminal,
         start_deter=torch.zeros(1, 16),
         start_stoch=torch.zeros(1, 2, dtype=torch.long),
-        address=Address(torch.zeros(1, dtype=torch.long), row, True),
-        step=row,
+        address=Address(torch.zeros(1, dtype=torch.long), row, row, is_heldout=True),
     )
 
 

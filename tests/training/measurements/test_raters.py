@@ -21,6 +21,7 @@ from tandem.training.purchases.labels import LabelDesk
 from tandem.training.run import Run
 from tandem.worldmodel.replay.copies import Copy
 from tandem.worldmodel.replay.journal.labels import LabelJournal
+from tandem.worldmodel.replay.label_store import Asked
 from tandem.worldmodel.replay.labels import LabelReplay, LabelReplayConfig
 
 RATERS = (
@@ -71,13 +72,13 @@ def test_a_run_buys_items_duplicates_and_gold_at_their_own_prices(tiny, audit, m
 def test_an_item_is_drawn_once_and_each_answer_has_a_key_of_its_own(opened):
     run = opened()
     offer = LabelOffer("cheap", 1, replication=2, duplicate_share=0.5, gold_share=0.5, checks=("expert",))
-    before = run.transitions.num_unlabelled
+    before = len(run.transitions.open)
     number = run.desk.ask(120, run.numpy_rng, offer)
     questions = asked_in(run.config)
     items = {question.clip for question in questions}
     assert len(questions) == len({question.key for question in questions}) == number
     # 2 + .5 + .5 answers an item: 120 / 3 = 40 items, all of them answered twice
-    assert len(items) == before - run.transitions.num_unlabelled == 40
+    assert len(items) == before - len(run.transitions.open) == 40
     for repeat in (0, 1):
         assert {question.clip for question in questions if question.key.endswith(f"/cheap/{repeat}")} == items
     extra = [question for question in questions if question.key.endswith(("/cheap/2", "/expert/0"))]
@@ -214,7 +215,7 @@ def answer(labels: LabelReplay, item: int, tier: str, reward: float, value: floa
         start_stoch=np.zeros(1, np.uint8),
     )
     key = f"{item}/{tier}/{labels.received}"
-    labels.ask(Question(key, Clip(0, item + 1), tier), copy, is_uniform=True)
+    labels.ask(Asked(Question(key, Clip(0, item + 1), tier), copy, is_uniform=True))
     labels.answer(Answer(key, value))
 
 
@@ -362,7 +363,8 @@ def test_corrections_and_weights_survive_a_resume(opened):
     run.desk.ask(150, run.numpy_rng, OFFER)
     run.desk.collect()
     run.labels.weigh({"default": 1.0, "cheap": 0.25, "expert": 0.5})
-    run.labels.correct("cheap", lambda batch: np.arange(len(batch.value)))
+    cheap = np.flatnonzero(run.labels.answers().tier == run.labels.tiers.index("cheap"))
+    run.labels.correct(cheap, np.arange(len(cheap)))
     run.save()
     before, config = run.labels.rows(np.arange(run.labels.num_training)), run.config
     run.close()

@@ -7,6 +7,7 @@ import torch
 from tandem.envs.records import Clip, ObsSpec, Spaces, Transition
 from tandem.training.purchases.choice import choose, uniform_quota
 from tandem.worldmodel.dynamics import DynamicsConfig, DynamicsModel
+from tandem.worldmodel.replay.tick import Tick
 from tandem.worldmodel.replay.transitions import ReplayConfig, TransitionReplay
 from tandem.worldmodel.reward import RewardConfig, RewardModel
 
@@ -29,7 +30,7 @@ def filled(ticks=100, heldout=()) -> TransitionReplay:
             is_heldout=np.full(2, t // EPISODE in heldout),
         )
         deter = torch.tensor([[1.0, 0.0], [0.0, 1.0]])[[t % 2, t % 2]]
-        replay.add(transition, np.zeros((2, 1)), deter, torch.zeros(2, 1))
+        replay.add(Tick.of(transition, np.zeros((2, 1)), deter, torch.zeros(2, 1)))
     return replay
 
 
@@ -58,7 +59,7 @@ def test_the_uniform_share_is_kept_and_no_row_is_asked_twice(dynamics):
         assert len(chosen) == 20 and sum(is_uniform for _, is_uniform in chosen) == 4
         asked += [clip for clip, _ in chosen]
     assert len(set(asked)) == 120
-    assert replay.num_unlabelled == 180 - 120
+    assert len(replay.open) == 180 - 120
     assert all(clip.step % EPISODE for clip in asked), "a first row has no reward"
 
 
@@ -130,8 +131,8 @@ def test_a_uniform_pilot_excuses_no_later_batch():
 
 def test_the_uniform_stream_is_what_it_was_and_candidates_take_nothing_from_it():
     replay = filled()
-    drawn = filled().draw_unlabelled(5, np.random.default_rng(3))
-    replay.candidates(50, np.random.default_rng(0))
-    assert replay.draw_unlabelled(5, np.random.default_rng(3)) == drawn
+    drawn = filled().open.draw(5, np.random.default_rng(3))
+    replay.open.candidates(50, np.random.default_rng(0))
+    assert replay.open.draw(5, np.random.default_rng(3)) == drawn
     # drawn by the source before there was any other choice
     assert drawn == [Clip(0, 35), Clip(1, 58), Clip(0, 17), Clip(0, 47), Clip(0, 36)]

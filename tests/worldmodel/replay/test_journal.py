@@ -11,7 +11,9 @@ from tandem.envs.records import Answer, Clip, Question
 from tandem.worldmodel.replay.journal.labels import LabelJournal
 from tandem.worldmodel.replay.journal.npz import ChunkError
 from tandem.worldmodel.replay.journal.transitions import ChunkWriter, read_chunks, refill, sealed_units
-from tandem.worldmodel.replay.labels import Asked, LabelReplay, LabelReplayConfig
+from tandem.worldmodel.replay.label_store import Asked
+from tandem.worldmodel.replay.labels import LabelReplay, LabelReplayConfig
+from tandem.worldmodel.replay.tick import Tick
 from tandem.worldmodel.replay.transitions import ReplayConfig, TransitionReplay
 
 
@@ -23,8 +25,8 @@ def replay_of(streams, capacity=1000):
 def collect(streams, writer, replay, chunks, ticks, first_key=1):
     for key in range(first_key, first_key + chunks):
         for tick in streams.ticks(ticks):
-            replay.add(*tick)
-            writer.append(*tick)
+            replay.add(Tick.of(*tick))
+            writer.append(Tick.of(*tick))
         writer.seal(f"{key:08d}")
 
 
@@ -52,7 +54,7 @@ def test_a_refill_holds_the_same_rows_in_the_same_slots(address_streams, tmp_pat
 def test_a_chunk_knows_how_many_transitions_were_bought_in_it(address_streams, tmp_path):
     streams, writer = address_streams(num=3), ChunkWriter(tmp_path)
     for tick in streams.ticks(12):  # rows 0 and 10 are first rows
-        writer.append(*tick)
+        writer.append(Tick.of(*tick))
     assert writer.seal("00000004") == 3 * 10 == sealed_units(tmp_path, "00000004")
     assert sealed_units(tmp_path, "00000005") is None
     assert writer.seal("00000005") == 0 and sealed_units(tmp_path, "00000005") is None
@@ -108,7 +110,7 @@ def test_a_truncated_chunk_is_named(address_streams, tmp_path):
 def test_a_full_disk_leaves_no_file_and_the_ticks_can_be_sealed_later(address_streams, tmp_path, monkeypatch):
     streams, writer = address_streams(num=1), ChunkWriter(tmp_path)
     for tick in streams.ticks(5):
-        writer.append(*tick)
+        writer.append(Tick.of(*tick))
 
     def full(descriptor):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -132,14 +134,14 @@ def test_pending_and_answered_labels_survive_a_restart(address_streams, tmp_path
     streams = address_streams(num=2, heldout={(0, 1)})
     replay = replay_of(streams)
     for tick in streams.ticks(30):
-        replay.add(*tick)
+        replay.add(Tick.of(*tick))
     journal, labels = LabelJournal(tmp_path), labels_of(streams)
-    clips = replay.draw_unlabelled(20, np.random.default_rng(0))
+    clips = replay.open.draw(20, np.random.default_rng(0))
     asked = [Asked(Question(f"q{i}", s), c, i % 2 == 0) for i, (s, c) in enumerate(zip(clips, replay.copies(clips, 3)))]
     journal.seal_asked(asked[:12])
     journal.seal_asked(asked[12:])
     for item in asked:
-        labels.ask(item.question, item.copy, item.is_uniform)
+        labels.ask(item)
     answers = [Answer(f"q{i}", 0.1 * i) for i in (4, 0, 17, 9)]
     journal.seal_answers(answers[:2])
     LabelJournal(tmp_path).seal_answers(answers[2:])
@@ -148,7 +150,7 @@ def test_pending_and_answered_labels_survive_a_restart(address_streams, tmp_path
 
     again, journal = labels_of(streams), LabelJournal(tmp_path)
     for item in journal.read_asked():
-        again.ask(item.question, item.copy, item.is_uniform)
+        again.ask(item)
     for answer in journal.read_answers():
         again.answer(answer)
     assert list(again.pending) == list(labels.pending) and len(again.pending) == 16

@@ -5,13 +5,14 @@ import pytest
 import torch
 
 from tandem.worldmodel.replay.label_column import LabelColumn
+from tandem.worldmodel.replay.tick import Tick
 from tandem.worldmodel.replay.transitions import ReplayConfig, TransitionReplay
 
 
 def batch_of(streams, ticks):
     replay = TransitionReplay(ReplayConfig(online=False), streams.spaces, streams.num, 8, streams.deter, streams.stoch)
     for tick in streams.ticks(ticks):
-        replay.add(*tick)
+        replay.add(Tick.of(*tick))
     return replay.sample(200, np.random.default_rng(0))
 
 
@@ -23,12 +24,12 @@ def test_answers_join_their_rows_and_unanswered_rows_weigh_nothing(address_strea
             if step % 10:  # first rows are never sold
                 column.put(env, step, 10_000 * env + step)
     joined = column.join(batch)
-    env = batch.address.stream[:, None].expand_as(batch.step)
-    is_answered = (batch.step % 3 == 0) & ~batch.is_first
-    torch.testing.assert_close(joined.reward, torch.where(is_answered, 10_000 * env + batch.step, 0).float())
+    env = batch.address.stream[:, None].expand_as(batch.address.step)
+    is_answered = (batch.address.step % 3 == 0) & ~batch.is_first
+    torch.testing.assert_close(joined.reward, torch.where(is_answered, 10_000 * env + batch.address.step, 0).float())
     torch.testing.assert_close(joined.reward_weight, (is_answered | batch.is_first).float())
-    assert column.received == 2 * 900 and batch.step.max() > 2000
-    assert joined.step is batch.step and batch.reward is None
+    assert column.received == 2 * 900 and batch.address.step.max() > 2000
+    assert joined.address is batch.address and batch.reward is None
 
 
 def test_rows_beyond_every_answer_are_unanswered(address_streams):

@@ -5,8 +5,11 @@ import pytest
 import torch
 
 from tandem.envs.records import Answer, Clip, Question
+from tandem.worldmodel.records import Address
+from tandem.worldmodel.replay.label_store import Asked
 from tandem.worldmodel.replay.labels import LabelReplay, LabelReplayConfig
-from tandem.worldmodel.replay.transitions import Address, ReplayConfig, TransitionReplay
+from tandem.worldmodel.replay.tick import Tick
+from tandem.worldmodel.replay.transitions import ReplayConfig, TransitionReplay
 
 BURN_IN = 3
 
@@ -15,7 +18,7 @@ def transitions_of(streams, ticks, capacity=1000):
     config = ReplayConfig(capacity=capacity)
     replay = TransitionReplay(config, streams.spaces, streams.num, 4, streams.deter, streams.stoch)
     for tick in streams.ticks(ticks):
-        replay.add(*tick)
+        replay.add(Tick.of(*tick))
     return replay
 
 
@@ -28,7 +31,7 @@ def buy(labels, transitions, clips):
     """The answer to (env, step) is 1000 env + step."""
     for clip, copy in zip(clips, transitions.copies(clips, BURN_IN)):
         key = f"{clip.env}-{clip.step}"
-        labels.ask(Question(key, clip), copy, is_uniform=True)
+        labels.ask(Asked(Question(key, clip), copy, is_uniform=True))
         labels.answer(Answer(key, 1000.0 * clip.env + clip.step))
 
 
@@ -70,7 +73,7 @@ def test_a_copy_whose_history_was_evicted_begins_anew(address_streams):
 
 def test_copies_of_many_segments_equal_single_ones_in_their_order(address_streams):
     transitions = transitions_of(address_streams(num=2, heldout={(0, 1)}), 40)
-    clips = transitions.draw_unlabelled(30, np.random.default_rng(0))
+    clips = transitions.open.draw(30, np.random.default_rng(0))
     clips = [clips[i] for i in np.random.default_rng(1).permutation(30)]
     for clip, copy in zip(clips, transitions.copies(clips, BURN_IN)):
         single = transitions.copy(clip, BURN_IN)
@@ -85,7 +88,7 @@ def test_labels_survive_the_eviction_of_their_rows(address_streams):
     transitions, labels = transitions_of(streams, 30, capacity=60), labels_of(streams)
     buy(labels, transitions, [Clip(0, 7), Clip(1, 25), Clip(0, 12)])
     for tick in streams.ticks(200):
-        transitions.add(*tick)
+        transitions.add(Tick.of(*tick))
     batch = labels.sample(100, np.random.default_rng(0))
     last = batch.obs["state"][:, -1]
     torch.testing.assert_close(batch.value, 1000 * last[:, 0] + last[:, 1])
@@ -96,7 +99,7 @@ def test_labels_survive_the_eviction_of_their_rows(address_streams):
 def test_heldout_labels_are_never_sampled(address_streams):
     streams = address_streams(num=2, heldout={(0, 1), (1, 2)})
     transitions, labels = transitions_of(streams, 30), labels_of(streams)
-    buy(labels, transitions, transitions.draw_unlabelled(54, np.random.default_rng(0)))
+    buy(labels, transitions, transitions.open.draw(54, np.random.default_rng(0)))
     sampled = {int(v) for v in labels.sample(2000, np.random.default_rng(0)).value}
     heldout = {int(v) for v in labels.heldout().value}
     assert heldout == set(range(11, 20)) | set(range(1021, 1030))
@@ -125,7 +128,7 @@ def test_an_answer_nobody_waits_for_is_refused(address_streams):
 def test_an_answer_that_is_no_number_is_refused_and_stays_pending(address_streams):
     streams = address_streams()
     labels = labels_of(streams)
-    labels.ask(Question("a", Clip(0, 7)), transitions_of(streams, 30).copy(Clip(0, 7), BURN_IN), True)
+    labels.ask(Asked(Question("a", Clip(0, 7)), transitions_of(streams, 30).copy(Clip(0, 7), BURN_IN), True))
     with pytest.raises(ValueError, match="'a'.*nan"):
         labels.answer(Answer("a", float("nan")))
     assert list(labels.pending) == ["a"]
@@ -144,12 +147,16 @@ def test_refresh_brings_written_back_latents_to_the_copies_whose_row_is_left(add
     transitions, labels = transitions_of(streams, 40, capacity=26), labels_of(streams)
     buy(labels, transitions, [Clip(0, 16), Clip(0, 28), Clip(0, 21)])  # contexts 12, 24 and none
     for tick in streams.ticks(18):  # 10 held-out rows, then the training rows 50 .. 57: 18 .. 39 are left as well
-        transitions.add(*tick)
+        transitions.add(Tick.of(*tick))
     buy(labels, transitions, [Clip(0, 48)])  # held out, context 44
     rows = torch.arange(8, 38)[None]
-    transitions.write_back(Address(torch.tensor([0]), rows), torch.full((1, 30, 2), -5.0), torch.full((1, 30, 3), 9))
     transitions.write_back(
-        Address(torch.tensor([0]), torch.arange(10)[None], True), torch.full((1, 10, 2), -6.0), torch.zeros(1, 10, 3)
+        Address(torch.tensor([0]), rows, rows), torch.full((1, 30, 2), -5.0), torch.full((1, 30, 3), 9)
+    )
+    transitions.write_back(
+        Address(torch.tensor([0]), torch.arange(10)[None], torch.arange(10)[None], is_heldout=True),
+        torch.full((1, 10, 2), -6.0),
+        torch.zeros(1, 10, 3),
     )
     labels.refresh(transitions)
     batch = labels.sample(100, np.random.default_rng(0))
@@ -163,7 +170,9 @@ def test_refreshed_latents_come_back_after_a_refill(address_streams):
     transitions, labels = transitions_of(streams, 40), labels_of(streams)
     buy(labels, transitions, [Clip(0, 16)])
     transitions.write_back(
-        Address(torch.tensor([0]), torch.tensor([[12]])), torch.full((1, 1, 2), -5.0), torch.zeros(1, 1, 3)
+        Address(torch.tensor([0]), torch.tensor([[12]]), torch.tensor([[12]])),
+        torch.full((1, 1, 2), -5.0),
+        torch.zeros(1, 1, 3),
     )
     labels.refresh(transitions)
     again = labels_of(streams)
@@ -185,7 +194,7 @@ def answered_by(labels, transitions, answers):
     """answers: (step, tier, value) about rows of environment 0, each under a key of its own."""
     for number, (step, tier, value) in enumerate(answers):
         question = Question(f"{step}/{tier}/{number}", Clip(0, step), tier)
-        labels.ask(question, transitions.copy(Clip(0, step), BURN_IN), is_uniform=number == 0)
+        labels.ask(Asked(question, transitions.copy(Clip(0, step), BURN_IN), is_uniform=number == 0))
         labels.answer(Answer(question.key, value))
 
 
@@ -223,16 +232,17 @@ def test_weights_are_relative_to_the_most_precise_tier_that_holds_labels(address
     assert labels.sample(4, np.random.default_rng(0)).weight.unique().tolist() == [0.25, 1.0]
 
 
-def test_a_correction_is_taken_off_one_tier_and_the_stored_answer_stays(address_streams):
+def test_a_correction_is_taken_off_and_the_stored_answer_stays(address_streams):
     streams = address_streams(num=1, heldout={(0, 2)})
     transitions, labels = transitions_of(streams, 40), tiered(streams)
     answered_by(labels, transitions, [(7, "cheap", 10.0), (12, "expert", 20.0), (25, "cheap", 30.0)])
-    labels.correct("cheap", lambda batch: batch.obs["state"][:, -1, 1].numpy())  # the row's number
+    labels.correct(np.array([0]), np.array([7.0]))
+    labels.correct(np.array([0]), np.array([25.0]), is_heldout=True)
     assert labels.rows(np.array([0, 1])).value.tolist() == [3.0, 20.0] and labels.heldout().value.tolist() == [5.0]
     assert labels.answers().value.tolist() == [10.0, 20.0]
-    labels.correct("cheap", lambda batch: np.ones(len(batch.value)))  # not on top of the last one
+    labels.correct(np.array([0]), np.ones(1))  # not on top of the last one
     assert labels.rows(np.array([0])).value.tolist() == [9.0]
-    labels.correct("cheap", None)
+    labels.correct(np.array([0]), np.zeros(1))
     assert labels.rows(np.array([0, 1])).value.tolist() == [10.0, 20.0]
 
 

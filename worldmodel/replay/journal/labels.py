@@ -7,7 +7,7 @@ import numpy as np
 
 from ....envs.records import Answer, Clip, Question
 from ..copies import Copy
-from ..labels import Asked
+from ..label_store import Asked
 from .npz import ChunkError, read_npz, write_npz
 
 SCALARS = ("env", "step", "episode", "is_heldout", "context_step")

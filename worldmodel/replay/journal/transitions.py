@@ -1,30 +1,18 @@
 """The journal of received transitions: sealed chunks on disk, each under the key of its purchase, oldest key first."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from ....envs.records import Transition
 from ..counts import Counts
+from ..tick import Tick
 from ..transitions import TransitionReplay
 from .npz import ChunkError, read_npz, write_npz
 
 FLAGS = ("is_first", "is_last", "is_terminal", "step", "is_heldout")
 ORIGIN = ("rows", "received", "next_step", "next_episode")  # counts before the first tick of a chunk
-
-
-@dataclass(frozen=True)
-class Tick:
-    """What the replay was given at one step of the collection."""
-
-    transition: Transition
-    action: np.ndarray  # (N, A) float32
-    deter: np.ndarray  # (N, D) float32
-    stoch: np.ndarray  # (N, S) uint8
 
 
 class ChunkWriter:
@@ -38,15 +26,11 @@ class ChunkWriter:
         self.origin = self.counts
         self.ticks: list[Tick] = []
 
-    def append(self, transition: Transition, action: np.ndarray, deter: Tensor, stoch: Tensor) -> None:
-        """The same arguments as TransitionReplay.add."""
+    def append(self, tick: Tick) -> None:
         if self.counts is None:
-            self.counts = self.origin = Counts.zero(len(transition.step))
-        self.counts = self.counts.after(transition)
-        latent = [
-            torch.as_tensor(v).detach().to("cpu", t).numpy() for v, t in ((deter, torch.float32), (stoch, torch.uint8))
-        ]
-        self.ticks.append(Tick(transition, np.asarray(action, np.float32), *latent))
+            self.counts = self.origin = Counts.zero(len(tick.transition.step))
+        self.counts = self.counts.after(tick.transition)
+        self.ticks.append(tick)
 
     def seal(self, key: str) -> int:
         """Put the ticks since the last seal on disk under `key` (digits, padded with zeros so that names sort by number).
@@ -92,7 +76,7 @@ def refill(replay: TransitionReplay, folder: Path) -> None:
         if not np.array_equal(origin.rows, replay.counts.rows):
             raise ChunkError(f"{path}: begins at rows {origin.rows.tolist()}, expected {replay.counts.rows.tolist()}")
         for tick in _ticks(arrays):
-            replay.add(tick.transition, tick.action, tick.deter, tick.stoch)
+            replay.add(tick)
 
 
 def _path(folder: Path, key: str) -> Path:

@@ -1,0 +1,62 @@
+"""What travels from the replays to the models: windows of rows. B windows, T rows, A action numbers, D deter, S groups."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from typing import Self
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Window:
+    """What filtering needs: T rows, and the latent of the row before them, their context."""
+
+    obs: dict[str, Tensor]  # key -> (B, T, *shape)
+    prev_action: Tensor  # (B, T, A) float32, the action that led to obs
+    is_first: Tensor  # (B, T) bool
+    start_deter: Tensor  # (B, D) float32, latent of the context row
+    start_stoch: Tensor  # (B, S) int64, class indices
+
+    def each(self, function: Callable[[Tensor], Tensor]) -> Self:
+        """Every tensor through `function`; what is no tensor stays."""
+        changed = {one.name: getattr(self, one.name) for one in fields(self)}
+        tensors = {name: function(value) for name, value in changed.items() if isinstance(value, Tensor)}
+        return replace(self, obs={key: function(value) for key, value in self.obs.items()}, **tensors)
+
+    def to(self, device: torch.device | str) -> Self:
+        return self.each(lambda value: value.to(device, non_blocking=True))
+
+    def __getitem__(self, piece: slice) -> Self:
+        """Some of the windows."""
+        return self.each(lambda value: value[piece])
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a batch came from; stays in main memory. Row numbers are never used twice, so an overwritten one is known."""
+
+    stream: Tensor  # (B,) int64
+    row: Tensor  # (B, T) int64
+    step: Tensor  # (B, T) int64, the rows' numbers in their streams
+    is_heldout: bool = False
+
+
+@dataclass(frozen=True)
+class Batch(Window):
+    """Windows of a stream, to train the dynamics model on."""
+
+    is_last: Tensor  # (B, T) bool
+    is_terminal: Tensor  # (B, T) bool
+    address: Address
+    reward: Tensor | None = None  # (B, T) float32, coupled mode only
+    reward_weight: Tensor | None = None  # (B, T) float32, 0 where the answer is not there
+
+
+@dataclass(frozen=True)
+class LabelBatch(Window):
+    """Labelled rows: the label is about the last of the T = burn_in + 1 rows of each window."""
+
+    value: Tensor  # (B,) float32, the answer, less what is known of its tier's bias
+    weight: Tensor  # (B,) float32, 1 for the most precise tier there is, 0 where there is no label at all
+    fold: Tensor  # (B,) int64, the same number for all labels of an episode; modulo the members it deals folds

@@ -1,0 +1,50 @@
+"""What a store of labels is: one that keeps copies (decoupled mode), or one that joins answers to rows (coupled mode)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from ...envs.records import Answer, Clip, Question
+from ..records import Batch, LabelBatch
+from .copies import Copy
+from .transitions import TransitionReplay
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question on its way: its copy was taken when it was asked, because the answer may outlive the row."""
+
+    question: Question
+    copy: Copy | None  # None in coupled mode, where the answer joins the row itself
+    is_uniform: bool  # the first answer about a row that was drawn uniformly, so that it may serve as a measurement
+
+
+class LabelStore(Protocol):
+    """Ask, answer, draw, state. A question's money is spent when its answer is here, and not before."""
+
+    pending: dict[str, Asked]  # by the key of the question, in the order asked
+
+    @property
+    def received(self) -> int: ...  # answers since the run began: what the ledger must have sold
+
+    def copies(self, transitions: TransitionReplay, clips: Sequence[Clip]) -> Sequence[Copy | None]: ...
+
+    def ask(self, asked: Asked) -> None: ...
+
+    def answer(self, answer: Answer) -> None:
+        """KeyError where nobody is waiting for this answer: never asked, or answered already. ValueError: no number."""
+        ...
+
+    def draw(self, batch: Batch, number: int, rng: np.random.Generator) -> tuple[Batch, LabelBatch | None]:
+        """What an update learns reward from: the batch with its rewards, or `number` labels beside it."""
+        ...
+
+    def refresh(self, transitions: TransitionReplay) -> None:
+        """Take over what the replay's rows have learned since they were copied."""
+        ...
+
+    def state_dict(self) -> dict: ...
+
+    def load_state_dict(self, state: dict) -> None: ...
