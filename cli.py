@@ -79,7 +79,7 @@ def _is_users(error: Exception) -> bool:
 
 
 def _train(arguments: list[str]) -> None:
-    from .training import config as settings
+    from .training import settings
 
     parser = Parser(
         prog="train.py",
@@ -198,8 +198,8 @@ def _eval(arguments: list[str]) -> None:
     parser.add_argument("--video", type=Path, metavar="FILE.mp4", help="film one episode")
     options = parser.parse_args(arguments)
     from .training.build import load_agent
-    from .training.config import read_config
     from .training.reports.evaluate import Evaluator, record_video
+    from .training.settings import read_config
     from .training.storage.folder import SAVED_AS
 
     config = read_config(options.run / SAVED_AS)

@@ -13,8 +13,8 @@ import torch
 
 from tandem.envs.records import ObsSpec, Spaces, Transition
 from tandem.training.build import make_learner, resolve_device, use_bfloat16
-from tandem.training.config import load_config
 from tandem.training.learner import Noise
+from tandem.training.settings import load_config
 from tandem.worldmodel.records import LabelBatch
 from tandem.worldmodel.replay.transitions import TransitionReplay
 

@@ -14,7 +14,7 @@ import tandem.cli
 import tandem.training.build
 from tandem.budget.ledger import BudgetExceeded, Ledger, to_micro
 from tandem.errors import UserError
-from tandem.training.config import load_config, read_config, save_config
+from tandem.training.settings import load_config, read_config, save_config
 
 ROOT = Path(__file__).resolve().parents[1]
 

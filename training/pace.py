@@ -3,7 +3,7 @@
 from ..budget.money import MICRO
 from ..worldmodel.records import Address, Batch, LabelBatch
 from .learner import Noise
-from .reports.status import show
+from .reports import status
 from .run import Run
 
 
@@ -61,10 +61,11 @@ def draw_inputs(run: Run) -> tuple[Address, Batch, LabelBatch | None, Noise]:
     """Where the next batch came from, and what the learner takes: batch, labels (decoupled) and noise, on its device."""
     config, train_config = run.config, run.config.train
     batch = run.transitions.sample(train_config.batch, run.numpy_rng)
-    if config.mode == "coupled":
-        batch, labels, label_shape = run.labels.join(batch), None, (0, 1)
-    else:
-        labels = run.labels.sample(train_config.label_batch, run.numpy_rng).to(run.device)
-        label_shape = (train_config.label_batch, config.labels.burn_in + 1)
-    noise = Noise.draw(run.noise_rng, train_config, config.dynamics.stoch, run.spaces, *label_shape)
-    return batch.address, batch.to(run.device), labels, noise
+    batch, labels = run.labels.draw(batch, train_config.label_batch, run.numpy_rng)
+    rows = (0, 1) if labels is None else labels.is_first.shape
+    noise = Noise.draw(run.noise_rng, train_config, config.dynamics.stoch, run.spaces, *rows)
+    return batch.address, batch.to(run.device), None if labels is None else labels.to(run.device), noise
+
+
+def show(run: Run) -> None:
+    status.show(run.logger, run.progress, run.ledger.balance(), len(run.labels.pending), run.env_steps)

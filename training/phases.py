@@ -5,21 +5,26 @@ from dataclasses import asdict
 from pathlib import Path
 
 from ..budget.allocator import Plan
-from ..budget.money import to_micro
+from ..budget.money import MICRO, to_micro
 from .build import build
-from .config import Config, ConfigError, read_config, save_config
-from .measurements import raters as tiers
-from .measurements.evidence import evidence, plan_of
-from .measurements.features import predictor
-from .measurements.findings import Findings, measure
-from .pace import catch_up, learn, updates_in_all
-from .reports.look import look, refresh_latents
-from .reports.status import describe, last_result, show
+from .config import Config, ConfigError
+from .measurements import raters
+from .measurements.findings import Findings
+from .measurements.latents import refresh
+from .pace import catch_up, learn, show, updates_in_all
+from .phase_record import PhaseRecord, write_phases
+from .reports.status import describe, last_word
 from .run import Run
+from .settings import read_config, save_config
 from .stop import listening
-from .storage.folder import SAVED_AS
 
 LAST_CALLS = 100  # times that the end of a run asks for answers still on their way
+GAPS = {  # kept in the record, for the picture of bounds
+    "dynamics": "gap/dynamics",
+    "reward": "gap/reward",
+    "lemma": "bound/lemma",
+    "horizon": "bound/horizon",
+}
 
 
 def train(config: Config, resume: Path | None = None) -> None:
@@ -28,12 +33,13 @@ def train(config: Config, resume: Path | None = None) -> None:
     try:
         if resume is not None:
             go_on(run)
-        run.logger.line(f"{config.task}: {describe(run)}; folder {run.folder}")
+        heading = describe(config, run.learner.num_parameters, run.device, run.ledger.balance())
+        run.logger.line(f"{config.task}: {heading}; folder {run.folder.path}")
         with listening(run.stop):
-            while run.progress.phase <= run.progress.phases:
+            while not run.progress.is_over:
                 spend(run, decide(run))
                 finish_phase(run)
-        run.logger.line(f"done: {last_result(run)}; see it with: tensorboard --logdir {run.folder}")
+        run.logger.line(f"done: {last_word(run.progress)}; see it with: tensorboard --logdir {run.folder.path}")
     finally:
         run.close()
 
@@ -42,14 +48,14 @@ def decide(run: Run) -> Plan:
     """The plan of the phase under way, or a new one from the evidence and the ledger."""
     progress = run.progress
     if progress.plan is not None:
-        return plan_of(progress.plan)
-    known = evidence(run)
+        return progress.plan
+    known = run.evidence()
     plan = run.allocator.plan(known, run.ledger)
     run.ledger.record_decision(progress.phase, asdict(known), asdict(plan))
     run.logger.scalars(run.env_steps, {"plan/transitions": plan.transitions, "plan/labels": plan.labels})
     if plan.note:
         run.logger.line(f"{'pilot' if plan.phase == 0 else f'plan of phase {plan.phase}'}: {plan.note}")
-    progress.plan, progress.stock = asdict(plan), [known.transitions, known.labels]
+    progress.plan, progress.stock = plan, [known.transitions, known.labels]
     return plan
 
 
@@ -108,15 +114,14 @@ def has_more(run: Run, plan: Plan) -> bool:
 
 
 def finish_phase(run: Run) -> None:
-    """Late answers, in the last phase the updates still owed, then look, and save."""
+    """Late answers, in the last phase the updates still owed; then save, measure, record, look, and save again."""
     progress = run.progress
     run.desk.collect()
     if progress.phase == progress.phases:
         wind_up(run)
-    run.save()  # whatever fails in looking at the phase must not lose what it bought and learned
-    refresh_latents(run)
+    run.save()  # whatever fails in measuring the phase must not lose what it bought and learned
     findings = measure(run)
-    weigh_tiers(run, findings)
+    keep_record(run, findings)
     look(run, findings)
     show(run)
     progress.phase += 1
@@ -124,12 +129,47 @@ def finish_phase(run: Run) -> None:
     run.save()
 
 
-def weigh_tiers(run: Run, findings: Findings) -> None:
-    """From now on labels count by what is known of those who gave them."""
+def measure(run: Run) -> Findings:
+    """What the next plan is made from. From now on labels count by what is known of those who gave them."""
+    refresh(run.models, run.transitions, run.labels, run.progress.phase)
+    if run.measurer is None:
+        return Findings({})
+    findings = run.measurer.measure(run.progress.phase)
     if findings.residual:
-        tiers.apply(run.labels, findings.tiers, findings.residual, predictor(run))
-        for line in tiers.biased(findings.tiers):
+        raters.apply(run.labels, findings.tiers, findings.residual, run.measurer.predictor(run.progress.phase))
+        for line in raters.biased(findings.tiers):
             run.logger.line(line)
+    return findings
+
+
+def keep_record(run: Run, findings: Findings) -> None:
+    """All that later plans remember of the phase, before anybody looks at it."""
+    progress, balance = run.progress, run.ledger.balance()
+    record = PhaseRecord(
+        phase=progress.phase,
+        step=run.env_steps,
+        spent=balance.spent / MICRO,
+        transitions=balance.transitions,
+        labels=balance.labels,
+        spent_on_tiers={name: tier["spent"] / MICRO for name, tier in run.ledger.by_tier().items()},
+        plan=progress.plan,
+        measured=findings.measured,
+        residual=findings.residual,
+        clean_labels=findings.clean_labels,
+        offers=findings.offers,
+        gaps={name: findings.scalars[key] for name, key in GAPS.items() if key in findings.scalars},
+    )
+    progress.history.append(record)
+    write_phases(progress.history, run.folder.phases)
+
+
+def look(run: Run, findings: Findings) -> None:
+    """For a person to see: true returns, held-out losses, pictures."""
+    progress = run.progress
+    is_last = progress.phase >= progress.phases
+    progress.evaluations = run.onlooker.look(
+        progress.history, progress.evaluations, findings.scalars, is_last, run.evidence(), run.ledger
+    )
 
 
 def wind_up(run: Run) -> None:
@@ -154,13 +194,13 @@ def end_if_asked(run: Run) -> None:
 def go_on(run: Run) -> None:
     """Give a resumed run something to do: what a larger budget pays for, or the answers that had not come."""
     progress, now = run.progress, run.config.budget.total
-    if now > read_config(run.folder / SAVED_AS).budget.total:
+    if now > read_config(run.folder.config).budget.total:
         run.ledger.raise_total(to_micro(now))
-        save_config(run.config, run.folder / SAVED_AS)
+        save_config(run.config, run.folder.config)
     if now > progress.total:  # granted now, or before a crash that left no checkpoint of it
         progress.phases += max(1, round(run.config.allocator.phases * (now - progress.total) / progress.total))
         progress.total = now
-    if progress.phase > progress.phases:
+    if progress.is_over:
         if not run.labels.pending:
-            raise ConfigError(f"budget.total: the run in {run.folder} is finished; give it a larger one to go on")
+            raise ConfigError(f"budget.total: the run in {run.folder.path} is finished; give it a larger one to go on")
         progress.phase = progress.phases

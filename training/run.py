@@ -1,87 +1,86 @@
-"""A run: all its parts in one record, and where its loop stands."""
+"""A run: all its parts in one record. Only the loop, its pace and what puts a run together see it."""
 
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import IO
 
 import numpy as np
 import torch
 
 from ..agents.agent import Agent
-from ..budget.allocator import Allocator
+from ..budget.allocator import Allocator, Evidence
 from ..budget.ledger import Ledger
 from ..envs.records import Spaces
-from ..worldmodel.replay.label_column import LabelColumn
-from ..worldmodel.replay.labels import LabelReplay
+from ..worldmodel.replay.label_store import LabelStore
 from ..worldmodel.replay.transitions import TransitionReplay
 from .config import Config
 from .learner import Learner
-from .measurements.snapshots import Snapshots
+from .measurements.evidence import Stock, Terms, evidence
+from .measurements.findings import Measurer
+from .models import Models
+from .progress import Progress
 from .purchases.labels import LabelDesk
 from .purchases.transitions import Collector
-from .reports.evaluate import Evaluator
 from .reports.logger import Logger
+from .reports.look import Onlooker
 from .stop import Stop
 from .storage import checkpoint
-
-
-@dataclass
-class Progress:
-    """Where the loop stands: all that a checkpoint must know beside the parts' own states. Plain numbers and lists."""
-
-    phases: int
-    updates_per_coin: float  # 0 where train.ratio rules
-    total: float  # coins that the phases were counted for
-    phase: int = 0  # the one to do next, or under way
-    plan: dict | None = None  # of the phase under way
-    stock: list[int] = field(default_factory=lambda: [0, 0])  # transitions and labels held before that plan
-    updates: int = 0
-    start: float | None = None  # coins spent (or rows collected) when learning began
-    history: list[dict] = field(default_factory=list)  # a row a finished phase
-
-    def state_dict(self) -> dict:
-        return asdict(self)
+from .storage.checkpoint import RandomStates
+from .storage.folder import RunFolder
+from .storage.restore import Part
 
 
 @dataclass
 class Run:
-    """All parts of a run."""
-
     config: Config
-    folder: Path
+    folder: RunFolder
     spaces: Spaces
     device: torch.device
     learner: Learner
     agent: Agent
-    collector: Collector
     transitions: TransitionReplay
-    labels: LabelReplay | LabelColumn
+    labels: LabelStore
+    collector: Collector
     desk: LabelDesk
     ledger: Ledger
     allocator: Allocator
-    evaluator: Evaluator
+    terms: Terms
+    measurer: Measurer | None  # None in coupled mode, which allocates nothing and measures nothing
+    onlooker: Onlooker
     logger: Logger
-    snapshots: Snapshots
     progress: Progress
     numpy_rng: np.random.Generator
     noise_rng: torch.Generator
     lock: IO  # held while the run is open
     stop: Stop = field(default_factory=Stop)
 
-    def generators(self) -> dict:
-        return {"numpy": self.numpy_rng, "noise": self.noise_rng, "agent": self.agent.generator}
-
-    def save(self) -> None:
-        """A checkpoint of everything that is not in the ledger and the chunks."""
-        parts = {
+    def parts(self) -> dict[str, Part]:
+        """Everything that is neither in the ledger nor in the journals: what a checkpoint holds."""
+        generators = {"numpy": self.numpy_rng, "noise": self.noise_rng, "agent": self.agent.generator}
+        return {
             "learner": self.learner,
             "transitions": self.transitions,
+            "labels": self.labels,
             "progress": self.progress,
-            "rng": checkpoint.rng_state(self.generators()),
+            "rng": RandomStates(generators),
         }
-        if isinstance(self.labels, LabelReplay):
-            parts["labels"] = self.labels
-        checkpoint.save(self.folder / "checkpoints", self.env_steps, parts)
+
+    def save(self) -> None:
+        checkpoint.save(self.folder.checkpoints, self.env_steps, self.parts())
+
+    def evidence(self) -> Evidence:
+        """What an allocator would be told now."""
+        stock = Stock(
+            transitions=self.ledger.units("transition"),
+            labels=self.desk.num_bought,
+            rows_asked=self.desk.num_items,
+            pending=len(self.labels.pending),
+        )
+        last = self.progress.history[-1] if self.progress.history else None
+        return evidence(self.terms, self.progress.phase, self.progress.phases, stock, last)
+
+    @property
+    def models(self) -> Models:
+        return Models.of(self.learner)
 
     @property
     def env_steps(self) -> int:

@@ -8,17 +8,18 @@ import tokenize
 from dataclasses import MISSING, fields, is_dataclass
 from typing import Literal, get_args, get_origin, get_type_hints
 
-from . import config
+from . import settings
+from .config import Config
 
 INDENT = 44  # column of the meaning
 
 
 def help_text() -> str:
     """Presets with the first comment of their file; keys with the comment that ends their line in the source."""
-    presets = [_row(name, _first_comment(text)) for name, text in config.preset_files().items()]
+    presets = [_row(name, _first_comment(text)) for name, text in settings.preset_files().items()]
     return "\n".join(
-        [f"presets (files in configs/, applied in their order; without one: {config.DEFAULT_PRESET})", *presets]
-        + ["", "keys and their defaults, before any preset (key=value)", *_rows(config.Config(), "")]
+        [f"presets (files in configs/, applied in their order; without one: {settings.DEFAULT_PRESET})", *presets]
+        + ["", "keys and their defaults, before any preset (key=value)", *_rows(Config(), "")]
     )
 
 
@@ -33,8 +34,8 @@ def _rows(section, prefix: str) -> list[str]:
         else:
             meaning = [_choices(hints[field.name]), comments.get(field.name, "")]
             rows.append(_row(f"{key}={_as_written(value)}", ". ".join(part for part in meaning if part)))
-        if key in config.mappings():
-            rows += _entry_rows(config.mappings()[key], f"{key}.NAME.")
+        if key in settings.mappings():
+            rows += _entry_rows(settings.mappings()[key], f"{key}.NAME.")
     return rows
 
 

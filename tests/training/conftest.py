@@ -10,7 +10,8 @@ import pytest
 from tandem.budget.ledger import Ledger
 from tandem.budget.money import to_micro
 from tandem.envs.records import Question
-from tandem.training.config import Config, load_config, read_config
+from tandem.training.config import Config
+from tandem.training.settings import load_config, read_config
 from tandem.worldmodel.replay.journal.labels import LabelJournal
 from tandem.worldmodel.replay.journal.transitions import read_chunks
 

@@ -8,11 +8,13 @@ import torch
 
 from tandem.envs.labelers.env_reward import NonFiniteReward
 from tandem.envs.vault import RewardVault
-from tandem.training.build import build, hold, make_learner, task_spaces
+from tandem.errors import UserError
+from tandem.training.build import build, make_learner, task_spaces
 from tandem.training.config import ConfigError
 from tandem.training.learner import Noise
 from tandem.training.phases import train
 from tandem.training.storage import checkpoint
+from tandem.training.storage.folder import RunFolder
 from tandem.worldmodel.replay.journal.npz import ChunkError
 
 
@@ -23,8 +25,8 @@ def learner_state(config) -> dict:
 def test_a_run_in_use_is_refused(tiny):
     config = tiny()
     train(config)
-    lock = hold(Path(config.run.dir))
-    with pytest.raises(ConfigError, match="another process is training"):
+    lock = RunFolder(Path(config.run.dir)).hold()
+    with pytest.raises(UserError, match="another process is training"):
         build(config, is_resumed=True)
     lock.close()
     build(config, is_resumed=True).close()

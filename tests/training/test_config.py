@@ -8,16 +8,9 @@ import pytest
 import yaml
 
 from tandem.envs.labelers.rater import TierConfig
-from tandem.training import config as settings
-from tandem.training.config import (
-    Config,
-    ConfigError,
-    RunConfig,
-    load_config,
-    read_config,
-    resume_config,
-    save_config,
-)
+from tandem.training import settings
+from tandem.training.config import Config, ConfigError, RunConfig
+from tandem.training.settings import load_config, read_config, resume_config, save_config
 from tandem.training.settings_help import help_text
 
 

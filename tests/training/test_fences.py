@@ -110,9 +110,9 @@ def test_heldout_rows_and_labels_change_nothing_that_is_trained(tiny, monkeypatc
     train(first)
     add, answer, spoilt = TransitionReplay.add, LabelReplay.answer, []
 
-    def spoiling_add(self, transition, *rest):
-        add(self, transition, *rest)
-        if transition.is_heldout.any():
+    def spoiling_add(self, tick):
+        add(self, tick)
+        if tick.transition.is_heldout.any():
             spoilt.append("row")
             for name in ("obs/state", "action", "deter"):
                 self.heldout.columns[name][:] = 77.0
@@ -140,7 +140,7 @@ def test_no_heldout_episode_is_ever_sampled(tiny, monkeypatch):
 
     def watched(self, batch, rng):
         result = sample(self, batch, rng)
-        windows.extend(zip(result.address.stream.tolist(), result.step.tolist(), strict=True))
+        windows.extend(zip(result.address.stream.tolist(), result.address.step.tolist(), strict=True))
         assert not result.address.is_heldout
         return result
 

@@ -126,7 +126,7 @@ def test_a_discrete_task_trains(tiny, audit):
     audit(Path(config.run.dir))
     actions = np.concatenate([tick.action for tick in read_chunks(Path(config.run.dir) / "transitions")])
     assert set(np.unique(actions)) == {0.0, 1.0} and set(actions.sum(1)) <= {0.0, 1.0}  # one-hot, or zero on a last row
-    assert all(length > 0 for length in progress(config)["history"][-1]["returns_mode"])
+    assert all(length > 0 for length in progress(config)["evaluations"][-1]["returns_mode"])
 
 
 OWN = """

@@ -11,32 +11,25 @@ from torch import Tensor
 
 from ...agents.actor_critic import ActorCritic
 from ...worldmodel.distributions import categorical_log_probs
-from ...worldmodel.dynamics import DynamicsModel
-from ...worldmodel.reward import RewardModel
 from ...worldmodel.rssm import Latent
 from ...worldmodel.smoothness import horizon_weights, lemma_bound, smoothness
+from ..models import Models
 from .block import Block
 
 STATES = 64  # at which local constants are taken
 
 
 def bounds(
-    dynamics: DynamicsModel,
-    reward: RewardModel,
-    actor_critic: ActorCritic,
-    block: Block,
-    reward_error: Tensor,
-    horizon: int,
-    generator: torch.Generator,
+    models: Models, block: Block, reward_error: Tensor, horizon: int, generator: torch.Generator
 ) -> dict[str, float]:
     """Scalars smoothness/* (local constants) and bound/* (return units). reward_error: (K,) absolute, on held-out labels.
 
     bound/lemma is lemma 1 with the largest errors seen; bound/horizon the weights of imagination that restarts from real
     states every `horizon` rows, with mean errors. Both may be far above the measured gap; bound/lemma may be infinite.
     """
+    dynamics, actor_critic = models.dynamics, models.actor_critic
     with torch.no_grad():
-        noise = torch.rand((*block.is_first.shape, dynamics.rssm.stoch), generator=generator, device=generator.device)
-        latent, posterior = dynamics.observe(block, noise)
+        latent, posterior = dynamics.observe(block, models.noise(block.is_first.shape, generator))
         prior = dynamics.rssm.prior(latent.deter)
         scored = block.is_scored & ~block.is_first
         feature_error = (
@@ -44,7 +37,7 @@ def bounds(
         )  # deter is the same on both sides
     rows = torch.randperm(len(feature_error), generator=generator, device=generator.device)[:STATES]
     states = Latent(latent.deter[scored][rows], latent.stoch[scored][rows])
-    local = smoothness(dynamics, reward, expected_action(actor_critic), actor_critic.value, states, generator)
+    local = smoothness(dynamics, models.reward, expected_action(actor_critic), actor_critic.value, states, generator)
     scalars = {f"smoothness/{name}": number for name, number in asdict(local).items()}
     scalars["smoothness/dynamics_error"] = float(feature_error.mean())  # eps_d, in feature units
     if not len(reward_error):

@@ -6,35 +6,16 @@ Qhat(z) = rhat(z) + cont(z) Vhat(z) for a reward that is paid on arrival. The fi
 the second the dynamics model's. B windows, T rows, K latent samples, H rows rolled open loop.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from ...worldmodel.distributions import categorical_sample
-from ...worldmodel.dynamics import DynamicsModel
-from ...worldmodel.reward import RewardModel
+from ...worldmodel.records import Batch
 from ...worldmodel.rssm import Latent
+from ..models import Models
 from .block import Block
-
-Value = Callable[[Tensor], Tensor]  # features (..., F) -> values (...)
-
-
-@dataclass(frozen=True)
-class MeasureConfig:
-    samples: int = 8  # latent samples averaged, so that chance in the latents does not count as error
-    episodes: int = 8  # newest held-out episodes
-    windows: int = 32  # of them at most, 48 scored rows each
-    labels: int = 8192  # newest labels that the reward refits use
-    snapshots: int = 12  # past phases whose models are kept on disk to draw the dynamics curve
-
-    def __post_init__(self):
-        for name in ("samples", "episodes", "windows", "labels"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}: must be at least 1, got {getattr(self, name)}")
-        if self.snapshots < 0:
-            raise ValueError(f"snapshots: must be 0 or more, got {self.snapshots}")
 
 
 @dataclass(frozen=True)
@@ -49,32 +30,23 @@ class DynamicsGap:
 
 
 @torch.no_grad()
-def dynamics_gap(
-    dynamics: DynamicsModel,
-    reward: RewardModel,
-    value: Value,
-    block: Block,
-    horizon: int,
-    samples: int,
-    generator: torch.Generator,
-) -> DynamicsGap:
+def dynamics_gap(models: Models, block: Block, horizon: int, samples: int, generator: torch.Generator) -> DynamicsGap:
     """Prior against posterior on rows that trained nothing. Averages over `samples` latents come before the absolute
     value, so that chance in the latents does not count as an error."""
-    groups, device = dynamics.rssm.stoch, block.is_first.device
-    noise = torch.rand((*block.is_first.shape, groups), generator=generator, device=device)
-    latent, posterior = dynamics.observe(block, noise)
+    dynamics, shape = models.dynamics, block.is_first.shape
+    latent, posterior = dynamics.observe(block, models.noise(shape, generator))
     prior = dynamics.rssm.prior(latent.deter)
-    draws = torch.rand((samples, *block.is_first.shape, groups), generator=generator, device=device)
+    draws = models.noise((samples, *shape), generator)
 
     def promise(log_probs: Tensor) -> Tensor:
         """Qhat of the rows, averaged over latents drawn from these categoricals: (B, T)."""
         feat = sampled_features(latent.deter, log_probs, draws)
-        return (reward.predict(feat) + dynamics.cont(feat) * value(feat)).mean(0)
+        return (models.reward.predict(feat) + dynamics.cont(feat) * models.value(feat)).mean(0)
 
     scored = block.is_scored & ~block.is_first  # a first row was not predicted from anything
     error = (promise(prior) - promise(posterior))[scored] / (1 - dynamics.config.discount)
-    values = value(latent.feat)[block.is_scored]
-    many = _many_steps(dynamics, reward, value, block, latent, posterior, horizon, draws)
+    values = models.value(latent.feat)[block.is_scored]
+    many = _many_steps(models, block, latent, posterior, horizon, draws)
     return DynamicsGap(
         one_step=_mean(error.abs()),
         one_step_signed=_mean(error),
@@ -91,9 +63,7 @@ def sampled_features(deter: Tensor, log_probs: Tensor, uniform: Tensor) -> Tenso
     return torch.cat([deter.expand(len(uniform), *deter.shape), stoch], -1)
 
 
-def _many_steps(
-    dynamics, reward, value, block: Block, latent: Latent, posterior: Tensor, horizon: int, draws: Tensor
-) -> Tensor:
+def _many_steps(models: Models, block: Block, latent: Latent, posterior: Tensor, horizon: int, draws: Tensor) -> Tensor:
     """Q_n of the path rolled blindly along the recorded actions less that of the filtered path: (W,), per window start.
 
     Either is averaged over latents drawn with the same uniform numbers.
@@ -101,7 +71,8 @@ def _many_steps(
     window, start = block.runs(horizon)  # (W,) each
     if not len(window):
         return draws.new_zeros(0)
-    samples, weights = len(draws), dynamics.rssm.scan_weights()
+    dynamics, samples = models.dynamics, len(draws)
+    weights = dynamics.rssm.scan_weights()
     # Both paths leave from the same latent: its chance is no error. From then on chance is averaged over.
     path = Latent(
         latent.deter[window, start].repeat(samples, 1), latent.stoch[window, start].repeat(samples, 1, 1)
@@ -115,27 +86,19 @@ def _many_steps(
         seen.append(
             sampled_features(latent.deter[window, row], posterior[window, row], draws[:, window, row]).flatten(0, 1)
         )
-    promised = [rollout_return(dynamics, reward, value, torch.stack(path, 1)) for path in (blind, seen)]  # (K*W,) each
+    promised = [rollout_return(models, torch.stack(path, 1)) for path in (blind, seen)]  # (K*W,) each
     blind_return, seen_return = (found.view(samples, -1).mean(0) for found in promised)
     return (blind_return - seen_return) / (1 - dynamics.config.discount**horizon)
 
 
-def rollout_return(dynamics: DynamicsModel, reward: RewardModel, value: Value, feat: Tensor) -> Tensor:
+def rollout_return(models: Models, feat: Tensor) -> Tensor:
     """Discounted reward of arriving in feat (N, H, F) one after the other, and the value of the last: (N,)."""
-    weight = dynamics.cont(feat).cumprod(1)  # what is still to come after each arrival
+    weight = models.dynamics.cont(feat).cumprod(1)  # what is still to come after each arrival
     before = torch.cat([torch.ones_like(weight[:, :1]), weight[:, :-1]], 1)
-    return (before * reward.predict(feat)).sum(1) + weight[:, -1] * value(feat[:, -1])
+    return (before * models.reward.predict(feat)).sum(1) + weight[:, -1] * models.value(feat[:, -1])
 
 
-def adjoint_gap(
-    dynamics: DynamicsModel,
-    reward: RewardModel,
-    value: Value,
-    block: Block,
-    horizon: int,
-    samples: int,
-    generator: torch.Generator,
-) -> float:
+def adjoint_gap(models: Models, block: Block, horizon: int, samples: int, generator: torch.Generator) -> float:
     """The one-step error again, linearised: the gradient of an imagined return with respect to where the dream starts
     (the adjoint), projected on the actual error of the predicted start. Return units; NaN where no window is long enough.
 
@@ -145,14 +108,13 @@ def adjoint_gap(
     window, start = block.runs(horizon)
     if not len(window):
         return float("nan")
-    groups, device = dynamics.rssm.stoch, block.is_first.device
+    dynamics = models.dynamics
     with torch.no_grad():
-        noise = torch.rand((*block.is_first.shape, groups), generator=generator, device=device)
-        latent, posterior = dynamics.observe(block, noise)
+        latent, posterior = dynamics.observe(block, models.noise(block.is_first.shape, generator))
         prior = dynamics.rssm.prior(latent.deter)
     deter = latent.deter[window, start].repeat(samples, 1)  # (K*W, D)
     stoch = latent.stoch[window, start].repeat(samples, 1, 1).requires_grad_(True)
-    draws = torch.rand((horizon, len(stoch), groups), generator=generator, device=device)
+    draws = models.noise((horizon, len(stoch)), generator)
     with torch.enable_grad():
         path, weights, feats = Latent(deter, stoch), dynamics.rssm.scan_weights(), []
         for step in range(1, horizon + 1):
@@ -160,8 +122,8 @@ def adjoint_gap(
             path = dynamics.rssm.imagine_step(path, action, draws[step - 1], weights)
             feats.append(path.feat)
         first = torch.cat([deter, stoch.flatten(-2)], -1)
-        later = rollout_return(dynamics, reward, value, torch.stack(feats, 1))
-        promised = reward.predict(first) + dynamics.cont(first) * later
+        later = rollout_return(models, torch.stack(feats, 1))
+        promised = models.reward.predict(first) + dynamics.cont(first) * later
         (sensitivity,) = torch.autograd.grad(promised.sum(), stoch)
     sensitivity = sensitivity.unflatten(0, (samples, -1)).mean(0)  # (W, S, C)
     error = (prior.exp() - posterior.exp())[window, start]  # (W, S, C): deter is the same on both sides
@@ -170,9 +132,7 @@ def adjoint_gap(
 
 
 @torch.no_grad()
-def explained_variance(
-    dynamics: DynamicsModel, reward: RewardModel, value: Value, episodes: list, generator: torch.Generator
-) -> float:
+def explained_variance(models: Models, episodes: list[Batch], generator: torch.Generator) -> float:
     """How much of the variance of held-out returns the critic explains, at most 1; 0 where they hardly vary.
 
     The returns are sums of PREDICTED rewards along whole real episodes, bootstrapped only at a truncation: a reward that
@@ -180,14 +140,13 @@ def explained_variance(
     """
     returns, values = [], []
     for episode in episodes:
-        noise = torch.rand((*episode.is_first.shape, dynamics.rssm.stoch), generator=generator, device=generator.device)
-        latent, _ = dynamics.observe(episode, noise)
+        latent, _ = models.dynamics.observe(episode, models.noise(episode.is_first.shape, generator))
         feat = latent.feat[0]  # (T, F)
-        value_along, reward_along = value(feat), reward.predict(feat)
+        value_along, reward_along = models.value(feat), models.reward.predict(feat)
         following = value_along[-1] * (1.0 - episode.is_terminal[0, -1].float())
         found = []
         for arrived in reversed(reward_along[1:].unbind()):
-            following = arrived + dynamics.config.discount * following
+            following = arrived + models.dynamics.config.discount * following
             found.append(following)
         returns.append(torch.stack(found[::-1]))
         values.append(value_along[:-1])

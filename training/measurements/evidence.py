@@ -1,65 +1,48 @@
-"""What an allocator is told, put together from the ledger, the replays and what the last phase measured."""
+"""What an allocator is told: what is held, what the last phase measured, and what the configuration says."""
 
-from ...budget.allocator import Evidence, Measured, Plan
-from ...budget.offers import LabelOffer
-from ...budget.scaling import Curve
-from ...envs.make import episode_length
-from ..config import Config
-from ..run import Run
-from . import raters as tiers
-from .features import predictor
+from dataclasses import dataclass
+
+from ...budget.allocator import Evidence
+from ...envs.labelers.base import LabelerConfig
+from ..phase_record import PhaseRecord
+from . import raters
 
 
-def evidence(run: Run) -> Evidence:
-    """For the plan of the phase that begins."""
-    progress = run.progress
-    last = progress.history[-1] if progress.history else None
-    return make_evidence(
-        run.config,
-        phase=progress.phase,
-        phases=progress.phases,
-        transitions=run.ledger.units("transition"),
-        labels=run.desk.num_bought,
-        rows_asked=run.desk.num_items,
-        pending=len(run.labels.pending),
-        measured=measured_of(last["measured"]) if last and last["measured"] else None,
-        weights_before=last["plan"]["weights"] if last else None,
-        **tiers_known(run, last["residual"] if last else None),
-    )
+@dataclass(frozen=True)
+class Terms:
+    """What an allocator is told in every phase alike."""
+
+    transition_lot: int  # environments in lockstep
+    episode_length: int  # agent steps, 0 where it is not known
+    min_transitions: int  # what training needs to start
+    labeler: LabelerConfig
 
 
-def tiers_known(run: Run, residual: float | None) -> dict:
-    """The labels held in clean equivalents and the ways to buy more; residual: squared, of a perfect rater's labels."""
-    config = run.config.labeler
-    if not config.tiers:
-        return {}
-    estimates = tiers.estimate(run.labels, config, predictor(run)) if residual else None
-    return {
-        "clean_labels": tiers.clean_equivalents(run.labels, estimates, residual),
-        "offers": tiers.offers(config, estimates, residual),
-    }
+@dataclass(frozen=True)
+class Stock:
+    """What is held or on its way."""
+
+    transitions: int = 0
+    labels: int = 0  # bought or asked
+    rows_asked: int | None = None  # rows that the labels are about; None: as many as the labels
+    pending: int = 0  # of the labels, not answered yet
 
 
-def make_evidence(config: Config, phase: int, phases: int, transitions: int, labels: int, **known) -> Evidence:
-    """Evidence with what the configuration says; `known` are further fields of it."""
-    needed = config.train.batch * config.train.length + config.envs.num * (config.train.length + 1)
+def evidence(terms: Terms, phase: int, phases: int, stock: Stock, last: PhaseRecord | None) -> Evidence:
+    """For the plan of `phase`; last: the record of the one before, None before the first."""
+    clean_labels = last.clean_labels if last else float(stock.labels)
     return Evidence(
         phase=phase,
         phases=phases,
-        transitions=transitions,
-        labels=labels,
-        transition_lot=config.envs.num,
-        episode_length=episode_length(config.task, config.envs),
-        min_transitions=needed,
-        **({"offers": tiers.offers(config.labeler, None, None)} | known),
+        transitions=stock.transitions,
+        labels=stock.labels,
+        transition_lot=terms.transition_lot,
+        episode_length=terms.episode_length,
+        min_transitions=terms.min_transitions,
+        measured=last.measured if last else None,
+        weights_before=last.plan.weights if last else None,
+        rows_asked=stock.rows_asked,
+        pending=stock.pending,
+        clean_labels=clean_labels if terms.labeler.tiers else None,
+        offers=last.offers if last else raters.offers(terms.labeler, None, None),
     )
-
-
-def measured_of(record: dict) -> Measured:
-    """From the plain dicts that a checkpoint holds."""
-    return Measured(**{**record, "dynamics": Curve(**record["dynamics"]), "reward": Curve(**record["reward"])})
-
-
-def plan_of(record: dict) -> Plan:
-    """From the plain dict that a checkpoint holds."""
-    return Plan(**{**record, "offer": LabelOffer(**record["offer"]) if record["offer"] else None})

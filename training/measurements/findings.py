@@ -6,6 +6,7 @@ errors from held-out transitions, values and returns from the models themselves.
 
 import copy
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,20 +14,21 @@ import torch
 from torch import Tensor
 
 from ...budget.allocator import Measured
-from ...budget.offers import residual_squared
+from ...budget.offers import LabelOffer, residual_squared
 from ...budget.scaling import Curve
+from ...envs.labelers.base import LabelerConfig
 from ...seeds import Channel, derive_seed
-from ...worldmodel.distributions import twohot_mean
-from ...worldmodel.dynamics import DynamicsModel
 from ...worldmodel.replay.labels import LabelReplay
-from ...worldmodel.reward import RewardModel
-from ..run import Run
+from ...worldmodel.replay.transitions import TransitionReplay
+from ..models import Models
+from . import raters
 from .block import Block, block_of
 from .bounds import bounds
 from .dynamics_gap import DynamicsGap, adjoint_gap, dynamics_gap, explained_variance
 from .features import encoded, predictor
-from .raters import TierEstimates, clean_equivalents, estimate
+from .raters import TierEstimates
 from .reward_refit import LabelledFeatures, RefitError, clean_part, moved, noise_free, refit_errors
+from .snapshots import Snapshots
 
 RECENCY = 0.9  # weight of a phase's dynamics error, for each phase that has passed since
 LEAST_EXPLAINED = 0.2  # variance of held-out returns, below which a critic's values mean nothing
@@ -35,17 +37,19 @@ LEAST_DEVIATION = 1e-8  # of a critic's values: below, it has learned no scale y
 
 
 @dataclass(frozen=True)
-class Models:
-    """What an error is measured of."""
+class MeasureConfig:
+    samples: int = 8  # latent samples averaged, so that chance in the latents does not count as error
+    episodes: int = 8  # newest held-out episodes
+    windows: int = 32  # of them at most, 48 scored rows each
+    labels: int = 8192  # newest labels that the reward refits use
+    snapshots: int = 12  # past phases whose models are kept on disk to draw the dynamics curve
 
-    dynamics: DynamicsModel
-    reward: RewardModel
-    critic: torch.nn.Module
-    bins: Tensor  # of the critic
-
-    def value(self, feat: Tensor) -> Tensor:
-        """(..., F) -> (...)"""
-        return twohot_mean(self.critic(feat).float(), self.bins)
+    def __post_init__(self):
+        for name in ("samples", "episodes", "windows", "labels"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: must be at least 1, got {getattr(self, name)}")
+        if self.snapshots < 0:
+            raise ValueError(f"snapshots: must be 0 or more, got {self.snapshots}")
 
 
 @dataclass(frozen=True)
@@ -57,100 +61,125 @@ class Findings:
     residual: float | None = None  # mean squared reward error that is no rater's noise, reward units squared
     tiers: TierEstimates | None = None
     clean_labels: float = 0.0  # what all labels held are worth in labels of a perfect rater
+    offers: tuple[LabelOffer, ...] = ()  # the ways to buy more of them; none without named tiers
 
 
-def measure(run: Run) -> Findings:
-    """Measure all there is to measure on, and take this phase's snapshot. Coupled mode allocates and measures nothing."""
-    if not isinstance(run.labels, LabelReplay):
-        return Findings({})
-    config, generator, models = run.config.measure, _generator(run), _models(run)
-    parts = models.dynamics, models.reward
-    episodes = [episode.to(run.device) for episode in run.transitions.heldout_episodes(config.episodes)]
-    variance = explained_variance(*parts, models.value, episodes, generator)
-    run.snapshots.take(run.learner, run.progress.phase, run.transitions.received, variance)
-    estimates = estimate(run.labels, run.config.labeler, predictor(run))
-    refits, live = reward_errors(run, generator)
-    noises = label_noise(run, estimates), label_noise(run, estimates, is_heldout=True)
-    residual = residual_squared(refits[-1].squared, noises[0]) if refits else math.nan
-    is_known = math.isfinite(residual)  # a model that has diverged knows nothing
-    known = {"residual": residual if is_known else None, "tiers": estimates}
-    known["clean_labels"] = clean_equivalents(run.labels, estimates if is_known else None, known["residual"])
-    block = block_of(episodes, config.windows)
-    if block is None:
-        return Findings({}, **known)
-    gap = gap_on(models, block, run.config.train.horizon, config.samples, generator)
-    adjoint = adjoint_gap(*parts, models.value, block, run.config.train.horizon, config.samples, generator)
-    curve = reward_curve(refits, noises, live, run.labels.num_training, known["clean_labels"])
-    factor = 1.0 / (1.0 - run.config.dynamics.discount)
-    scalars = {
-        **_dynamics_scalars(gap, adjoint),
-        **_reward_scalars(refits, curve, live, factor),
-        "gap/explained_variance": variance,
-        **bounds(*parts, run.learner.actor_critic, block, live.abs(), run.config.train.horizon, generator),
-    }
-    scalars = {key: value for key, value in scalars.items() if not math.isnan(value)}
-    if not all(map(math.isfinite, (gap.one_step, gap.value_deviation, variance))):
-        return Findings(scalars, **known)
-    measured = Measured(
-        dynamics=dynamics_curve(run, block, gap, generator),
-        reward=curve,
-        weights=(gap.value_deviation, factor),
-        explained_variance=variance,
-    )
-    return Findings(scalars, measured, **known)
+@dataclass(frozen=True)
+class Measurer:
+    """Measures at a phase's end, with noise of its own: how much is measured changes nothing that is trained."""
 
+    config: MeasureConfig
+    models: Models
+    transitions: TransitionReplay
+    labels: LabelReplay
+    labeler: LabelerConfig
+    snapshots: Snapshots
+    horizon: int  # rows rolled blindly
+    seed: int
+    warn: Callable[[str], None]
 
-def gap_on(models: Models, block: Block, horizon: int, samples: int, generator: torch.Generator) -> DynamicsGap:
-    return dynamics_gap(models.dynamics, models.reward, models.value, block, horizon, samples, generator)
+    def measure(self, phase: int) -> Findings:
+        """All there is to measure on; takes the phase's snapshot."""
+        generator = self._generator(Channel.MEASURING, phase)
+        episodes = [
+            episode.to(self.models.device) for episode in self.transitions.heldout_episodes(self.config.episodes)
+        ]
+        variance = explained_variance(self.models, episodes, generator)
+        self.snapshots.take(self.models, phase, self.transitions.received, variance)
+        estimates = raters.estimate(self.labels, self.labeler, self.predictor(phase))
+        refits, live = self.reward_errors(generator)
+        noises = self.label_noise(estimates), self.label_noise(estimates, is_heldout=True)
+        residual = residual_squared(refits[-1].squared, noises[0]) if refits else math.nan
+        known = self._known(estimates, residual)
+        block = block_of(episodes, self.config.windows)
+        if block is None:
+            return Findings({}, **known)
+        gap = self.gap_on(self.models, block, self.horizon, generator)
+        adjoint = adjoint_gap(self.models, block, self.horizon, self.config.samples, generator)
+        curve = reward_curve(refits, noises, live, self.labels.num_training, known["clean_labels"])
+        factor = 1.0 / (1.0 - self.models.dynamics.config.discount)
+        scalars = {
+            **_dynamics_scalars(gap, adjoint),
+            **_reward_scalars(refits, curve, live, factor),
+            "gap/explained_variance": variance,
+            **bounds(self.models, block, live.abs(), self.horizon, generator),
+        }
+        scalars = {key: value for key, value in scalars.items() if not math.isnan(value)}
+        if not all(map(math.isfinite, (gap.one_step, gap.value_deviation, variance))):
+            return Findings(scalars, **known)
+        measured = Measured(
+            dynamics=self.dynamics_curve(phase, block, gap, generator),
+            reward=curve,
+            weights=(gap.value_deviation, factor),
+            explained_variance=variance,
+        )
+        return Findings(scalars, measured, **known)
 
+    def predictor(self, phase: int) -> raters.Predict:
+        """What raters are held against."""
+        return predictor(self.models, derive_seed(self.seed, Channel.RATERS, phase))
 
-def dynamics_curve(run: Run, block: Block, now: DynamicsGap, generator: torch.Generator) -> Curve:
-    """Each phase's model on today's block. Its error is divided by its own critic's deviation there: the scale of
-    returns grows while the agent learns, and today's deviation, as a weight, puts it back. A phase whose critic explained
-    nothing yet is left out: its errors say how little it was trained, not how little data it had."""
-    old, config = copy.deepcopy(_models(run)), run.config.measure
-    points = []
-    for snapshot in run.snapshots.before(run.progress.phase, run.logger.line):
-        if snapshot.explained_variance < LEAST_EXPLAINED:
-            continue
-        for name, state in snapshot.states.items():
-            getattr(old, name).load_state_dict(state)
-        gap = gap_on(old, block, NO_ROLLS, config.samples, generator)
-        points.append((snapshot.transitions, gap, RECENCY ** (run.progress.phase - snapshot.phase)))
-    points.append((run.transitions.received, now, 1.0))
-    kept = [
-        (float(count), gap.one_step / gap.value_deviation, weight)
-        for count, gap, weight in points
-        if gap.value_deviation > LEAST_DEVIATION and math.isfinite(gap.one_step)
-    ]
-    return Curve(*zip(*kept, strict=True)) if kept else Curve((), (), ())
+    def _known(self, estimates: TierEstimates | None, residual: float) -> dict:
+        """Of the raters; a model that has diverged knows nothing."""
+        is_known = math.isfinite(residual)
+        told, s0_squared = (estimates, residual) if is_known else (None, None)
+        return {
+            "residual": s0_squared,
+            "tiers": estimates,
+            "clean_labels": raters.clean_equivalents(self.labels, told, s0_squared),
+            "offers": raters.offers(self.labeler, told, s0_squared),
+        }
 
+    def gap_on(self, models: Models, block: Block, horizon: int, generator: torch.Generator) -> DynamicsGap:
+        return dynamics_gap(models, block, horizon, self.config.samples, generator)
 
-def reward_errors(run: Run, generator: torch.Generator) -> tuple[list[RefitError], Tensor]:
-    """The refits' errors, and rhat - y (K,) of the ensemble in use on uniform labels of held-out episodes."""
-    labels, is_uniform = run.labels.newest(run.config.measure.labels)
-    refits = []
-    if len(labels.value):
-        labels, feat = encoded(run, labels, generator)
-        features = LabelledFeatures(feat, labels.value, labels.weight, labels.fold, is_uniform.to(run.device))
-        refits = refit_errors(features, run.learner.reward.config, generator)
-    heldout, is_uniform = run.labels.newest(run.config.measure.labels, is_heldout=True)
-    if not len(heldout.value):
-        return refits, heldout.value
-    heldout, feat = encoded(run, heldout, generator)
-    with torch.no_grad():
-        live = run.learner.reward.predict(feat) - heldout.value
-    return refits, live[is_uniform.to(run.device)]
+    def dynamics_curve(self, phase: int, block: Block, now: DynamicsGap, generator: torch.Generator) -> Curve:
+        """Each phase's model on today's block. Its error is divided by its own critic's deviation there: the scale of
+        returns grows while the agent learns, and today's deviation, as a weight, puts it back. A phase whose critic
+        explained nothing yet is left out: its errors say how little it was trained, not how little data it had."""
+        old, points = copy.deepcopy(self.models), []
+        for snapshot in self.snapshots.before(phase, self.warn):
+            if snapshot.explained_variance < LEAST_EXPLAINED:
+                continue
+            snapshot.put_into(old)
+            gap = self.gap_on(old, block, NO_ROLLS, generator)
+            points.append((snapshot.transitions, gap, RECENCY ** (phase - snapshot.phase)))
+        points.append((self.transitions.received, now, 1.0))
+        kept = [
+            (float(count), gap.one_step / gap.value_deviation, weight)
+            for count, gap, weight in points
+            if gap.value_deviation > LEAST_DEVIATION and math.isfinite(gap.one_step)
+        ]
+        return Curve(*zip(*kept, strict=True)) if kept else Curve((), (), ())
 
+    def reward_errors(self, generator: torch.Generator) -> tuple[list[RefitError], Tensor]:
+        """The refits' errors, and rhat - y (K,) of the ensemble in use on uniform labels of held-out episodes."""
+        labels, is_uniform = self.labels.newest(self.config.labels)
+        refits = []
+        if len(labels.value):
+            labels, feat = encoded(self.models, labels, generator)
+            is_uniform = is_uniform.to(feat.device)
+            features = LabelledFeatures(feat, labels.value, labels.weight, labels.fold, is_uniform)
+            refits = refit_errors(features, self.models.reward.config, generator)
+        heldout, is_uniform = self.labels.newest(self.config.labels, is_heldout=True)
+        if not len(heldout.value):
+            return refits, heldout.value
+        heldout, feat = encoded(self.models, heldout, generator)
+        with torch.no_grad():
+            live = self.models.reward.predict(feat) - heldout.value
+        return refits, live[is_uniform.to(live.device)]
 
-def label_noise(run: Run, estimates: TierEstimates | None, is_heldout: bool = False) -> float:
-    """Mean variance of the raters' noise in the labels that score an error; 0 where nothing is known of it."""
-    if estimates is None:
-        return 0.0
-    answers = run.labels.answers(is_heldout)
-    variance = np.array([estimates.tiers[name].noise.variance for name in run.labels.tiers])
-    scored = answers.tier[answers.is_uniform]
-    return float(variance[scored].mean()) if len(scored) else 0.0
+    def label_noise(self, estimates: TierEstimates | None, is_heldout: bool = False) -> float:
+        """Mean variance of the raters' noise in the labels that score an error; 0 where nothing is known of it."""
+        if estimates is None:
+            return 0.0
+        answers = self.labels.answers(is_heldout)
+        variance = np.array([estimates.tiers[name].noise.variance for name in self.labels.tiers])
+        scored = answers.tier[answers.is_uniform]
+        return float(variance[scored].mean()) if len(scored) else 0.0
+
+    def _generator(self, channel: Channel, phase: int) -> torch.Generator:
+        return torch.Generator(self.models.device).manual_seed(derive_seed(self.seed, channel, phase))
 
 
 def reward_curve(
@@ -205,13 +234,3 @@ def _reward_scalars(refits: list[RefitError], curve: Curve, live: Tensor, factor
     if len(live):
         scalars |= {"gap/reward_heldout": factor * float(live.abs().mean())}
     return scalars
-
-
-def _models(run: Run) -> Models:
-    learner = run.learner
-    return Models(learner.dynamics, learner.reward, learner.actor_critic.critic, learner.actor_critic.bins)
-
-
-def _generator(run: Run) -> torch.Generator:
-    """Noise for measuring, from a generator of its own: looking changes nothing in training."""
-    return torch.Generator(run.device).manual_seed(derive_seed(run.config.seed, Channel.MEASURING, run.progress.phase))

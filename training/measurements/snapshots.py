@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from ...durable import whole_file
-from ..learner import Learner
+from ..models import Models
 from ..storage.checkpoint import CheckpointError
 
 # In how many types torch says that a file is not what it wrote.
@@ -25,6 +25,11 @@ class Snapshot:
     explained_variance: float  # of held-out returns by its critic, then
     states: dict  # "dynamics", "reward", "critic" -> state dict
 
+    def put_into(self, models: Models) -> None:
+        models.dynamics.load_state_dict(self.states["dynamics"])
+        models.reward.load_state_dict(self.states["reward"])
+        models.actor_critic.critic.load_state_dict(self.states["critic"])
+
 
 class Snapshots:
     """snapshots/phase-<number>.pt, one file a finished phase, the newest `most` of them."""
@@ -32,13 +37,13 @@ class Snapshots:
     def __init__(self, folder: Path, most: int):
         self.folder, self.most = Path(folder), most
 
-    def take(self, learner: Learner, phase: int, transitions: int, explained_variance: float) -> None:
+    def take(self, models: Models, phase: int, transitions: int, explained_variance: float) -> None:
         """Replaces what an interrupted run left under the same phase."""
         self.folder.mkdir(exist_ok=True)
         states = {
-            "dynamics": learner.dynamics.state_dict(),
-            "reward": learner.reward.state_dict(),
-            "critic": learner.actor_critic.critic.state_dict(),
+            "dynamics": models.dynamics.state_dict(),
+            "reward": models.reward.state_dict(),
+            "critic": models.actor_critic.critic.state_dict(),
         }
         counts = {"phase": phase, "transitions": transitions, "explained_variance": explained_variance}
         path = self._path(phase)

@@ -7,12 +7,12 @@ import numpy as np
 from ...agents.agent import Agent, AgentState
 from ...budget.ledger import Ledger
 from ...budget.money import Purchase
+from ...envs.episodes import Episode, EpisodeReturns
 from ...envs.vault import RewardVault
 from ...envs.vector import VectorEnv
-from ...worldmodel.replay.journal.transitions import ChunkWriter, sealed_units
+from ...worldmodel.replay.journal.transitions import ChunkWriter
 from ...worldmodel.replay.tick import Tick
 from ...worldmodel.replay.transitions import TransitionReplay
-from ..reports.evaluate import Episode, EpisodeReturns
 
 CHUNK = 128  # transitions between two commits, about
 
@@ -70,18 +70,6 @@ class Collector:
         self.ledger.settle({_ledger_key(key): units})
         self.received = 0
         return units
-
-
-def reconcile_transitions(ledger: Ledger, folder: Path) -> None:
-    """After a crash: settle chunks that had reached the disk, give back the money of those that had not."""
-    for purchase in ledger.outstanding():
-        if purchase.kind != "transition":
-            continue
-        units = sealed_units(folder / "transitions", purchase.key.split("/")[1])
-        if units is None:
-            ledger.release([purchase.key])
-        else:
-            ledger.settle({purchase.key: units})
 
 
 def _ledger_key(key: str) -> str:

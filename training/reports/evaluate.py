@@ -1,14 +1,13 @@
 """True returns, for the eyes alone: nothing here is ever trained on or bought by."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
+from ...envs.episodes import Episode, EpisodeReturns, Trace, TraceRecorder
 from ...envs.make import EnvConfig, episode_length, make_env, spaces_of
-from ...envs.records import Clip, Transition
 from ...envs.vault import RewardVault
 from ...envs.vector import VectorEnv
 from ...errors import UserError
@@ -40,25 +39,6 @@ class EvaluateConfig:
 
 
 @dataclass(frozen=True)
-class Episode:
-    """One finished episode: its stream, the sum of its true rewards, its agent steps (the reset row not counted)."""
-
-    env: int
-    episode_return: float
-    length: int
-
-
-@dataclass(frozen=True)
-class Trace:
-    """The rows of one episode, T = length + 1. Row t holds the observation, the action chosen there and what arrived with it."""
-
-    obs: dict[str, np.ndarray]  # key -> (T, *shape)
-    action: np.ndarray  # (T, A), zero on the last row, where nothing is done any more
-    reward: np.ndarray  # (T,) true reward, 0 on the first row
-    is_terminal: np.ndarray  # (T,) bool
-
-
-@dataclass(frozen=True)
 class EvalResult:
     returns: list[float]  # true returns, one an episode
     lengths: list[int]  # agent steps
@@ -73,26 +53,22 @@ class EvalResult:
         return float(np.mean(self.lengths))
 
 
-class EpisodeReturns:
-    """True returns of the episodes that pass by, read from the vault. For logging: training's curves and evaluation."""
+@dataclass(frozen=True)
+class Evaluation:
+    """True returns of the agent at a phase's end, one an episode."""
 
-    def __init__(self, vault: RewardVault, num: int):
-        self._vault = vault
-        self._starts: list[int | None] = [None] * num  # the reset row of each stream's episode; None: not seen
+    phase: int
+    spent: float  # coins until then
+    returns_mode: list[float]
+    returns_sampled: list[float]
 
-    def add(self, transition: Transition) -> list[Episode]:
-        """Take one tick and return the episodes that ended in it. One whose start was not seen is left out."""
-        for env in np.flatnonzero(transition.is_first).tolist():
-            self._starts[env] = int(transition.step[env])
-        return [
-            episode for env in np.flatnonzero(transition.is_last).tolist() for episode in self._end(env, transition)
-        ]
+    @property
+    def mean_mode(self) -> float:
+        return float(np.mean(self.returns_mode))
 
-    def _end(self, env: int, transition: Transition) -> Iterator[Episode]:
-        start, self._starts[env] = self._starts[env], None
-        last = int(transition.step[env])
-        if start is not None and last > start:
-            yield Episode(env, self._vault.reward(Clip(env, last, last - start)), last - start)
+    @property
+    def mean_sampled(self) -> float:
+        return float(np.mean(self.returns_sampled))
 
 
 class Evaluator:
@@ -104,6 +80,10 @@ class Evaluator:
     def __init__(self, task: str, env_config: EnvConfig, config: EvaluateConfig, seed: int):
         self._task, self._env_config, self._config = task, env_config, config
         self._seed = derive_seed(seed, Channel.EVALUATION)
+
+    def episodes(self, is_final: bool) -> int:
+        """How many are configured for a phase's end, or for the end of the run."""
+        return self._config.final_episodes if is_final else self._config.episodes
 
     def run(self, policy: Policy, episodes: int, mode: bool) -> EvalResult:
         """Play `episodes` episodes with the policy's mode or with sampled actions.
@@ -120,7 +100,7 @@ class Evaluator:
             env.close()
 
     def _play(self, env: VectorEnv, vault: RewardVault, policy: Policy, episodes: int, mode: bool) -> EvalResult:
-        returns, recorders = EpisodeReturns(vault, env.num), [_TraceRecorder(vault, index) for index in range(env.num)]
+        returns, recorders = EpisodeReturns(vault, env.num), [TraceRecorder(vault, index) for index in range(env.num)]
         shares = [len(range(index, episodes, env.num)) for index in range(env.num)]
         played: list[list[Episode]] = [[] for _ in shares]
         longest = _longest(self._task, self._env_config) * max(shares)
@@ -137,34 +117,6 @@ class Evaluator:
                 traces = [recorder.finished() for recorder in recorders]
                 return EvalResult([one.episode_return for one in kept], [one.length for one in kept], traces)
         raise UserError(f"envs.time_limit: {self._task} has not ended after {longest} agent steps: it needs a limit")
-
-
-@dataclass
-class _TraceRecorder:
-    """Collects the first whole episode of one environment."""
-
-    vault: RewardVault
-    env: int
-    rows: list[tuple[dict[str, np.ndarray], np.ndarray, float, bool]] = field(default_factory=list)
-    is_done: bool = False
-
-    def add(self, transition: Transition, action: np.ndarray) -> None:
-        if self.is_done:
-            return
-        env = self.env
-        if transition.is_first[env]:
-            self.rows.clear()  # also when a worker died and the stream began again
-        self.is_done = bool(transition.is_last[env])
-        reward = 0.0 if transition.is_first[env] else self.vault.reward(Clip(env, int(transition.step[env])))
-        obs = {key: values[env].copy() for key, values in transition.obs.items()}
-        chosen = np.zeros_like(action[env]) if self.is_done else action[env].copy()
-        self.rows.append((obs, chosen, reward, bool(transition.is_terminal[env])))
-
-    def finished(self) -> Trace:
-        assert self.is_done, f"environment {self.env} has not ended after {len(self.rows)} rows"
-        obs, action, reward, is_terminal = zip(*self.rows, strict=True)
-        stacked = {key: np.stack([row[key] for row in obs]) for key in obs[0]}
-        return Trace(stacked, np.stack(action), np.array(reward), np.array(is_terminal))
 
 
 def record_video(policy: Policy, task: str, env_config: EnvConfig, seed: int, path: Path, mode: bool = True) -> float:

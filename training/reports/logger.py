@@ -64,6 +64,14 @@ class Logger:
         stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._clock()))
         _append(self._console, f"{stamp} {text}\n")
 
+    def aside(self, text: str) -> None:
+        """Into console.log alone: what a person looks up after a warning."""
+        _append(self._console, text)
+
+    @property
+    def has_figures(self) -> bool:
+        return self._config.figures
+
     def is_due(self) -> bool:
         """Whether every_seconds have passed since the last progress line, so that it is time to flush and progress."""
         return self._clock() - self._last_progress >= self._config.every_seconds

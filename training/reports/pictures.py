@@ -1,92 +1,99 @@
 """The allocator's pictures of a run: what the money went to, what was planned and believed, and what the errors are."""
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from ...budget.adaptive import best_share
+from ...budget.allocator import Evidence, Purse
 from ...budget.money import MICRO
 from ...budget.scaling import Curve, fit_least_squares, fit_posterior
-from ..measurements.evidence import evidence, measured_of, plan_of
-from ..run import Run
+from ..phase_record import PhaseRecord
 from . import figures
 from .figures_evidence import ErrorCurve, bound_against_gap, error_curves
 
 LAW_POINTS = 40  # of a drawn law
 
 
-def allocation_pictures(run: Run) -> dict[str, Figure]:
-    """Name -> figure, from the history of finished phases."""
-    history = run.progress.history
-    phases = [row["phase"] for row in history]
+@dataclass(frozen=True)
+class Terms:
+    """What the pictures must know of a run: coins there are to spend, coins a transition and a label, and whether labels
+    come from named tiers."""
+
+    total: float
+    transition: float
+    label: float
+    has_tiers: bool
+
+
+def allocation_pictures(
+    history: list[PhaseRecord], terms: Terms, evidence: Evidence, purse: Purse
+) -> dict[str, Callable[[], Figure]]:
+    """Name -> how to draw it, from the finished phases; evidence and purse: what a plan would be made from now."""
+    steps = np.array([record.step for record in history])
     pictures = {
-        "budget/money": figures.spend_over_time(
-            np.array([row["step"] for row in history]), spends(run), run.config.budget.total
-        ),
-        "plan/shares": shares(run),
+        "budget/money": partial(figures.spend_over_time, steps, spends(history, terms), terms.total),
+        "plan/shares": partial(shares, history, terms, evidence, purse),
     }
-    if history[-1]["measured"]:
-        counted = "labels held [clean-label equivalents]" if run.config.labeler.tiers else "labels bought"
-        pictures["scaling/errors"] = error_curves(*laws(run), counted)
+    if history[-1].measured:
+        counted = "labels held [clean-label equivalents]" if terms.has_tiers else "labels bought"
+        pictures["scaling/errors"] = lambda: error_curves(*laws(history[-1], terms), counted)
         gaps = {name: column(history, name) for name in ("lemma", "horizon", "dynamics", "reward")}
-        pictures["gap/bounds"] = bound_against_gap(phases, **gaps)
+        pictures["gap/bounds"] = partial(bound_against_gap, [record.phase for record in history], **gaps)
     return pictures
 
 
-def spends(run: Run) -> dict[str, np.ndarray]:
+def spends(history: list[PhaseRecord], terms: Terms) -> dict[str, np.ndarray]:
     """What was bought -> coins spent on it at each phase's end, (P,)."""
-    history, price = run.progress.history, run.config.price.transition
-    tiers = sorted({tier for row in history for tier in row["spent_on_tiers"]})
+    tiers = sorted({tier for record in history for tier in record.spent_on_tiers})
     names = ["labels"] if len(tiers) < 2 else [f"labels: {tier}" for tier in tiers]
-    found = {"transitions": np.array([row["transitions"] * price for row in history])}
+    found = {"transitions": np.array([record.transitions * terms.transition for record in history])}
     return found | {
-        name: np.array([row["spent_on_tiers"].get(tier, 0.0) for row in history]) for name, tier in zip(names, tiers)
+        name: np.array([record.spent_on_tiers.get(tier, 0.0) for record in history]) for name, tier in zip(names, tiers)
     }
 
 
-def shares(run: Run) -> Figure:
+def shares(history: list[PhaseRecord], terms: Terms, evidence: Evidence, purse: Purse) -> Figure:
     """The plans in coins; the labels' part of all spend, the interval in which each plan believed the best one to be, and
     where it is by all that is known now."""
-    history = run.progress.history
-    plans = [row["plan"] for row in history]
-    ends = [[plan["facts"].get(f"best_share_{end}", math.nan) for end in ("low", "high")] for plan in plans]
-    best = best_share(evidence(run), run.ledger)
-    transitions, *labels = spends(run).values()
+    plans = [record.plan for record in history]
+    ends = [[plan.facts.get(f"best_share_{end}", math.nan) for end in ("low", "high")] for plan in plans]
+    transitions, *labels = spends(history, terms).values()
     on_labels = np.sum(labels, axis=0)
-    money = np.array([plan["money_micro"] / MICRO for plan in plans])
-    share = np.array([plan["label_spend_share"] for plan in plans])
+    money = np.array([plan.money_micro / MICRO for plan in plans])
+    share = np.array([plan.label_spend_share for plan in plans])
     return figures.plan_shares(
-        [row["phase"] for row in history],
+        [record.phase for record in history],
         (1 - share) * money,
         share * money,
         spent=on_labels / np.maximum(transitions + on_labels, 1e-9),
         interval=None if np.isnan(ends).all() else np.array(ends),
-        hindsight=best,
+        hindsight=best_share(evidence, purse),
     )
 
 
-def laws(run: Run) -> tuple[ErrorCurve, ErrorCurve]:
+def laws(last: PhaseRecord, terms: Terms) -> tuple[ErrorCurve, ErrorCurve]:
     """Both error curves in return units, with the laws that the next plan would be made from."""
-    last = run.progress.history[-1]
-    measured, final = measured_of(last["measured"]), final_counts(run)
-    held = last["transitions"], last["clean_labels"]
-    sides = zip((measured.dynamics, measured.reward), measured.weights, held, final)
+    measured, held = last.measured, (last.transitions, last.clean_labels)
+    sides = zip((measured.dynamics, measured.reward), measured.weights, held, final_counts(last, terms))
     dynamics, reward = (_error_curve(*side) for side in sides)
     return dynamics, reward
 
 
-def final_counts(run: Run) -> tuple[float, float]:
+def final_counts(last: PhaseRecord, terms: Terms) -> tuple[float, float]:
     """Transitions and clean labels once all the money is spent: at the believed share, or as until now where nothing is
     believed."""
-    last, total = run.progress.history[-1], run.config.budget.total
-    plan = plan_of(last["plan"])
+    plan = last.plan
     if "label_share" not in plan.facts:
-        growth = total / max(last["spent"], 1e-9)
-        return last["transitions"] * growth, last["clean_labels"] * growth
+        growth = terms.total / max(last.spent, 1e-9)
+        return last.transitions * growth, last.clean_labels * growth
     share = plan.facts["label_share"]
-    clean_price = plan.offer.price_per_clean / MICRO if plan.offer else run.config.price.label
-    return (1 - share) * total / run.config.price.transition, share * total / clean_price
+    clean_price = plan.offer.price_per_clean / MICRO if plan.offer else terms.label
+    return (1 - share) * terms.total / terms.transition, share * terms.total / clean_price
 
 
 def _error_curve(curve: Curve, weight: float, today: float, planned: float) -> ErrorCurve:
@@ -115,6 +122,6 @@ def _error_curve(curve: Curve, weight: float, today: float, planned: float) -> E
     )
 
 
-def column(history: list[dict], name: str) -> np.ndarray:
+def column(history: list[PhaseRecord], name: str) -> np.ndarray:
     """(P,) of a gap in return units, NaN where it was not measured."""
-    return np.array([row["gaps"].get(name, math.nan) for row in history])
+    return np.array([record.gaps.get(name, math.nan) for record in history])

@@ -1,50 +1,54 @@
 """What a person is told while a run goes: the money and speed line, the heading and the last word."""
 
-from ...budget.money import MICRO
-from ..run import Run
-from .logger import ProgressLine
+import torch
+
+from ...budget.money import MICRO, Balance
+from ..config import Config
+from ..progress import Progress
+from .logger import Logger, ProgressLine
 
 
-def show(run: Run) -> None:
-    """The training scalars since the last time, the money, and the line on the terminal."""
-    progress, balance = run.progress, run.ledger.balance()
-    run.logger.flush(run.env_steps)
+def show(logger: Logger, progress: Progress, balance: Balance, pending: int, step: int) -> None:
+    """The training scalars since the last time, the money, and the line on the terminal. pending: labels on their way."""
+    logger.flush(step)
     money = {
         "budget/spent": balance.spent / MICRO,
         "budget/remaining": balance.remaining / MICRO,
         "budget/transitions": balance.transitions,
         "budget/labels": balance.labels,
-        "budget/labels_outstanding": len(run.labels.pending),
+        "budget/labels_outstanding": pending,
         "train/updates": progress.updates,
     }
-    run.logger.scalars(run.env_steps, money)
-    run.logger.progress(
+    logger.scalars(step, money)
+    logger.progress(
         ProgressLine(
             phase=min(progress.phase, progress.phases),
             phases=progress.phases,
-            step=run.env_steps,
+            step=step,
             transitions=balance.transitions,
             labels=balance.labels,
             spent=balance.spent / MICRO,
             total=balance.total / MICRO,
             updates=progress.updates,
-            episode_return=progress.history[-1]["return_mode"] if progress.history else None,
+            episode_return=progress.evaluations[-1].mean_mode if progress.evaluations else None,
         )
     )
 
 
-def describe(run: Run) -> str:
-    config, balance = run.config, run.ledger.balance()
+def describe(config: Config, parameters: int, device: torch.device, balance: Balance) -> str:
     return (
-        f"{config.mode}, {run.learner.num_parameters / 1e6:.2f} M parameters on {run.device.type}, {balance.total / MICRO:,.0f} coins, "
+        f"{config.mode}, {parameters / 1e6:.2f} M parameters on {device.type}, {balance.total / MICRO:,.0f} coins, "
         f"a transition {config.price.transition:g}, a label {config.price.label:g}"
     )
 
 
-def last_result(run: Run) -> str:
-    last = run.progress.history[-1]
-    updates = "" if run.progress.updates else "no update was made, the budget is too small to learn from; "
+def last_word(progress: Progress) -> str:
+    last = progress.history[-1]
+    updates = "" if progress.updates else "no update was made, the budget is too small to learn from; "
+    returns = "no evaluation"
+    if progress.evaluations:
+        seen = progress.evaluations[-1]
+        returns = f"return {seen.mean_mode:.1f} (mode), {seen.mean_sampled:.1f} (sampled)"
     return (
-        f"{updates}return {last['return_mode']:.1f} (mode), {last['return_sampled']:.1f} (sampled) for "
-        f"{last['spent']:,.0f} coins: {last['transitions']:,} transitions and {last['labels']:,} labels"
+        f"{updates}{returns} for {last.spent:,.0f} coins: {last.transitions:,} transitions and {last.labels:,} labels"
     )

@@ -120,6 +120,19 @@ def set_rng_state(state: dict[str, Any], generators: dict[str, NumberGenerator] 
         _set_generator_state(generator, state["generators"][name])
 
 
+class RandomStates:
+    """Python's and torch's global generators and a run's own, as one part of a checkpoint."""
+
+    def __init__(self, generators: dict[str, NumberGenerator]):
+        self.generators = generators
+
+    def state_dict(self) -> dict[str, Any]:
+        return rng_state(self.generators)
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        set_rng_state(state, self.generators)
+
+
 def _generator_state(generator: NumberGenerator) -> Any:
     return generator.get_state() if isinstance(generator, torch.Generator) else generator.bit_generator.state
 

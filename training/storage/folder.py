@@ -1,8 +1,15 @@
-"""Where a run keeps its files."""
+"""Where a run keeps its files, and the lock that keeps a second process out."""
 
+import fcntl
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from typing import IO
+
+from ...budget.ledger import Ledger
+from ...durable import whole_file
+from ...errors import UserError
 
 SAVED_AS = "config.yaml"  # its presence makes a folder a run
 
@@ -18,3 +25,70 @@ class RunConfig:
         name = self.name or f"{now:%Y%m%d-%H%M%S}-s{seed}"
         folder = self.dir or str(Path(self.root) / task.replace(":", "_").replace("/", "_") / name)
         return replace(self, name=name, dir=folder)
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The names of everything that a run keeps."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        return self.path / SAVED_AS
+
+    @property
+    def ledger(self) -> Path:
+        return self.path / "ledger.db"
+
+    @property
+    def vault(self) -> Path:
+        return self.path / "vault"
+
+    @property
+    def transitions(self) -> Path:
+        return self.path / "transitions"
+
+    @property
+    def labels(self) -> Path:
+        return self.path / "labels"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def snapshots(self) -> Path:
+        return self.path / "snapshots"
+
+    @property
+    def phases(self) -> Path:
+        return self.path / "phases.jsonl"
+
+    def make(self, config: str, total_micro: int, prices: dict[str, int]) -> None:
+        """A new run's folders, ledger and configuration (YAML).
+
+        A crash half way leaves a folder that is no run yet, and in which nothing was bought: it can be made again.
+        """
+        for folder in (self.vault, self.transitions, self.labels, self.checkpoints):
+            folder.mkdir(parents=True, exist_ok=True)
+        if self.ledger.exists():
+            with closing(Ledger.open(self.ledger)) as old:
+                if old.remaining != old.total:
+                    raise UserError(
+                        f"run.dir: {self.path} has a ledger with purchases but no {SAVED_AS}: choose another"
+                    )
+            self.ledger.unlink()
+        Ledger.create(self.ledger, total_micro, prices).close()
+        with whole_file(self.config, "w") as file:  # last: its presence makes the folder a run
+            file.write(config)
+
+    def hold(self) -> IO:
+        """A lock, so that two processes never spend from one purse. It ends with the process, or when it is closed."""
+        lock = open(self.path / "lock", "w")  # noqa: SIM115  closed by Run.close
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            lock.close()
+            raise UserError(f"run.dir: another process is training the run in {self.path}") from error
+        return lock

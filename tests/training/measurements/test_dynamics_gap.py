@@ -10,12 +10,13 @@ import torch
 from tandem.envs.records import ObsSpec, Spaces
 from tandem.training.measurements.block import BURN_IN, SCORED, block_of
 from tandem.training.measurements.dynamics_gap import (
-    MeasureConfig,
     adjoint_gap,
     dynamics_gap,
     explained_variance,
     rollout_return,
 )
+from tandem.training.measurements.findings import MeasureConfig
+from tandem.training.models import Models
 from tandem.worldmodel.dynamics import DynamicsConfig, DynamicsModel
 from tandem.worldmodel.records import Address, Batch
 from tandem.worldmodel.reward import RewardConfig, RewardModel
@@ -54,6 +55,10 @@ def models():
     torch.nn.init.normal_(reward.out_weight, std=0.05)  # fresh heads predict 0 everywhere
     weight = torch.randn(DYNAMICS.feat_size)
     return dynamics, reward, lambda feat: feat @ weight
+
+
+def around(dynamics, reward, value) -> Models:
+    return Models(dynamics, reward, SimpleNamespace(value=value))
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -97,13 +102,15 @@ def test_rollout_return_discounts_by_what_is_still_to_come():
     feat = torch.tensor([[[1.0, 0.5], [2.0, 0.25]]])
     dynamics = SimpleNamespace(cont=lambda feat: feat[..., 1])
     reward = SimpleNamespace(predict=lambda feat: feat[..., 0])
-    assert rollout_return(dynamics, reward, lambda feat: torch.full(feat.shape[:1], 8.0), feat).tolist() == [3.0]
+    assert rollout_return(around(dynamics, reward, lambda feat: torch.full(feat.shape[:1], 8.0)), feat).tolist() == [
+        3.0
+    ]
 
 
 def test_a_prior_that_knows_the_posterior_has_no_one_step_error(models, monkeypatch):
     dynamics, reward, value = models
     block = block_of([episode(60)], 9)
-    before = dynamics_gap(dynamics, reward, value, block, 10, 4, generator())
+    before = dynamics_gap(around(dynamics, reward, value), block, 10, 4, generator())
     assert before.one_step > 0.01 and before.value_deviation > 0.1
     observe, seen = dynamics.observe, {}
 
@@ -113,7 +120,7 @@ def test_a_prior_that_knows_the_posterior_has_no_one_step_error(models, monkeypa
 
     monkeypatch.setattr(dynamics, "observe", observing)
     monkeypatch.setattr(dynamics.rssm, "prior", lambda deter: seen["posterior"])
-    after = dynamics_gap(dynamics, reward, value, block, 1000, 4, generator())
+    after = dynamics_gap(around(dynamics, reward, value), block, 1000, 4, generator())
     assert (after.one_step, after.one_step_signed) == (0.0, 0.0)
     assert math.isnan(after.many_steps)  # no window is that long
 
@@ -125,7 +132,7 @@ def test_the_gap_is_in_return_units(models):
 
     def scaled(factor: float, shift: float = 0.0):
         stand_in = SimpleNamespace(predict=lambda feat: factor * reward.predict(feat) + shift)
-        return dynamics_gap(dynamics, stand_in, lambda feat: factor * value(feat), block, 10, 4, generator())
+        return dynamics_gap(around(dynamics, stand_in, lambda feat: factor * value(feat)), block, 10, 4, generator())
 
     one, ten, shifted = scaled(1.0), scaled(10.0), scaled(1.0, 5.0)
     for name in ("one_step", "one_step_signed", "many_steps", "value_deviation"):
@@ -136,7 +143,7 @@ def test_the_gap_is_in_return_units(models):
 def test_averaging_latents_takes_chance_out_of_the_error(models):
     dynamics, reward, value = models
     block = block_of([episode(300)], 99)
-    few, many = (dynamics_gap(dynamics, reward, value, block, 10, n, generator()).one_step for n in (1, 64))
+    few, many = (dynamics_gap(around(dynamics, reward, value), block, 10, n, generator()).one_step for n in (1, 64))
     assert many < 0.8 * few
 
 
@@ -144,7 +151,7 @@ def test_a_prior_that_knows_the_posterior_has_no_error_over_a_rolled_step(models
     """Not even chance: both paths leave from one latent, and arrive by the same random numbers."""
     dynamics, reward, value = models
     block = block_of([episode(300)], 99)
-    before = dynamics_gap(dynamics, reward, value, block, 1, 4, generator())
+    before = dynamics_gap(around(dynamics, reward, value), block, 1, 4, generator())
     observe = dynamics.observe
 
     def observing(batch, noise):
@@ -152,7 +159,7 @@ def test_a_prior_that_knows_the_posterior_has_no_error_over_a_rolled_step(models
         return latent, dynamics.rssm.prior(latent.deter)
 
     monkeypatch.setattr(dynamics, "observe", observing)
-    after = dynamics_gap(dynamics, reward, value, block, 1, 4, generator())
+    after = dynamics_gap(around(dynamics, reward, value), block, 1, 4, generator())
     assert len(block.runs(1)[0]) > 250
     assert after.many_steps < 1e-3 * before.many_steps and before.many_steps > 0.01
 
@@ -163,11 +170,11 @@ def test_the_adjoint_is_in_return_units_too(models):
 
     def scaled(factor: float) -> float:
         stand_in = SimpleNamespace(predict=lambda feat: factor * reward.predict(feat))
-        return adjoint_gap(dynamics, stand_in, lambda feat: factor * value(feat), block, 10, 2, generator())
+        return adjoint_gap(around(dynamics, stand_in, lambda feat: factor * value(feat)), block, 10, 2, generator())
 
     assert scaled(0.0) == 0.0
     assert scaled(3.0) == pytest.approx(3 * scaled(1.0), rel=1e-4) != 0
-    assert math.isnan(adjoint_gap(dynamics, reward, value, block, 1000, 2, generator()))
+    assert math.isnan(adjoint_gap(around(dynamics, reward, value), block, 1000, 2, generator()))
 
 
 def test_a_critic_that_knows_the_returns_explains_all_of_their_variance(models):
@@ -180,20 +187,20 @@ def test_a_critic_that_knows_the_returns_explains_all_of_their_variance(models):
 
     rewards = []
     stand_in = SimpleNamespace(predict=lambda feat: rewards.append(reward.predict(feat)) or rewards[-1])
-    assert explained_variance(dynamics, stand_in, learned, [whole], generator()) == pytest.approx(0.0, abs=1e-6)
+    assert explained_variance(around(dynamics, stand_in, learned), [whole], generator()) == pytest.approx(0.0, abs=1e-6)
     # R_t = r_{t+1} + .9 R_{t+1}, R of the terminal row 0
     returns = [torch.zeros(())]
     for arrived in reversed(rewards[0][1:].unbind()):
         returns.insert(0, arrived + 0.9 * returns[0])
     found[40] = torch.stack(returns)
-    assert explained_variance(dynamics, stand_in, learned, [whole], generator()) == pytest.approx(1.0, abs=1e-5)
+    assert explained_variance(around(dynamics, stand_in, learned), [whole], generator()) == pytest.approx(1.0, abs=1e-5)
 
 
 def test_returns_that_do_not_vary_and_no_episodes_are_explained_by_nothing(models):
     dynamics, _, value = models
     nothing = SimpleNamespace(predict=lambda feat: 0 * feat[..., 0])
-    assert explained_variance(dynamics, nothing, value, [episode(40, is_terminal=True)], generator()) == 0.0
-    assert explained_variance(dynamics, nothing, value, [], generator()) == 0.0
+    assert explained_variance(around(dynamics, nothing, value), [episode(40, is_terminal=True)], generator()) == 0.0
+    assert explained_variance(around(dynamics, nothing, value), [], generator()) == 0.0
 
 
 def test_a_truncated_episode_is_bootstrapped_and_a_terminal_one_is_not(models):
@@ -204,8 +211,10 @@ def test_a_truncated_episode_is_bootstrapped_and_a_terminal_one_is_not(models):
     def critic(feat):
         return 100 * 0.9 ** torch.arange(len(feat) - 1, -1, -1.0)
 
-    assert explained_variance(dynamics, nothing, critic, [episode(40)], generator()) == pytest.approx(1.0, abs=1e-5)
-    assert explained_variance(dynamics, nothing, critic, [episode(40, is_terminal=True)], generator()) == 0.0
+    assert explained_variance(around(dynamics, nothing, critic), [episode(40)], generator()) == pytest.approx(
+        1.0, abs=1e-5
+    )
+    assert explained_variance(around(dynamics, nothing, critic), [episode(40, is_terminal=True)], generator()) == 0.0
 
 
 @pytest.mark.parametrize("name", ["samples", "episodes", "windows", "labels"])

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from tandem.budget.ledger import Ledger
-from tandem.training.measurements.evidence import measured_of, plan_of
 from tandem.training.measurements.findings import LEAST_EXPLAINED
 from tandem.training.measurements.snapshots import Snapshots
+from tandem.training.phase_record import measured_of, plan_of
 from tandem.training.phases import train
 from tandem.training.storage import checkpoint
 from tandem.training.storage.checkpoint import CheckpointError

@@ -161,7 +161,7 @@ def test_a_crash_loses_and_doubles_no_duplicate_and_no_gold(opened, audit, monke
     with pytest.raises(Crash):
         trade(run, 1)
     monkeypatch.setattr(owner, name, original)
-    config, folder = run.config, run.folder
+    config, folder = run.config, run.folder.path
     run.close()
     journal = LabelJournal(folder / "labels")
     before = {answer.key: answer.value for answer in journal.read_answers()}

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 from gymnasium.spaces import Box
 
+from tandem.envs.episodes import EpisodeReturns
 from tandem.envs.make import EnvConfig
 from tandem.envs.records import Transition
 from tandem.envs.vault import RewardVault
 from tandem.envs.vector import VectorEnv
 from tandem.errors import UserError
-from tandem.training.reports.evaluate import EpisodeReturns, EvaluateConfig, Evaluator, VideoError, record_video
+from tandem.training.reports.evaluate import EvaluateConfig, Evaluator, VideoError, record_video
 
 
 class Countdown(gymnasium.Env):

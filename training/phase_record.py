@@ -1,0 +1,53 @@
+"""What a finished phase bought and found: all that later plans remember of it."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Self
+
+from ..budget.allocator import Measured, Plan
+from ..budget.offers import LabelOffer
+from ..budget.scaling import Curve
+from ..durable import whole_file
+
+
+@dataclass(frozen=True)
+class PhaseRecord:
+    """Counts and coins are totals at the phase's end. Written before anything of the phase is looked at."""
+
+    phase: int  # 0: the pilot
+    step: int  # environment steps over all streams
+    spent: float  # coins
+    transitions: int
+    labels: int
+    spent_on_tiers: dict[str, float]  # coins, by tier of labels
+    plan: Plan
+    measured: Measured | None = None  # None where there was too little to measure on
+    residual: float | None = None  # mean squared reward error that is no rater's noise, reward units squared
+    clean_labels: float = 0.0  # what all labels are worth in labels of a perfect rater
+    offers: tuple[LabelOffer, ...] = ()  # the ways to buy more labels; none: the default tier alone
+    gaps: dict[str, float] = field(default_factory=dict)  # for the picture of bounds, return units
+
+    def to_plain(self) -> dict:
+        """Dicts, lists, numbers and text, for checkpoints and JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_plain(cls, plain: dict) -> Self:
+        measured = plain["measured"] and measured_of(plain["measured"])
+        offers = tuple(LabelOffer(**offer) for offer in plain["offers"])
+        return cls(**plain | {"plan": plan_of(plain["plan"]), "measured": measured, "offers": offers})
+
+
+def write_phases(history: list[PhaseRecord], path: Path) -> None:
+    """A line of JSON a phase; the file is replaced as a whole, so that a phase done again stands there once."""
+    with whole_file(path, "w") as file:
+        file.writelines(json.dumps(record.to_plain()) + "\n" for record in history)
+
+
+def measured_of(plain: dict) -> Measured:
+    return Measured(**plain | {"dynamics": Curve(**plain["dynamics"]), "reward": Curve(**plain["reward"])})
+
+
+def plan_of(plain: dict) -> Plan:
+    return Plan(**plain | {"offer": LabelOffer(**plain["offer"]) if plain["offer"] else None})

@@ -1,0 +1,39 @@
+"""Where a run's loop stands: all that a checkpoint must know beside the parts' own states."""
+
+from dataclasses import asdict, dataclass, field, fields
+
+from ..budget.allocator import Plan
+from .phase_record import PhaseRecord, plan_of
+from .reports.evaluate import Evaluation
+
+
+@dataclass
+class Progress:
+    phases: int
+    updates_per_coin: float  # 0 where train.ratio rules
+    total: float  # coins that the phases were counted for
+    phase: int = 0  # the one to do next, or under way
+    plan: Plan | None = None  # of the phase under way
+    stock: list[int] = field(default_factory=lambda: [0, 0])  # transitions and labels held before that plan
+    updates: int = 0
+    start: float | None = None  # coins spent (or rows collected) when learning began
+    history: list[PhaseRecord] = field(default_factory=list)  # of the finished phases
+    evaluations: list[Evaluation] = field(default_factory=list)  # for a person to see
+
+    @property
+    def is_over(self) -> bool:
+        return self.phase > self.phases
+
+    def state_dict(self) -> dict:
+        """Plain numbers, text, lists and dicts."""
+        return asdict(self)
+
+    def load_state_dict(self, state: dict) -> None:
+        """ValueError where a checkpoint of another version knows other things."""
+        if state.keys() != (known := {one.name for one in fields(self)}):
+            raise ValueError(f"progress: the checkpoint holds {sorted(state)}, expected {sorted(known)}")
+        for name, value in state.items():
+            setattr(self, name, value)
+        self.plan = state["plan"] and plan_of(state["plan"])
+        self.history = [PhaseRecord.from_plain(record) for record in state["history"]]
+        self.evaluations = [Evaluation(**one) for one in state["evaluations"]]
