@@ -3,13 +3,17 @@ PYTHON ?= python3
 ARGS ?=
 READY = .venv/installed
 
-.PHONY: train test lint venv clean
+.PHONY: train test fast lint venv clean
 
 train: $(READY)
 	.venv/bin/python train.py $(ARGS)
 
 test: $(READY)
 	OMP_NUM_THREADS=1 .venv/bin/python -m pytest
+
+# Without whole training runs: seconds instead of minutes.
+fast: $(READY)
+	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -m "not run"
 
 lint: $(READY)
 	.venv/bin/ruff check .
