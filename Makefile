@@ -18,6 +18,7 @@ fast: $(READY)
 lint: $(READY)
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
+	.venv/bin/basedpyright --pythonpath .venv/bin/python
 
 venv: $(READY)
 
