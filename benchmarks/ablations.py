@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from regret import FIGURES, MACHINE, STANDARD_WORLDS, ByLaws, Outcome, World, draw_world, keep_seed, play, summary
 
+from regret import FIGURES, MACHINE, STANDARD_WORLDS, ByLaws, Outcome, World, draw_world, keep_seed, play, summary
 from tandem.budget.allocator import Allocator, AllocatorConfig, make_allocator
 from tandem.budget.scaling import FLOOR_SHARES, Curve, MeanLaw, fit_posterior
 

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from cells import MACHINE, Cell, run_cells
-from drawing import decade_log, save
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from cells import MACHINE, Cell, run_cells
+from drawing import decade_log, save
 
 RESULTS = Path(__file__).parent / "results"
 KEPT = RESULTS / "allocators.json"
@@ -118,7 +119,9 @@ def spend_to_reach(runs: list[dict], wanted: float) -> tuple[float, bool]:
 
     A seed that never reaches it counts as infinite; where the median is, the most that was spent stands for it.
     """
-    spends = [next((s for s, r in zip(run["spent"], run["return"]) if r >= wanted), np.inf) for run in runs]
+    spends = [
+        next((s for s, r in zip(run["spent"], run["return"], strict=True) if r >= wanted), np.inf) for run in runs
+    ]
     middle = float(np.sort(spends)[len(spends) // 2])  # of an even number the dearer one
     return (middle, True) if np.isfinite(middle) else (max(run["spent"][-1] for run in runs), False)
 
@@ -185,9 +188,9 @@ def figure(results: dict) -> Figure:
     ]
     picture = Figure(figsize=(9.0, 3.1 * len(shown)), layout="constrained")
     grid = picture.subplots(len(shown), len(RULES), squeeze=False, sharey="row")
-    for task, line in zip(shown, grid):
-        for rule, axes in zip(RULES, line):
-            for method, color in zip(METHODS, COLORS):
+    for task, line in zip(shown, grid, strict=True):
+        for rule, axes in zip(RULES, line, strict=True):
+            for method, color in zip(METHODS, COLORS, strict=True):
                 draw(axes, curves(results, task, method, rule), method, color)
             axes.axhline(level(results, task), color="#666666", linewidth=0.8, linestyle="--")
             axes.set_xscale("log")

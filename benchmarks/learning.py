@@ -1,4 +1,6 @@
-"""Does it learn, from bought labels, in minutes on one core? python benchmarks/learning.py [--jobs 2] [--only NAME,...].
+"""Does it learn, from bought labels, in minutes on one core?
+
+    python benchmarks/learning.py [--jobs 2] [--only NAME,...]
 
 Each cell is one `train.py` process on one torch thread, from start to the end of its last evaluation; finished cells are
 kept in the folder of runs and skipped on a rerun. Writes benchmarks/results/learning.json and learning.md. The figure of

@@ -12,10 +12,11 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from cells import MACHINE, Cell, load, run_cells
-from drawing import decade_log, save
 from matplotlib.figure import Figure
 from scipy.stats import spearmanr
+
+from cells import MACHINE, Cell, load, run_cells
+from drawing import decade_log, save
 
 RESULTS = Path(__file__).parent / "results"
 RUNS_OF_ALLOCATORS, KEPT = RESULTS / "allocators.json", RESULTS / "failures.json"
@@ -127,7 +128,7 @@ def number(value: float | None) -> str:
 def figure(points: dict[str, np.ndarray]) -> Figure:
     """Measured against true gap, a panel a task, both axes in return units; faint where the critic is not trusted."""
     picture = Figure(figsize=(3.4 * len(points), 3.2), layout="constrained")
-    for axes, (task, rows) in zip(picture.subplots(1, len(points), squeeze=False)[0], points.items()):
+    for axes, (task, rows) in zip(picture.subplots(1, len(points), squeeze=False)[0], points.items(), strict=True):
         measured, true, trusted = rows[:, 2] + rows[:, 3], rows[:, 5], rows[:, 4] >= LEAST_EXPLAINED
         for kept, alpha, label in ((~trusted, 0.25, "critic not trusted"), (trusted, 0.8, "trusted")):
             axes.scatter(true[kept], measured[kept], s=10, color="#0072B2", alpha=alpha, linewidth=0, label=label)

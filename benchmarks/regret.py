@@ -85,8 +85,8 @@ class World:
     seed: tuple[int, int]  # of the noise of measurements, the same for every method
 
     def gap(self, transitions, labels):
-        errors = (curve.error(count) for curve, count in zip(self.curves, (transitions, labels)))
-        return sum(weight * error for weight, error in zip(self.weights, errors))
+        errors = (curve.error(count) for curve, count in zip(self.curves, (transitions, labels), strict=True))
+        return sum(weight * error for weight, error in zip(self.weights, errors, strict=True))
 
     def least_gap(self, spend: float) -> float:
         """Over all ways to divide the spend, counts taken as continuous: a grid, and a finer one around its best."""
@@ -105,7 +105,9 @@ def draw_world(seed: int, index: int) -> World:
     total = math.exp(rng.uniform(math.log(2e4), math.log(1e6))) * max(1, math.sqrt(label_price))
     curves = tuple(draw_curve(rng, total / (2 * price)) for price in (1, label_price))
     weights = math.exp(rng.normal(0, 0.7)), 1.0
-    measured = tuple(weight * math.exp(rng.normal(0, spread)) for weight, spread in zip(weights, (0.3, 0.1)))
+    measured = tuple(
+        weight * math.exp(rng.normal(0, spread)) for weight, spread in zip(weights, (0.3, 0.1), strict=True)
+    )
     return World(label_price, total, curves, weights, measured, (seed, index))
 
 
@@ -140,7 +142,7 @@ class Gauge:
 
     def look(self, transitions: int, labels: int) -> Measured:
         self.dynamics.append((transitions, self._error(0, transitions)))
-        counts, errors = zip(*self.dynamics)
+        counts, errors = zip(*self.dynamics, strict=True)
         recency = tuple(self.RECENCY**age for age in reversed(range(len(counts))))
         parts = tuple(labels * part for part in (1 / 8, 1 / 4, 1 / 2, 1))
         reward = Curve(parts, tuple(self._error(1, count) for count in parts), (1.0,) * len(parts))
@@ -172,7 +174,7 @@ class ByLaws:
         laws = [self.law(curve, rng) for curve in (evidence.measured.dynamics, evidence.measured.reward)]
         weights = smoothed(evidence.weights_before, evidence.measured.weights)
         held = divide_phase(evidence, market, *laws, weights)
-        transitions, labels = (now - before for now, before in zip(held, market.stock))
+        transitions, labels = (now - before for now, before in zip(held, market.stock, strict=True))
         label_cost = labels * market.prices[1]
         cost = transitions * market.prices[0] + label_cost
         return Plan(evidence.phase, transitions, labels, cost, label_cost / max(1, cost), weights=weights)
@@ -285,7 +287,7 @@ def table(methods: dict[str, dict[str, float]]) -> str:
     """Markdown, each figure beside the reference's."""
     rows = ["| method | median % | mean % | 90th % | worst % | budget wasted, median % |", "|--|--|--|--|--|--|"]
     for name, figures in methods.items():
-        cells = [f"{figures[key]:.3g} ({reference:g})" for key, reference in zip(FIGURES, REFERENCE[name])]
+        cells = [f"{figures[key]:.3g} ({reference:g})" for key, reference in zip(FIGURES, REFERENCE[name], strict=True)]
         rows.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(rows)
 

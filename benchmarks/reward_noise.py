@@ -8,12 +8,13 @@ answers with its symexp. Trained: a RewardModel on noisy labels of four rewards 
 quantiles, so that what is off is the model's doing and not that of a sample's mean. Writes results/reward_noise.md.
 """
 
+import argparse
 from pathlib import Path
 
 import torch
-from cells import MACHINE
 from torch import Tensor
 
+from cells import MACHINE
 from tandem.worldmodel.distributions import symexp, symlog, twohot_bins, twohot_loss, twohot_mean
 from tandem.worldmodel.reward import RewardConfig, RewardModel
 
@@ -25,6 +26,7 @@ STEPS, LEARNING_RATE = 600, 1e-2
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     torch.set_num_threads(1)
     lines = [
         "# The reward model's mean under zero-mean label noise",

@@ -22,13 +22,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from cells import MACHINE
-from drawing import plain_log, save
-from kept import Kept, rounded
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
+from cells import MACHINE
+from drawing import plain_log, save
+from kept import Kept, rounded
 from tandem.budget.scaling import Curve, LineFit, fit_least_squares, squared_floor, to_linear
 from tandem.training.reports.figures import CURVES, LIMIT
 

@@ -1,4 +1,6 @@
-"""Seconds of one whole learner update on synthetic data: python benchmarks/update_seconds.py [--sizes size_small,size_12m].
+"""How long does one whole learner update take? On synthetic data.
+
+    python benchmarks/update_seconds.py [--sizes size_small,size_12m]
 
 Shapes of walker_walk from state (24 numbers, 6 actions), batch 16 x 64, horizon 15, as in the comparison in
 docs/benchmarks.md. Time it on an idle machine.
@@ -26,7 +28,7 @@ SPACES = Spaces({"orientations": ObsSpec((14,)), "height": ObsSpec((1,)), "veloc
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", default="size_small,size_12m")
     parser.add_argument("--modes", default="coupled,decoupled")
     parser.add_argument("--threads", type=int, default=2)

@@ -1,6 +1,9 @@
-"""What the exact benchmarks call exact: learned linear-quadratic systems, their gaps, and the bound above them."""
+"""The commands of the benchmarks, and what the exact ones call exact: learned linear-quadratic systems, their gaps, and the
+bound above them."""
 
 import importlib
+import runpy
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -11,20 +14,51 @@ import pytest
 from tandem.budget.market import Counts
 from tandem.envs.toy import LinearQuadratic
 
-BENCHMARKS = str(Path(__file__).resolve().parents[1] / "benchmarks")
+ROOT = Path(__file__).resolve().parents[1]
+BENCHMARKS = ROOT / "benchmarks"
+RUN_BY_NAME = 'if __name__ == "__main__":'
+COMMANDS = sorted(
+    str((file.parent if file.name == "__main__.py" else file).relative_to(ROOT))
+    for file in BENCHMARKS.rglob("*.py")
+    if RUN_BY_NAME in file.read_text()
+)
 
 
 @pytest.fixture(scope="module")
 def script():
     """Name -> module: the scripts import their neighbours by their bare names."""
-    sys.path.insert(0, BENCHMARKS)
+    sys.path.insert(0, str(BENCHMARKS))
     yield importlib.import_module
-    sys.path.remove(BENCHMARKS)
+    sys.path.remove(str(BENCHMARKS))
 
 
 @pytest.fixture(scope="module")
 def worlds(script):
-    return script("quadratic_worlds")
+    return script("linear_quadratic.worlds")
+
+
+def test_every_command_is_told_in_the_docs():
+    assert {"benchmarks/regret.py", "benchmarks/linear_quadratic", "benchmarks/raters"} <= set(COMMANDS)
+    told = (ROOT / "docs" / "benchmarks.md").read_text()
+    assert [command for command in COMMANDS if f"python {command}" not in told] == []
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_answers_help_and_measures_nothing(command, monkeypatch, capsys):
+    path = ROOT / command
+    monkeypatch.setattr(sys, "argv", [command, "--help"])
+    monkeypatch.syspath_prepend(str(path if path.is_dir() else path.parent))  # as `python PATH` does
+    with pytest.raises(SystemExit) as end:
+        runpy.run_path(str(path), run_name="__main__")
+    out = capsys.readouterr().out
+    assert end.value.code == 0 and f"python {command}" in out
+
+
+@pytest.mark.run
+def test_a_folder_is_run_by_its_path_alone():
+    command = [sys.executable, "benchmarks/raters", "--help"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0 and "--alarms" in done.stdout, done.stderr
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +129,7 @@ def test_no_bound_is_ever_below_the_gap(worlds, rho):
 
 
 def test_what_an_allocator_buys_costs_what_it_has(script, worlds):
-    experiment, settings = script("linear_quadratic"), script("quadratic_settings")
+    experiment, settings = script("linear_quadratic.experiment"), script("linear_quadratic.settings")
     world = worlds.make_world(1)
     data, rows = worlds.draw_data(world, 0, settings.MONEY), worlds.heldout(world)
     for name, allocator in settings.MEASURING.items():

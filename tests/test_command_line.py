@@ -220,11 +220,13 @@ def test_plan_has_a_table_for_people(capsys):
     assert "6261" in out.replace(",", "").replace("_", "") and not out.startswith("{")
 
 
+@pytest.mark.run
 def test_plan_answers_without_starting_torch(folder):
     code = f"import sys, tandem.cli; tandem.cli.main({PLAN!r}); assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, capture_output=True)
 
 
+@pytest.mark.run
 def test_train_py_is_tandem_train(folder):
     command = [sys.executable, str(ROOT / "train.py"), "budget.totl=3"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False)

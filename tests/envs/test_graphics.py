@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.run  # each is a program of its own
 MESA = ("EGL", "OSMesa", "libGL", "LLVM")
 TRAIN = """
 import sys

@@ -51,6 +51,7 @@ def test_every_kind_of_task_has_the_one_form(task):
     env.close()
 
 
+@pytest.mark.run
 def test_every_suite_task_has_the_form_it_states():
     from tandem.envs import dmc
 
@@ -65,6 +66,7 @@ def test_every_suite_task_has_the_form_it_states():
         env.close()
 
 
+@pytest.mark.run
 def test_every_suite_task_but_lqr_ends_by_itself_after_1000_steps():
     from dm_control import suite
 

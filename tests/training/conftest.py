@@ -34,6 +34,13 @@ TINY = [
 ]
 
 
+def pytest_collection_modifyitems(items):
+    """A test that takes a tiny run makes one: it bears the mark `run` without saying so."""
+    for item in items:
+        if {"tiny", "tiny_command"} & set(item.fixturenames):
+            item.add_marker("run")
+
+
 @pytest.fixture
 def tiny_command(tmp_path):
     """tiny_command("seed=3", folder="b") -> the arguments of a tiny run with these settings on top: two phases after the

@@ -40,6 +40,7 @@ def decisions(folder: Path) -> list[dict]:
     return found
 
 
+@pytest.mark.run
 def test_the_smoke_preset_runs_the_whole_loop(tmp_path, audit):
     folder = tmp_path / "smoke"
     command = [sys.executable, str(ROOT / "train.py"), "smoke", f"run.dir={folder}"]

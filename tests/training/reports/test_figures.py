@@ -139,6 +139,7 @@ def test_one_point_of_each_can_be_drawn():
         FigureCanvasAgg(figure).draw()
 
 
+@pytest.mark.run
 def test_figures_leave_pyplot_alone():
     code = "import sys, tandem.training.reports.figures, tandem.training.reports.logger; sys.exit('matplotlib.pyplot' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], check=False, cwd=ROOT, capture_output=True, text=True)

@@ -1,8 +1,6 @@
 """How soon a bias injected into a rater is noticed, and how often one that is not there."""
 
 import numpy as np
-from tier_settings import BLOCK, INJECTED, INJECTED_AFTER, MOST_BLOCKS, RATERS
-from tier_world import copy_of, new_replay, states_and_rewards
 
 from tandem.budget.money import MICRO
 from tandem.budget.offers import LabelOffer
@@ -12,6 +10,9 @@ from tandem.envs.vault import RewardVault
 from tandem.training.measurements import raters as tiers
 from tandem.worldmodel.records import LabelBatch
 from tandem.worldmodel.replay.labels import LabelReplay
+
+from .settings import BLOCK, INJECTED, INJECTED_AFTER, MOST_BLOCKS, RATERS
+from .world import copy_of, new_replay, states_and_rewards
 
 
 def delay(name: str, seed: int) -> dict:

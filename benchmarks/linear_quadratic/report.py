@@ -1,20 +1,21 @@
 """What the cells of experiment A say, as a table and as figures.
 
-`results` is the name of a cell -> what was kept of it, as linear_quadratic.py makes them; `number` is that of a world.
+`results` is the name of a cell -> what was kept of it, as experiment.py makes them; `number` is that of a world.
 """
 
 import numpy as np
-from cells import MACHINE
-from drawing import plain_log
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from quadratic_settings import BOUND_SYSTEMS, CURVE_COUNTS, METHODS, MONEY, PHASES, PRICES, SHARES, SHOWN_EVERY
-from quadratic_worlds import DISCOUNT
-from regret import line
 
+from cells import MACHINE
+from drawing import plain_log
+from regret import line
 from tandem.budget.market import Market, split
 from tandem.budget.scaling import Curve, PowerLaw
 from tandem.training.reports.figures import CURVES, LABELS, LIMIT, PREDICTED, TRANSITIONS
+
+from .settings import BOUND_SYSTEMS, CURVE_COUNTS, METHODS, MONEY, PHASES, PRICES, SHARES, SHOWN_EVERY
+from .worlds import DISCOUNT
 
 SIDES = ("dynamics", "reward")
 BOUND_BINS = ((0.3, 0.6), (0.6, 0.9), (0.9, 1.0), (1.0, 1.2), (1.2, 1.5))
@@ -33,7 +34,7 @@ METHOD_COLORS = {
 
 def table(results: dict, worlds: int, seeds: int) -> str:
     lines = [
-        f"Made by `python benchmarks/linear_quadratic.py --worlds {worlds} --seeds {seeds}` ({MACHINE}).",
+        f"Made by `python benchmarks/linear_quadratic --worlds {worlds} --seeds {seeds}` ({MACHINE}).",
         f"{worlds} random systems, {seeds} draws of the data in each, {MONEY:,} coins, discount {DISCOUNT}. Gap: mean over draws",
         "of |return of the policy in the learned system - in the true one|, both exact.",
         "",
@@ -165,7 +166,7 @@ def draw_shares(axes: Axes, results: dict, worlds: int, price: int) -> None:
     predicted = [predictions(results, number, price)["measured"] for number in range(worlds)]
     at = [np.interp(share, SHARES, row) for share, row in zip(predicted, ratios, strict=True)]
     axes.plot(predicted, at, "o", color=PREDICTED, markersize=4, label="predicted optimum of a world")
-    axes.set(title=f"Answer price {price}: the same money, split", xlabel="label share of spend", yscale="log")
+    axes.set(title=f"Label price {price}: the same money, split", xlabel="label share of spend", yscale="log")
     axes.set(ylabel="gap / gap at the best share", ylim=(0.95, 8))
     plain_log(axes.yaxis, (1, 2, 4, 8))
 
@@ -181,7 +182,7 @@ def draw_paths(axes: Axes, results: dict, worlds: int, price: int) -> None:
         if method in BANDED:
             axes.fill_between(spent, *np.quantile(ratios, BAND[::2], axis=0), color=color, alpha=0.15, linewidth=0)
     axes.set(
-        title=f"Answer price {price}: bands hold 10 to 90 % of worlds",
+        title=f"Label price {price}: bands hold 10 to 90 % of worlds",
         xlabel="money spent [coins]",
         xscale="log",
         yscale="log",
@@ -197,7 +198,7 @@ def cell_of(results: dict, number: int, price: int, method: str) -> dict:
 
 def draw_optimum(axes: Axes, results: dict, worlds: int) -> None:
     axes.plot([0, 1], [0, 1], color=LIMIT, linewidth=1, linestyle="--")
-    for price, color in zip(PRICES, CURVES):
+    for price, color in zip(PRICES, CURVES, strict=False):
         best = [best_share(results, number, price) for number in range(worlds)]
         predicted = [predictions(results, number, price)["measured"] for number in range(worlds)]
         axes.plot(predicted, best, "o", color=color, markersize=5, label=f"label price {price}")
@@ -207,7 +208,7 @@ def draw_optimum(axes: Axes, results: dict, worlds: int) -> None:
 def draw_curves(axes: Axes, results: dict, worlds: int) -> None:
     """Each world's errors over their size at 1024, so that slopes compare."""
     middle = CURVE_COUNTS.index(1024)
-    for side, color in zip(SIDES, (TRANSITIONS, LABELS)):
+    for side, color in zip(SIDES, (TRANSITIONS, LABELS), strict=True):
         for kind, style in (("measured", "-"), ("true", ":")):
             errors = np.array([results[f"curves/{number}"][f"{side}_{kind}"] for number in range(worlds)])
             mean = np.exp(np.log(errors / errors[:, middle : middle + 1]).mean(0))

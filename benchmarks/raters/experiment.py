@@ -1,6 +1,6 @@
 """Which raters to buy from? A tier chooser against each tier alone, and how soon a bias is noticed (experiment D).
 
-    python benchmarks/tiers.py [--seeds 5] [--alarms 40]
+    python benchmarks/raters [--seeds 5] [--alarms 40]
 
 A reward model learns the reward of Pendulum-v1 over uniformly drawn states and torques from bought labels alone. For sale
 are a cheap rater (noise 1, price 1), an expert (noise .2, price 6) and a biased one (noise 1, price 1, and an error of
@@ -21,12 +21,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from kept import Kept
-from tier_alarms import delay
-from tier_report import draw, table
-from tier_settings import BUDGETS, INJECTED, INJECTED_AFTER, METHODS, PHASES, PILOT
-from tier_world import Pool, new_replay, states_and_rewards
 
+from kept import Kept
 from tandem.budget.adaptive import PerItem
 from tandem.budget.ledger import Ledger, to_micro
 from tandem.budget.money import MICRO
@@ -41,7 +37,12 @@ from tandem.worldmodel.replay.journal.labels import LabelJournal
 from tandem.worldmodel.replay.labels import LabelReplay
 from tandem.worldmodel.reward import RewardConfig, RewardModel, fold_weights
 
-RESULTS = Path(__file__).parent / "results"
+from .alarms import delay
+from .report import draw, table
+from .settings import BUDGETS, INJECTED, INJECTED_AFTER, METHODS, PHASES, PILOT
+from .world import Pool, new_replay, states_and_rewards
+
+RESULTS = Path(__file__).resolve().parents[1] / "results"
 STEPS, BATCH, LEARNING_RATE = 600, 256, 3e-2  # of a fit at a phase's end, from a fresh model
 LEAST_ERROR = 0.02  # an error estimated from few pairs may come out at nothing
 FRESH = 4000  # states that the error is measured on
@@ -210,7 +211,3 @@ def unseen_error(model: RewardModel, rows: LabelBatch) -> np.ndarray:
     unseen = (rows.fold % model.config.members).unsqueeze(0)
     members = model.members(rows.obs["state"][:, -1])
     return (members.gather(0, unseen)[0] - rows.value).double().numpy()
-
-
-if __name__ == "__main__":
-    main()

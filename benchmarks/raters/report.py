@@ -1,17 +1,19 @@
 """Experiment D as a table and as a figure.
 
-`runs` is (coins, method) -> a result for each seed, as tiers.py makes them; `alarms` is the name of an injection -> its
-delays, as tier_alarms.py makes them.
+`runs` is (coins, method) -> a result for each seed, as experiment.py makes them; `alarms` is the name of an injection -> its
+delays, as alarms.py makes them.
 """
 
 from itertools import groupby
 from pathlib import Path
 
 import numpy as np
-from cells import MACHINE
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
-from tier_settings import BLOCK, BUDGETS, INJECTED_AFTER, METHODS, MOST_BLOCKS, PHASES, RATERS
+
+from cells import MACHINE
+
+from .settings import BLOCK, BUDGETS, INJECTED_AFTER, METHODS, MOST_BLOCKS, PHASES, RATERS
 
 
 def table(runs: dict[tuple[int, str], list[dict]], alarms: dict[str, dict]) -> str:
@@ -19,9 +21,9 @@ def table(runs: dict[tuple[int, str], list[dict]], alarms: dict[str, dict]) -> s
         len(next(iter(cells))) for cells in (runs.values(), [one["delays"] for one in alarms.values()])
     )
     lines = [
-        "# Answer tiers: a chooser against each tier alone, and a bias injected in mid-run",
+        "# Label tiers: a chooser against each tier alone, and a bias injected in mid-run",
         "",
-        f"`python benchmarks/tiers.py`; {MACHINE}; seeds 0 to {seeds - 1}, {injections} injections of each kind.",
+        f"`python benchmarks/raters`; {MACHINE}; seeds 0 to {seeds - 1}, {injections} injections of each kind.",
         "",
         "Error of the reward model against the true reward (root mean square; rewards have standard deviation 3.4) after",
         "a part of the money: mean and standard deviation over seeds.",

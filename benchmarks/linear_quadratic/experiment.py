@@ -1,14 +1,14 @@
 """Is the split right where everything is known? Linear-quadratic systems, learned and valued exactly (experiment A).
 
-    python benchmarks/linear_quadratic.py [--worlds 8] [--seeds 48]
+    python benchmarks/linear_quadratic [--worlds 8] [--seeds 48]
 
 Random stable systems with noisy transitions and noisy labels. Dynamics are learned by least squares from transitions of a
 noisy policy, the reward by regression of labels on quadratic features. The policy that is judged is the best one of the
 true system; its gap is the difference of its exact returns in the learned and in the true system. Finished cells are kept
 in benchmarks/results/linear_quadratic.json and skipped on a rerun; the table and the figure lie beside it.
 
-Here: the cells and how they are made. The systems, their gaps and bounds are in quadratic_worlds.py, the numbers of the
-experiment in quadratic_settings.py, the table and the figure in quadratic_report.py.
+Here: the cells and how they are made. The systems, their gaps and bounds are in worlds.py, the numbers of the experiment in
+settings.py, the table and the figure in report.py.
 """
 
 import argparse
@@ -18,10 +18,18 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+
 from drawing import save
 from kept import Kept, rounded
-from quadratic_report import figure, table
-from quadratic_settings import (
+from regret import MemoryPurse
+from tandem.budget.allocator import Allocator, Evidence, Measured
+from tandem.budget.market import Counts, Market, at_label_share, coupled
+from tandem.budget.money import MICRO
+from tandem.budget.scaling import Curve
+from tandem.envs.toy import LinearQuadratic
+
+from .report import figure, table
+from .settings import (
     BOUND_SYSTEMS,
     CURVE_COUNTS,
     FIXED,
@@ -35,7 +43,7 @@ from quadratic_settings import (
     SHARES,
     SHOWN_EVERY,
 )
-from quadratic_worlds import (
+from .worlds import (
     DISCOUNT,
     EPISODE,
     Data,
@@ -54,15 +62,8 @@ from quadratic_worlds import (
     with_growth,
     world_of,
 )
-from regret import MemoryPurse
 
-from tandem.budget.allocator import Allocator, Evidence, Measured
-from tandem.budget.market import Counts, Market, at_label_share, coupled
-from tandem.budget.money import MICRO
-from tandem.budget.scaling import Curve
-from tandem.envs.toy import LinearQuadratic
-
-RESULTS = Path(__file__).parent / "results"
+RESULTS = Path(__file__).resolve().parents[1] / "results"
 TRAINED_SHARE = 0.9  # of the transitions of methods that measure; the rest is held out
 RECENCY = 0.9  # weight of a phase's dynamics error, for each phase that has passed since
 REFITS = (0.125, 0.25, 0.5, 1.0)
@@ -215,7 +216,3 @@ def bound_cell() -> dict:
         for name, value in bounds(world, replace(model, noise=system.noise)).items():
             found[name].append(rounded(value))
     return found
-
-
-if __name__ == "__main__":
-    main()

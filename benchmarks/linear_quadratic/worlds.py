@@ -2,7 +2,7 @@
 
 The true system and the noise of its labels (World), what is for sale (Data), the system as learned from a part of it, the
 errors of that as training would measure them, the exact gap, and the bounds above the gap. What is bought, and how much of
-it, is not decided here: see linear_quadratic.py.
+it, is not decided here: see experiment.py.
 """
 
 from dataclasses import dataclass, replace

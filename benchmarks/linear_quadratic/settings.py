@@ -1,8 +1,8 @@
 """What experiment A runs: money and prices, shares, phases, and the methods compared. Its cells and its report read this."""
 
 import numpy as np
-from regret import least_squares
 
+from regret import least_squares
 from tandem.budget.allocator import AllocatorConfig, make_allocator
 from tandem.budget.market import Counts
 
