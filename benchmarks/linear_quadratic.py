@@ -56,9 +56,9 @@ from quadratic_worlds import (
 )
 from regret import MemoryPurse
 
-from tandem.budget.allocator import Allocator, Evidence, Measured
 from tandem.budget.market import Counts, Market, at_label_share, coupled
 from tandem.budget.money import MICRO
+from tandem.budget.plan import Allocator, Evidence, Measured
 from tandem.budget.scaling import Curve
 from tandem.envs.toy import LinearQuadratic
 

@@ -10,21 +10,11 @@ from functools import partial
 
 import numpy as np
 
-from .allocator import (
-    UNMEASURED_LABEL_SHARE,
-    AllocatorConfig,
-    Evidence,
-    Measured,
-    Plan,
-    Purse,
-    cap_note,
-    phase_money,
-    plan_by,
-    rows_asked,
-)
 from .market import Counts, Market, at_label_share, best_spend, gap, split
 from .money import MICRO
 from .offers import LabelOffer
+from .phase import UNMEASURED_LABEL_SHARE, cap_note, phase_money, plan_by, rows_asked
+from .plan import AllocatorConfig, Evidence, Measured, Plan, Purse
 from .scaling import ErrorLaw, LawSamples, MeanLaw, Posterior, fit_posterior, tail
 
 _SAMPLES, _INTERVAL_SAMPLES = 256, 64  # laws a side: for the decision, and for the interval of its share

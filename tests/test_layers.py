@@ -1,6 +1,7 @@
 """The layering: which of our packages a file may import, read from its source."""
 
 import ast
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -102,3 +103,10 @@ def test_what_learns_and_what_buys_never_opens_the_vault_of_true_rewards():
         for module, file in modules(package).items():
             opens = any(is_in(name, "envs.vault") for name in imports(module, file.read_text()))
             assert not opens or any(is_in(module, place) for place in sellers | eyes | hands), module
+
+
+def test_no_circle_of_imports_in_budget():
+    found = modules("budget")
+    below = {module: imports(module, file.read_text()) for module, file in found.items()}
+    graph = {module: {one for one in found if any(is_in(name, one) for name in below[module])} for module in found}
+    TopologicalSorter(graph).prepare()  # CycleError names the circle

@@ -13,9 +13,10 @@ import torch
 
 from ..agents.actor_critic import ActorCritic
 from ..agents.agent import Agent
-from ..budget.allocator import check_budget, make_allocator
+from ..budget.allocator import make_allocator
 from ..budget.ledger import Ledger, to_micro
 from ..budget.money import MICRO
+from ..budget.phase import check_budget
 from ..envs.labelers.base import DEFAULT, make_labeler
 from ..envs.make import make_env, spaces_of
 from ..envs.records import Spaces

@@ -19,8 +19,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from .. import configs
 from ..agents.actor_critic import ActorCriticConfig
-from ..budget.allocator import AllocatorConfig
 from ..budget.ledger import BudgetConfig, PriceConfig
+from ..budget.plan import AllocatorConfig
 from ..durable import whole_file
 from ..envs.labelers.base import LabelerConfig
 from ..envs.make import EnvConfig

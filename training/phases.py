@@ -4,8 +4,8 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from ..budget.allocator import Plan
 from ..budget.money import to_micro
+from ..budget.plan import Plan
 from .build import build
 from .config import Config, ConfigError, read_config, save_config
 from .measurements import raters as tiers

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from ..agents.agent import Agent
-from ..budget.allocator import Allocator
 from ..budget.ledger import Ledger
+from ..budget.plan import Allocator
 from ..envs.records import Spaces
 from ..worldmodel.replay.label_column import LabelColumn
 from ..worldmodel.replay.labels import LabelReplay

@@ -8,11 +8,12 @@ import pytest
 
 import tandem.cli
 from tandem.budget.adaptive import best_share, smoothed
-from tandem.budget.allocator import AllocatorConfig, Evidence, Measured, Plan, make_allocator
+from tandem.budget.allocator import make_allocator
 from tandem.budget.ledger import Ledger
 from tandem.budget.market import Counts, Market, gap, split
 from tandem.budget.money import MICRO, Purchase
 from tandem.budget.offers import LabelOffer
+from tandem.budget.plan import AllocatorConfig, Evidence, Measured, Plan
 from tandem.budget.scaling import EXPONENTS, Curve, PowerLaw
 
 DYNAMICS, REWARD = PowerLaw(3.0, 0.25), PowerLaw(8.0, 0.5)

@@ -1,9 +1,11 @@
 import pytest
 
-from tandem.budget.allocator import AllocatorConfig, Evidence, Plan, check_budget, make_allocator
+from tandem.budget.allocator import make_allocator
 from tandem.budget.ledger import BudgetExceeded, Ledger
 from tandem.budget.market import Counts, Market, split
 from tandem.budget.money import MICRO, Purchase
+from tandem.budget.phase import check_budget
+from tandem.budget.plan import AllocatorConfig, Evidence, Plan
 from tandem.budget.scaling import PowerLaw
 from tandem.errors import UserError
 

@@ -1,7 +1,7 @@
 """What an allocator is told, put together from the ledger, the replays and what the last phase measured."""
 
-from ...budget.allocator import Evidence, Measured, Plan
 from ...budget.offers import LabelOffer
+from ...budget.plan import Evidence, Measured, Plan
 from ...budget.scaling import Curve
 from ...envs.make import episode_length
 from ..config import Config

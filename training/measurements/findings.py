@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...budget.allocator import Measured
 from ...budget.offers import residual_squared
+from ...budget.plan import Measured
 from ...budget.scaling import Curve
 from ...seeds import Channel, derive_seed
 from ...worldmodel.distributions import twohot_mean
