@@ -3,7 +3,7 @@
 A pilot comes first, then phases; each gets a plan of whole counts that what is left can pay.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Literal, Protocol
 
 from .offers import LabelOffer
@@ -50,6 +50,12 @@ class Measured:
     weights: tuple[float, float]  # of the two errors, as measured now
     explained_variance: float  # of held-out returns by the critic; below .2 the weights mean nothing
 
+    @classmethod
+    def from_record(cls, record: dict) -> "Measured":
+        """From the plain dict that a checkpoint or the ledger holds."""
+        curves = {side: Curve(**_tuples(record[side])) for side in ("dynamics", "reward")}
+        return cls(**{**_tuples(record), **curves})
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -70,6 +76,46 @@ class Evidence:
     clean_labels: float | None = None  # the labels held in clean-label equivalents; None: as many as the labels
     offers: tuple[LabelOffer, ...] = ()  # the ways to buy labels; none: the ledger's price, one clean answer an item
 
+    def record(self) -> dict:
+        """As plain numbers, for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a person should know of a plan that was made from measured errors. None: not known, or not a finite number.
+
+    A gap is the weighted sum of both errors, in return units; exponents are those of the laws by which errors fall, with
+    an interval of 90 %; shares are the labels' part of all spend, 0 .. 1.
+    """
+
+    gap_now: float | None = None  # expected with what is held
+    gap_after: float | None = None  # expected with what this phase adds
+    gain_dynamics: float | None = None  # that the next coin in transitions takes off the gap
+    floor_dominates_dynamics: float | None = None  # probability that no data would remove most of today's error
+    exponent_dynamics: float | None = None
+    exponent_dynamics_low: float | None = None
+    exponent_dynamics_high: float | None = None
+    gain_reward: float | None = None  # the same of labels
+    floor_dominates_reward: float | None = None
+    exponent_reward: float | None = None
+    exponent_reward_low: float | None = None
+    exponent_reward_high: float | None = None
+    stop_buying: bool | None = None  # whether this phase is hardly worth its money
+    label_share: float | None = None  # in the end, at the best that can still be had
+    best_share: float | None = None  # the best if all the money could be spent anew
+    best_share_low: float | None = None
+    best_share_high: float | None = None
+
+    def record(self) -> dict[str, float]:
+        """Name -> number of what is known, for JSON; a truth is 1 or 0."""
+        return {name: float(value) for name, value in asdict(self).items() if value is not None}
+
+    @classmethod
+    def from_record(cls, record: dict[str, float]) -> "Facts":
+        """From what `record` gave."""
+        return cls(**{name: bool(value) if name == "stop_buying" else value for name, value in record.items()})
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -83,7 +129,21 @@ class Plan:
     note: str = ""
     offer: LabelOffer | None = None  # how the labels are bought; None: the default tier, one answer an item
     weights: tuple[float, float] | None = None  # the smoothed weights that the plan was made with
-    facts: dict[str, float] = field(default_factory=dict)  # what a person should know of the decision
+    facts: Facts | None = None  # None where nothing was decided from measured errors
+
+    def record(self) -> dict:
+        """As plain numbers, for JSON: what the ledger and the checkpoints keep."""
+        return {**asdict(self), "facts": self.facts.record() if self.facts else {}}
+
+    @classmethod
+    def from_record(cls, record: dict) -> "Plan":
+        """From the plain dict that a checkpoint or the ledger holds; those of older runs have no facts, or few of them."""
+        offer, facts = record.get("offer"), record.get("facts")
+        made = {
+            "offer": LabelOffer(**_tuples(offer)) if offer else None,
+            "facts": Facts.from_record(facts) if facts else None,
+        }
+        return cls(**{**_tuples(record), **made})
 
 
 class Purse(Protocol):
@@ -99,3 +159,8 @@ class Purse(Protocol):
 
 class Allocator(Protocol):
     def plan(self, evidence: Evidence, ledger: Purse) -> Plan: ...
+
+
+def _tuples(record: dict) -> dict:
+    """With tuples where JSON has made lists of them."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in record.items()}

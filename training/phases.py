@@ -1,7 +1,6 @@
 """The loop: a pilot, then phases; in each, collection, purchases and learning interleave."""
 
 import time
-from dataclasses import asdict
 from pathlib import Path
 
 from ..budget.money import to_micro
@@ -9,7 +8,7 @@ from ..budget.plan import Plan
 from .build import build
 from .config import Config, ConfigError, read_config, save_config
 from .measurements import raters as tiers
-from .measurements.evidence import evidence, plan_of
+from .measurements.evidence import evidence
 from .measurements.features import predictor
 from .measurements.findings import Findings, measure
 from .pace import catch_up, learn, updates_in_all
@@ -42,14 +41,14 @@ def decide(run: Run) -> Plan:
     """The plan of the phase under way, or a new one from the evidence and the ledger."""
     progress = run.progress
     if progress.plan is not None:
-        return plan_of(progress.plan)
+        return Plan.from_record(progress.plan)
     known = evidence(run)
     plan = run.allocator.plan(known, run.ledger)
-    run.ledger.record_decision(progress.phase, asdict(known), asdict(plan))
+    run.ledger.record_decision(progress.phase, known.record(), plan.record())
     run.logger.scalars(run.env_steps, {"plan/transitions": plan.transitions, "plan/labels": plan.labels})
     if plan.note:
         run.logger.line(f"{'pilot' if plan.phase == 0 else f'plan of phase {plan.phase}'}: {plan.note}")
-    progress.plan, progress.stock = asdict(plan), [known.transitions, known.labels]
+    progress.plan, progress.stock = plan.record(), [known.transitions, known.labels]
     return plan
 
 

@@ -1,8 +1,6 @@
 """What an allocator is told, put together from the ledger, the replays and what the last phase measured."""
 
-from ...budget.offers import LabelOffer
-from ...budget.plan import Evidence, Measured, Plan
-from ...budget.scaling import Curve
+from ...budget.plan import Evidence, Measured
 from ...envs.make import episode_length
 from ..config import Config
 from ..run import Run
@@ -22,7 +20,7 @@ def evidence(run: Run) -> Evidence:
         labels=run.desk.num_bought,
         rows_asked=run.desk.num_items,
         pending=len(run.labels.pending),
-        measured=measured_of(last["measured"]) if last and last["measured"] else None,
+        measured=Measured.from_record(last["measured"]) if last and last["measured"] else None,
         weights_before=last["plan"]["weights"] if last else None,
         **tiers_known(run, last["residual"] if last else None),
     )
@@ -53,13 +51,3 @@ def make_evidence(config: Config, phase: int, phases: int, transitions: int, lab
         min_transitions=needed,
         **({"offers": tiers.offers(config.labeler, None, None)} | known),
     )
-
-
-def measured_of(record: dict) -> Measured:
-    """From the plain dicts that a checkpoint holds."""
-    return Measured(**{**record, "dynamics": Curve(**record["dynamics"]), "reward": Curve(**record["reward"])})
-
-
-def plan_of(record: dict) -> Plan:
-    """From the plain dict that a checkpoint holds."""
-    return Plan(**{**record, "offer": LabelOffer(**record["offer"]) if record["offer"] else None})

@@ -7,8 +7,9 @@ from matplotlib.figure import Figure
 
 from ...budget.adaptive import best_share
 from ...budget.money import MICRO
+from ...budget.plan import Measured, Plan
 from ...budget.scaling import Curve, fit_least_squares, fit_posterior
-from ..measurements.evidence import evidence, measured_of, plan_of
+from ..measurements.evidence import evidence
 from ..run import Run
 from . import figures
 from .figures_evidence import ErrorCurve, bound_against_gap, error_curves
@@ -69,7 +70,7 @@ def shares(run: Run) -> Figure:
 def laws(run: Run) -> tuple[ErrorCurve, ErrorCurve]:
     """Both error curves in return units, with the laws that the next plan would be made from."""
     last = run.progress.history[-1]
-    measured, final = measured_of(last["measured"]), final_counts(run)
+    measured, final = Measured.from_record(last["measured"]), final_counts(run)
     held = last["transitions"], last["clean_labels"]
     sides = zip((measured.dynamics, measured.reward), measured.weights, held, final)
     dynamics, reward = (_error_curve(*side) for side in sides)
@@ -80,11 +81,11 @@ def final_counts(run: Run) -> tuple[float, float]:
     """Transitions and clean labels once all the money is spent: at the believed share, or as until now where nothing is
     believed."""
     last, total = run.progress.history[-1], run.config.budget.total
-    plan = plan_of(last["plan"])
-    if "label_share" not in plan.facts:
+    plan = Plan.from_record(last["plan"])
+    if plan.facts is None or plan.facts.label_share is None:
         growth = total / max(last["spent"], 1e-9)
         return last["transitions"] * growth, last["clean_labels"] * growth
-    share = plan.facts["label_share"]
+    share = plan.facts.label_share
     clean_price = plan.offer.price_per_clean / MICRO if plan.offer else run.config.price.label
     return (1 - share) * total / run.config.price.transition, share * total / clean_price
 
