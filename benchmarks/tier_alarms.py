@@ -6,7 +6,8 @@ from tier_world import copy_of, new_replay, states_and_rewards
 
 from tandem.budget.money import MICRO
 from tandem.budget.offers import LabelOffer
-from tandem.envs.labelers.base import Labeler, LabelerConfig, make_labeler
+from tandem.envs.labelers.base import Labeler, LabelerConfig
+from tandem.envs.labelers.make import make_labeler
 from tandem.envs.records import Answer, Clip, Question
 from tandem.envs.vault import RewardVault
 from tandem.training.measurements import raters as tiers

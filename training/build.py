@@ -17,7 +17,8 @@ from ..budget.allocator import make_allocator
 from ..budget.ledger import Ledger, to_micro
 from ..budget.money import MICRO
 from ..budget.phase import check_budget
-from ..envs.labelers.base import DEFAULT, make_labeler
+from ..envs.labelers.base import DEFAULT, Labeler
+from ..envs.labelers.make import make_labeler
 from ..envs.make import make_env, spaces_of
 from ..envs.records import Spaces
 from ..envs.vault import RewardVault
@@ -53,6 +54,8 @@ def build(config: Config, is_resumed: bool) -> Run:
     if config.threads:
         torch.set_num_threads(config.threads)
     spaces = task_spaces(config)
+    vault = RewardVault()
+    labeler = make_labeler(config.labeler, vault, config.seed)
     if not is_resumed:
         check_pilot(config)
         make_folder(config, folder)
@@ -60,7 +63,7 @@ def build(config: Config, is_resumed: bool) -> Run:
     ledger = open_ledger(config, folder)
     torch.manual_seed(config.seed)
     learner = make_learner(config, spaces, device)
-    vault, desk = open_data(config, folder, spaces, ledger, learner)
+    desk = open_data(config, folder, spaces, ledger, learner, vault, labeler)
     transitions = desk.transitions
     env = VectorEnv(config.task, config.envs, config.seed, vault, transitions.next_step, transitions.next_episode)
     run = Run(
@@ -103,8 +106,14 @@ def open_ledger(config: Config, folder: Path) -> Ledger:
 
 
 def open_data(
-    config: Config, folder: Path, spaces: Spaces, ledger: Ledger, learner: Learner
-) -> tuple[RewardVault, LabelDesk]:
+    config: Config,
+    folder: Path,
+    spaces: Spaces,
+    ledger: Ledger,
+    learner: Learner,
+    vault: RewardVault,
+    labeler: Labeler,
+) -> LabelDesk:
     """The replays filled with what the disk holds, and the accounts brought in line with it."""
     latent = (config.dynamics.deter, config.dynamics.stoch)
     transitions = TransitionReplay(config.replay, spaces, config.envs.num, config.train.length, *latent)
@@ -112,11 +121,9 @@ def open_data(
         labels = LabelColumn(config.envs.num)
     else:
         labels = LabelReplay(config.labels, spaces, *latent, tiers=(DEFAULT, *config.labeler.tiers))
-    vault = RewardVault()
     vault.load(folder / "vault")
     reconcile_transitions(ledger, folder)
     refill(transitions, folder / "transitions")
-    labeler = make_labeler(config.labeler, vault, config.seed)
     desk = LabelDesk(
         transitions,
         labels,
@@ -132,7 +139,7 @@ def open_data(
     )
     desk.reopen()
     check_received(folder, ledger, transitions, labels)
-    return vault, desk
+    return desk
 
 
 def first_progress(config: Config, ledger: Ledger) -> Progress:

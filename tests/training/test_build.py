@@ -8,6 +8,7 @@ import torch
 
 from tandem.envs.labelers.env_reward import NonFiniteReward
 from tandem.envs.vault import RewardVault
+from tandem.errors import UserError
 from tandem.training.build import build, hold, make_learner, task_spaces
 from tandem.training.config import ConfigError
 from tandem.training.learner import Noise
@@ -68,6 +69,13 @@ def test_a_reward_that_is_no_number_is_not_sold(tiny, monkeypatch, reward):
     monkeypatch.setattr(RewardVault, "reward", lambda self, clip: reward)
     with pytest.raises(NonFiniteReward, match="task: the reward of environment"):
         train(tiny())
+
+
+def test_a_labeler_that_cannot_be_made_leaves_no_folder(tiny):
+    config = tiny("labeler.name=no_such_module:Labeler")
+    with pytest.raises(UserError, match="^labeler.name: no_such_module:Labeler cannot be made: ModuleNotFoundError"):
+        train(config)
+    assert not Path(config.run.dir).exists()
 
 
 def test_how_much_is_looked_at_changes_nothing_that_is_learned(tiny):
