@@ -50,7 +50,8 @@ def make_own(
         raise UserError(f"{setting}: {name} cannot be made: {type(error).__name__}: {error}") from error
     missing = [method for method in methods if not callable(getattr(own, method, None))]
     if missing:
-        raise UserError(f"{setting}: {name} must have the methods {', '.join(methods)}, got no {', '.join(missing)}")
+        needed, absent = (" and ".join(f"{method}()" for method in some) for some in (methods, missing))
+        raise UserError(f"{setting}: {name} must have {needed}, got no {absent}")
     return own
 
 

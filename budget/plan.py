@@ -4,15 +4,18 @@ A pilot comes first, then phases; each gets a plan of whole counts that what is 
 """
 
 from dataclasses import asdict, dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
+from ..outside import check_name
 from .offers import LabelOffer
 from .scaling import Curve, check_positive_pair
+
+ALLOCATORS = ("fixed", "coupled", "optimum", "adaptive")  # those of ours
 
 
 @dataclass(frozen=True)
 class AllocatorConfig:
-    name: Literal["fixed", "coupled", "optimum", "adaptive"] = "adaptive"
+    name: str = "adaptive"  # fixed, coupled, optimum, adaptive or module:Class of your own
     label_share: float | None = None  # fixed alone: part of all spend that goes to labels, 0 .. 1; null: half
     phases: int = 12  # after the pilot
     pilot_share: float = 0.06  # of the total, spent before the first phase
@@ -23,6 +26,7 @@ class AllocatorConfig:
     weights: tuple[float, ...] = (1.0, 1.0)  # optimum: of the two errors in the gap
 
     def __post_init__(self):
+        check_name(self.name, ALLOCATORS)
         if self.label_share is not None and not 0 < self.label_share < 1:
             raise ValueError(f"label_share: must be between 0 and 1, both excluded, got {self.label_share}")
         if self.label_share is not None and self.name != "fixed":
@@ -158,6 +162,8 @@ class Purse(Protocol):
 
 
 class Allocator(Protocol):
+    """Made with an AllocatorConfig, asked once a phase."""
+
     def plan(self, evidence: Evidence, ledger: Purse) -> Plan: ...
 
 

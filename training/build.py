@@ -56,6 +56,7 @@ def build(config: Config, is_resumed: bool) -> Run:
     spaces = task_spaces(config)
     vault = RewardVault()
     labeler = make_labeler(config.labeler, vault, config.seed)
+    allocator = make_allocator(config.allocator)
     if not is_resumed:
         check_pilot(config)
         make_folder(config, folder)
@@ -78,7 +79,7 @@ def build(config: Config, is_resumed: bool) -> Run:
         labels=desk.labels,
         desk=desk,
         ledger=ledger,
-        allocator=make_allocator(config.allocator),
+        allocator=allocator,
         evaluator=Evaluator(config.task, config.envs, config.evaluate, config.seed),
         logger=Logger(folder, config.log),
         snapshots=Snapshots(folder / "snapshots", config.measure.snapshots),

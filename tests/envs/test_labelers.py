@@ -225,7 +225,7 @@ def test_a_persons_own_labeler_answers_and_is_given_a_seed_where_it_asks_and_nev
         ("own_labeler:Nobody", "cannot be made: AttributeError: module 'own_labeler' has no attribute 'Nobody'"),
         ("own_labeler:Broken", "cannot be made: OSError: no answers.csv here"),
         ("own_labeler:Greedy", "cannot be made: TypeError: .*missing 1 required positional argument: 'vault'"),
-        ("own_labeler:Deaf", "must have the methods submit, collect, got no collect"),
+        ("own_labeler:Deaf", r"must have submit\(\) and collect\(\), got no collect\(\)"),
     ],
 )
 def test_a_labeler_of_ones_own_that_cannot_be_made_names_the_setting(own, name, what):
