@@ -32,7 +32,7 @@ class Adaptive:
     config: AllocatorConfig
 
     def plan(self, evidence: Evidence, ledger: Purse) -> Plan:
-        """The random numbers come from the phase alone, so that the same evidence gives the same plan."""
+        """The random numbers come from phase and seed, so that the same evidence gives the same plan."""
         if evidence.phase == 0:
             divide = partial(at_label_share, label_share=UNMEASURED_LABEL_SHARE)
             return plan_by(self.config, evidence, ledger, divide)
@@ -158,7 +158,7 @@ def _offers(evidence: Evidence, ledger: Purse) -> tuple[LabelOffer, ...]:
 
 def _believe(evidence: Evidence) -> Belief:
     measured: Measured = evidence.measured
-    rng = np.random.default_rng(evidence.phase)
+    rng = np.random.default_rng([evidence.phase, evidence.seed])  # two words of 32 bits: no other pair has this stream
     posteriors = fit_posterior(measured.dynamics), fit_posterior(measured.reward)
     return Belief(
         posteriors,

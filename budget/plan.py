@@ -79,6 +79,7 @@ class Evidence:
     pending: int = 0  # of the labels, not answered yet
     clean_labels: float | None = None  # the labels held in clean-label equivalents; None: as many as the labels
     offers: tuple[LabelOffer, ...] = ()  # the ways to buy labels; none: the ledger's price, one clean answer an item
+    seed: int = 0  # the run's, 0 .. 2**32 - 1: of whatever an allocator draws
 
     def record(self) -> dict:
         """As plain numbers, for JSON."""

@@ -94,6 +94,18 @@ def test_the_same_evidence_gives_the_same_plan():
     assert ADAPTIVE.plan(evidence(), purse()) == make_allocator(AllocatorConfig()).plan(evidence(), purse())
 
 
+def test_laws_are_drawn_anew_in_every_phase_of_every_seed_and_alike_in_the_same():
+    """What the laws' samples come to, of the same measured errors: equal only for the same phase and seed."""
+
+    def drawn(phase: int, seed: int) -> tuple[float, float]:
+        facts = ADAPTIVE.plan(evidence(phase, seed=seed), purse()).facts
+        return facts.gap_now, facts.best_share_low
+
+    pairs = [(phase, seed) for phase in (1, 2, 3) for seed in (0, 1, 2, 3, 2**32 - 1)]  # (1, 2) and (2, 1) too
+    assert len({drawn(*pair) for pair in pairs}) == len(pairs)
+    assert drawn(2, 3) == drawn(2, 3)
+
+
 @pytest.mark.parametrize(
     "changes, reason",
     [

@@ -49,5 +49,6 @@ def make_evidence(config: Config, phase: int, phases: int, transitions: int, lab
         transition_lot=config.envs.num,
         episode_length=episode_length(config.task, config.envs),
         min_transitions=needed,
+        seed=config.seed,
         **({"offers": tiers.offers(config.labeler, None, None)} | known),
     )
