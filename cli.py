@@ -216,8 +216,8 @@ def _eval(arguments: list[str]) -> None:
 
 
 def _plan(arguments: list[str]) -> None:
-    from .budget.allocator import AllocatorConfig
     from .budget.ledger import PriceConfig
+    from .budget.plan import AllocatorConfig
     from .budget.reports.plan import plan_answer, plan_table
     from .budget.reports.raters import parse_tiers
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from regret import FIGURES, MACHINE, STANDARD_WORLDS, ByLaws, Outcome, World, draw_world, keep_seed, play, summary
-from tandem.budget.allocator import Allocator, AllocatorConfig, make_allocator
+from tandem.budget.allocator import make_allocator
+from tandem.budget.plan import Allocator, AllocatorConfig
 from tandem.budget.scaling import FLOOR_SHARES, Curve, MeanLaw, fit_posterior
 
 RESULTS = Path(__file__).parent / "results"

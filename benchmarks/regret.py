@@ -21,19 +21,12 @@ from pathlib import Path
 import numpy as np
 
 from tandem.budget.adaptive import divide_phase, item_market, smoothed
-from tandem.budget.allocator import (
-    Allocator,
-    AllocatorConfig,
-    Evidence,
-    Measured,
-    Plan,
-    Purse,
-    make_allocator,
-    phase_money,
-)
+from tandem.budget.allocator import make_allocator
 from tandem.budget.market import Market
 from tandem.budget.money import MICRO, to_micro
 from tandem.budget.offers import LabelOffer
+from tandem.budget.phase import phase_money
+from tandem.budget.plan import Allocator, AllocatorConfig, Evidence, Measured, Plan, Purse
 from tandem.budget.scaling import USUAL_EXPONENT, Curve, ErrorLaw, PowerLaw, fit_least_squares
 
 RESULTS = Path(__file__).parent / "results"

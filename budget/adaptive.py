@@ -10,21 +10,11 @@ from functools import partial
 
 import numpy as np
 
-from .allocator import (
-    UNMEASURED_LABEL_SHARE,
-    AllocatorConfig,
-    Evidence,
-    Measured,
-    Plan,
-    Purse,
-    cap_note,
-    phase_money,
-    plan_by,
-    rows_asked,
-)
 from .market import Counts, Market, at_label_share, best_spend, gap, split
 from .money import MICRO
 from .offers import LabelOffer
+from .phase import UNMEASURED_LABEL_SHARE, cap_note, phase_money, plan_by, rows_asked
+from .plan import AllocatorConfig, Evidence, Facts, Measured, Plan, Purse
 from .scaling import ErrorLaw, LawSamples, MeanLaw, Posterior, fit_posterior, tail
 
 _SAMPLES, _INTERVAL_SAMPLES = 256, 64  # laws a side: for the decision, and for the interval of its share
@@ -42,7 +32,7 @@ class Adaptive:
     config: AllocatorConfig
 
     def plan(self, evidence: Evidence, ledger: Purse) -> Plan:
-        """The random numbers come from the phase alone, so that the same evidence gives the same plan."""
+        """The random numbers come from phase and seed, so that the same evidence gives the same plan."""
         if evidence.phase == 0:
             divide = partial(at_label_share, label_share=UNMEASURED_LABEL_SHARE)
             return plan_by(self.config, evidence, ledger, divide)
@@ -53,7 +43,8 @@ class Adaptive:
         offer = _best_offer(evidence, ledger, belief)
         market = item_market(evidence, ledger, offer, phase_money(evidence, ledger))
         held = divide_phase(evidence, market, *belief.mean_laws(offer), belief.weights)
-        facts = _facts(belief, offer, market, held) | _share_facts(evidence, ledger, belief, offer)
+        known = _gap_facts(belief, offer, market, held) | _share_facts(evidence, ledger, belief, offer)
+        facts = Facts(**known)
         note = "; ".join(filter(None, [cap_note(held, market), _stop_note(facts)]))
         return _plan(evidence, offer, market, held, note, belief.weights, facts)
 
@@ -167,7 +158,7 @@ def _offers(evidence: Evidence, ledger: Purse) -> tuple[LabelOffer, ...]:
 
 def _believe(evidence: Evidence) -> Belief:
     measured: Measured = evidence.measured
-    rng = np.random.default_rng(evidence.phase)
+    rng = np.random.default_rng([evidence.phase, evidence.seed])  # two words of 32 bits: no other pair has this stream
     posteriors = fit_posterior(measured.dynamics), fit_posterior(measured.reward)
     return Belief(
         posteriors,
@@ -197,7 +188,7 @@ def _plan(
     held: Counts,
     note: str,
     weights: tuple[float, float] | None,
-    facts: dict[str, float],
+    facts: Facts,
 ) -> Plan:
     transitions, items = (now - before for now, before in zip(held, market.stock))
     label_cost = items * offer.price_micro
@@ -216,8 +207,8 @@ def _plan(
     )
 
 
-def _facts(belief: Belief, offer: LabelOffer, market: Market, held: Counts) -> dict[str, float]:
-    """What a person should know of the phase: finite numbers only, gaps in return units, gains a coin."""
+def _gap_facts(belief: Belief, offer: LabelOffer, market: Market, held: Counts) -> dict[str, float | bool]:
+    """What a person should know of the phase itself, as fields of Facts: finite numbers only."""
     laws = belief.mean_laws(offer)
     now, after = (float(gap(counts, *laws, belief.weights)) for counts in (market.stock, held))
     facts = {"gap_now": now, "gap_after": after}
@@ -231,9 +222,9 @@ def _facts(belief: Belief, offer: LabelOffer, market: Market, held: Counts) -> d
             f"exponent_{side}_low": low,
             f"exponent_{side}_high": high,
         }
+    finite = {name: float(value) for name, value in facts.items() if math.isfinite(value)}
     is_buying = held != market.stock
-    facts["stop_buying"] = float(is_buying and math.isfinite(now) and now - after < _WORTHWHILE * now)
-    return {name: float(value) for name, value in facts.items() if math.isfinite(value)}
+    return finite | {"stop_buying": is_buying and math.isfinite(now) and now - after < _WORTHWHILE * now}
 
 
 def _share_facts(evidence: Evidence, ledger: Purse, belief: Belief, offer: LabelOffer) -> dict[str, float]:
@@ -260,8 +251,8 @@ def _label_shares(market: Market, laws, weights: tuple[float, float]):
     return 1 - best_spend(market, *laws, weights) / market.wealth
 
 
-def _stop_note(facts: dict[str, float]) -> str:
-    if not facts["stop_buying"]:
+def _stop_note(facts: Facts) -> str:
+    if not facts.stop_buying:
         return ""
-    cut = 1 - facts["gap_after"] / facts["gap_now"]
+    cut = 1 - facts.gap_after / facts.gap_now
     return f"advice: stop buying, this phase is expected to cut the gap by {cut:.2%} only"

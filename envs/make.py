@@ -1,9 +1,7 @@
 """From a task's name to an environment: one Dict of float32 vectors in, actions in [-1, 1] (or one-hot) out."""
 
 import difflib
-import importlib
 import os
-import sys
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,6 +10,7 @@ from gymnasium.spaces import Space
 from gymnasium.wrappers import TimeLimit
 
 from ..errors import UserError
+from ..outside import make_own
 from . import toy
 from .graphics import choose_graphics, triton_first, without_graphics
 from .gymnasium_env import GymnasiumEnv, UnsupportedSpace
@@ -163,13 +162,10 @@ def _registered(task: str, render: bool) -> gymnasium.Env:
 
 
 def _from_class(task: str) -> gymnasium.Env:
-    module_name, class_name = task.split(":", 1)
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())  # the console script does not look there by itself
     try:
-        env = getattr(importlib.import_module(module_name), class_name)()
-    except Exception as error:  # whatever a person's own constructor raises; the cause is chained and named
-        raise UnknownTask(f"task: {task} cannot be made: {type(error).__name__}: {error}") from error
+        env = make_own(task, "task")
+    except UserError as error:
+        raise UnknownTask(str(error)) from error
     if not isinstance(env, gymnasium.Env):
         raise UnknownTask(f"task: {task} is not a gymnasium.Env, but {type(env).__name__}")
     return env

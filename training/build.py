@@ -3,16 +3,20 @@
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import torch
 
 from ..agents.actor_critic import ActorCritic
 from ..agents.agent import Agent
-from ..budget.allocator import check_budget, make_allocator
+from ..budget.allocator import make_allocator
 from ..budget.ledger import Ledger
 from ..budget.money import MICRO, to_micro
-from ..envs.labelers.base import DEFAULT, make_labeler
+from ..budget.phase import check_budget
+from ..budget.plan import Allocator
+from ..envs.labelers.base import DEFAULT, Labeler
+from ..envs.labelers.make import make_labeler
 from ..envs.make import episode_length, make_env, spaces_of
 from ..envs.records import Spaces
 from ..envs.vault import RewardVault
@@ -54,26 +58,37 @@ def build(config: Config, is_resumed: bool) -> Run:
     if config.threads:
         torch.set_num_threads(config.threads)
     spaces = task_spaces(config)
+    vault = RewardVault()
+    labeler = make_labeler(config.labeler, vault, config.seed)
+    allocator = make_allocator(config.allocator)
     if not is_resumed:
         check_pilot(config)
         folder.make(to_yaml(config), to_micro(config.budget.total), config.price.in_micro())
     lock = folder.hold()
-    run = assemble(config, folder, spaces, device, lock)
+    run = assemble(config, folder, spaces, device, vault, labeler, allocator, lock)
     if is_resumed:
         restore(run.parts(), folder.checkpoints, run.logger.line)
     return run
 
 
-def assemble(config: Config, folder: RunFolder, spaces: Spaces, device: torch.device, lock) -> Run:
+def assemble(
+    config: Config,
+    folder: RunFolder,
+    spaces: Spaces,
+    device: torch.device,
+    vault: RewardVault,
+    labeler: Labeler,
+    allocator: Allocator,
+    lock: IO,
+) -> Run:
     """All parts, the replays filled with what the disk holds and the accounts in line with it."""
     ledger = open_ledger(config, folder)
     torch.manual_seed(config.seed)
     learner = make_learner(config, spaces, device)
-    vault = RewardVault()
     vault.load(folder.vault)
     transitions = open_transitions(config, folder, spaces, ledger)
     labels = open_labels(config, spaces)
-    desk = open_desk(config, folder, learner, vault, transitions, labels, ledger)
+    desk = open_desk(config, folder, learner, labeler, transitions, labels, ledger)
     check_received(folder.path, ledger, transitions, labels)
     env = VectorEnv(config.task, config.envs, config.seed, vault, transitions.next_step, transitions.next_episode)
     logger = Logger(folder.path, config.log)
@@ -89,7 +104,7 @@ def assemble(config: Config, folder: RunFolder, spaces: Spaces, device: torch.de
         collector=Collector(env, vault, transitions, ledger, folder.path, has_returns=config.mode == "coupled"),
         desk=desk,
         ledger=ledger,
-        allocator=make_allocator(config.allocator),
+        allocator=allocator,
         terms=terms_of(config),
         measurer=make_measurer(config, folder, learner, transitions, labels, logger),
         onlooker=make_onlooker(config, spaces, learner, transitions, labels, logger),
@@ -113,6 +128,7 @@ def terms_of(config: Config) -> Terms:
         episode_length=episode_length(config.task, config.envs),
         min_transitions=config.train.batch * config.train.length + config.envs.num * (config.train.length + 1),
         labeler=config.labeler,
+        seed=config.seed,
     )
 
 
@@ -143,7 +159,7 @@ def open_desk(
     config: Config,
     folder: RunFolder,
     learner: Learner,
-    vault: RewardVault,
+    labeler: Labeler,
     transitions: TransitionReplay,
     labels: LabelStore,
     ledger: Ledger,
@@ -152,7 +168,7 @@ def open_desk(
     desk = LabelDesk(
         transitions,
         labels,
-        make_labeler(config.labeler, vault, config.seed),
+        labeler,
         ledger,
         LabelJournal(folder.labels),
         tier_prices(config.labeler),

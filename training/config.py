@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ..agents.actor_critic import ActorCriticConfig
-from ..budget.allocator import AllocatorConfig
 from ..budget.ledger import BudgetConfig, PriceConfig
+from ..budget.plan import AllocatorConfig
 from ..envs.labelers.base import LabelerConfig
 from ..envs.make import EnvConfig
 from ..errors import UserError

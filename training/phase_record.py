@@ -5,9 +5,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Self
 
-from ..budget.allocator import Measured, Plan
 from ..budget.offers import LabelOffer
-from ..budget.scaling import Curve
+from ..budget.plan import Measured, Plan
 from ..durable import whole_file
 
 
@@ -30,24 +29,19 @@ class PhaseRecord:
 
     def to_plain(self) -> dict:
         """Dicts, lists, numbers and text, for checkpoints and JSON."""
-        return asdict(self)
+        return asdict(self) | {"plan": self.plan.record()}
 
     @classmethod
     def from_plain(cls, plain: dict) -> Self:
-        measured = plain["measured"] and measured_of(plain["measured"])
-        offers = tuple(LabelOffer(**offer) for offer in plain["offers"])
-        return cls(**plain | {"plan": plan_of(plain["plan"]), "measured": measured, "offers": offers})
+        known = {
+            "plan": Plan.from_record(plain["plan"]),
+            "measured": plain["measured"] and Measured.from_record(plain["measured"]),
+            "offers": tuple(LabelOffer(**offer) for offer in plain["offers"]),
+        }
+        return cls(**plain | known)
 
 
 def write_phases(history: list[PhaseRecord], path: Path) -> None:
     """A line of JSON a phase; the file is replaced as a whole, so that a phase done again stands there once."""
     with whole_file(path, "w") as file:
         file.writelines(json.dumps(record.to_plain()) + "\n" for record in history)
-
-
-def measured_of(plain: dict) -> Measured:
-    return Measured(**plain | {"dynamics": Curve(**plain["dynamics"]), "reward": Curve(**plain["reward"])})
-
-
-def plan_of(plain: dict) -> Plan:
-    return Plan(**plain | {"offer": LabelOffer(**plain["offer"]) if plain["offer"] else None})

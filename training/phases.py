@@ -1,11 +1,10 @@
 """The loop: a pilot, then phases; in each, collection, purchases and learning interleave."""
 
 import time
-from dataclasses import asdict
 from pathlib import Path
 
-from ..budget.allocator import Plan
 from ..budget.money import MICRO, to_micro
+from ..budget.plan import Plan
 from .build import build
 from .config import Config, ConfigError
 from .measurements import raters
@@ -51,7 +50,7 @@ def decide(run: Run) -> Plan:
         return progress.plan
     known = run.evidence()
     plan = run.allocator.plan(known, run.ledger)
-    run.ledger.record_decision(progress.phase, asdict(known), asdict(plan))
+    run.ledger.record_decision(progress.phase, known.record(), plan.record())
     run.logger.scalars(run.env_steps, {"plan/transitions": plan.transitions, "plan/labels": plan.labels})
     if plan.note:
         run.logger.line(f"{'pilot' if plan.phase == 0 else f'plan of phase {plan.phase}'}: {plan.note}")

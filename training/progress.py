@@ -2,8 +2,8 @@
 
 from dataclasses import asdict, dataclass, field, fields
 
-from ..budget.allocator import Plan
-from .phase_record import PhaseRecord, plan_of
+from ..budget.plan import Plan
+from .phase_record import PhaseRecord
 from .reports.evaluate import Evaluation
 
 
@@ -26,7 +26,8 @@ class Progress:
 
     def state_dict(self) -> dict:
         """Plain numbers, text, lists and dicts."""
-        return asdict(self)
+        history = [record.to_plain() for record in self.history]
+        return asdict(self) | {"plan": self.plan and self.plan.record(), "history": history}
 
     def load_state_dict(self, state: dict) -> None:
         """ValueError where a checkpoint of another version knows other things."""
@@ -34,6 +35,6 @@ class Progress:
             raise ValueError(f"progress: the checkpoint holds {sorted(state)}, expected {sorted(known)}")
         for name, value in state.items():
             setattr(self, name, value)
-        self.plan = state["plan"] and plan_of(state["plan"])
+        self.plan = state["plan"] and Plan.from_record(state["plan"])
         self.history = [PhaseRecord.from_plain(record) for record in state["history"]]
         self.evaluations = [Evaluation(**one) for one in state["evaluations"]]

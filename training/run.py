@@ -7,8 +7,8 @@ import numpy as np
 import torch
 
 from ..agents.agent import Agent
-from ..budget.allocator import Allocator, Evidence
 from ..budget.ledger import Ledger
+from ..budget.plan import Allocator, Evidence
 from ..envs.records import Spaces
 from ..worldmodel.replay.label_store import LabelStore
 from ..worldmodel.replay.transitions import TransitionReplay

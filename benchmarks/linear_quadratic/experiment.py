@@ -22,9 +22,9 @@ import numpy as np
 from drawing import save
 from kept import Kept, rounded
 from regret import MemoryPurse
-from tandem.budget.allocator import Allocator, Evidence, Measured
 from tandem.budget.market import Counts, Market, at_label_share, coupled
 from tandem.budget.money import MICRO
+from tandem.budget.plan import Allocator, Evidence, Measured
 from tandem.budget.scaling import Curve
 from tandem.envs.toy import LinearQuadratic
 

@@ -3,8 +3,9 @@
 import numpy as np
 
 from regret import least_squares
-from tandem.budget.allocator import AllocatorConfig, make_allocator
+from tandem.budget.allocator import make_allocator
 from tandem.budget.market import Counts
+from tandem.budget.plan import AllocatorConfig
 
 MONEY = 40_000  # coins; a transition costs 1
 PRICES = (1, 10, 100)  # of a label

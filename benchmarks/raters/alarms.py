@@ -4,7 +4,8 @@ import numpy as np
 
 from tandem.budget.money import MICRO
 from tandem.budget.offers import LabelOffer
-from tandem.envs.labelers.base import Labeler, LabelerConfig, make_labeler
+from tandem.envs.labelers.base import Labeler, LabelerConfig
+from tandem.envs.labelers.make import make_labeler
 from tandem.envs.records import Answer, Clip, Question
 from tandem.envs.vault import RewardVault
 from tandem.training.measurements import raters as tiers

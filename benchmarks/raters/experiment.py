@@ -28,7 +28,8 @@ from tandem.budget.ledger import Ledger, to_micro
 from tandem.budget.money import MICRO
 from tandem.budget.offers import LabelOffer, clean_labels
 from tandem.budget.scaling import Curve, MeanLaw, fit_posterior
-from tandem.envs.labelers.base import LabelerConfig, make_labeler
+from tandem.envs.labelers.base import LabelerConfig
+from tandem.envs.labelers.make import make_labeler
 from tandem.envs.vault import RewardVault
 from tandem.training.measurements import raters as tiers
 from tandem.training.purchases.labels import LabelDesk

@@ -2,7 +2,6 @@
 
 import hashlib
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -55,20 +54,3 @@ class Rater:
         reward = -answer.value if is_flipped else answer.value
         bias = self._config.bias + self._config.slope * math.sin(answer.value)
         return reward + bias + self._config.sigma * noise
-
-
-class Tiers:
-    """Several labelers behind one counter: each question goes to the one of its tier."""
-
-    def __init__(self, labelers: Mapping[str, EnvReward | Rater]):
-        self._labelers = labelers
-
-    def submit(self, questions: list[Question]) -> None:
-        """ValueError for a tier that nobody answers."""
-        if unknown := {question.tier for question in questions} - self._labelers.keys():
-            raise ValueError(f"tier: must be one of {', '.join(self._labelers)}, got {', '.join(sorted(unknown))}")
-        for tier, labeler in self._labelers.items():
-            labeler.submit([question for question in questions if question.tier == tier])
-
-    def collect(self) -> list[Answer]:
-        return [answer for labeler in self._labelers.values() for answer in labeler.collect()]

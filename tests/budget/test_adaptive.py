@@ -1,18 +1,19 @@
 import json
 import math
 import re
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 
 import tandem.cli
 from tandem.budget.adaptive import best_share, smoothed
-from tandem.budget.allocator import AllocatorConfig, Evidence, Measured, Plan, make_allocator
+from tandem.budget.allocator import make_allocator
 from tandem.budget.ledger import Ledger
 from tandem.budget.market import Counts, Market, gap, split
 from tandem.budget.money import MICRO, Purchase
 from tandem.budget.offers import LabelOffer
+from tandem.budget.plan import AllocatorConfig, Evidence, Facts, Measured, Plan
 from tandem.budget.scaling import EXPONENTS, Curve, PowerLaw
 
 DYNAMICS, REWARD = PowerLaw(3.0, 0.25), PowerLaw(8.0, 0.5)
@@ -71,8 +72,8 @@ def test_exact_curves_are_split_as_by_their_laws(exponents, within, ahead):
     held = Counts(1000 + plan.transitions, 250 + plan.labels)
     assert held == pytest.approx(best, rel=within)
     assert gap(held, *laws) == pytest.approx(gap(best, *laws), rel=1e-3)
-    assert plan.facts["gap_now"] == pytest.approx(gap(market.stock, *laws), rel=within)
-    assert plan.facts["gap_after"] == pytest.approx(gap(best, *laws), rel=ahead)
+    assert plan.facts.gap_now == pytest.approx(gap(market.stock, *laws), rel=within)
+    assert plan.facts.gap_after == pytest.approx(gap(best, *laws), rel=ahead)
 
 
 def test_phase_by_phase_ends_where_planning_the_whole_ends():
@@ -91,6 +92,18 @@ def test_phase_by_phase_ends_where_planning_the_whole_ends():
 
 def test_the_same_evidence_gives_the_same_plan():
     assert ADAPTIVE.plan(evidence(), purse()) == make_allocator(AllocatorConfig()).plan(evidence(), purse())
+
+
+def test_laws_are_drawn_anew_in_every_phase_of_every_seed_and_alike_in_the_same():
+    """What the laws' samples come to, of the same measured errors: equal only for the same phase and seed."""
+
+    def drawn(phase: int, seed: int) -> tuple[float, float]:
+        facts = ADAPTIVE.plan(evidence(phase, seed=seed), purse()).facts
+        return facts.gap_now, facts.best_share_low
+
+    pairs = [(phase, seed) for phase in (1, 2, 3) for seed in (0, 1, 2, 3, 2**32 - 1)]  # (1, 2) and (2, 1) too
+    assert len({drawn(*pair) for pair in pairs}) == len(pairs)
+    assert drawn(2, 3) == drawn(2, 3)
 
 
 @pytest.mark.parametrize(
@@ -114,7 +127,7 @@ def test_without_sound_evidence_half_of_the_spend_each_and_a_word_why(changes, r
     half = fifty_fifty(known, purse())
     assert (plan.transitions, plan.labels, plan.money_micro) == (half.transitions, half.labels, half.money_micro)
     assert re.match(f"half of the spend each: {reason}", plan.note)
-    assert plan.weights == (2.0, 3.0) and plan.facts == {}
+    assert plan.weights == (2.0, 3.0) and plan.facts is None
 
 
 def test_half_of_the_spend_counts_each_answer_at_what_it_cost():
@@ -169,7 +182,7 @@ def test_a_heavier_error_draws_the_money():
 
 def test_the_facts_tell_what_was_decided():
     plan = ADAPTIVE.plan(evidence(), purse())
-    facts = plan.facts
+    facts = plan.facts.record()
     assert all(type(value) is float and math.isfinite(value) for value in facts.values())
     assert facts["best_share_low"] < facts["best_share"] < facts["best_share_high"]
     assert facts["label_share"] == pytest.approx(facts["best_share"], abs=1e-6)  # nothing was bought in excess
@@ -188,12 +201,12 @@ def test_hindsight_sees_what_should_not_have_been_bought():
     known = evidence(labels=2500, measured=measured(1000, 2500))
     money = purse(200, spent=11_000)
     plan = ADAPTIVE.plan(known, money)
-    assert plan.facts["label_share"] > 0.85  # of 11,200 coins, 10,000 are in labels
+    assert plan.facts.label_share > 0.85  # of 11,200 coins, 10,000 are in labels
     wealth = Market(11_200 * MICRO, tuple(money.prices.values()))
     best = split(wealth, DYNAMICS, REWARD)
-    assert plan.facts["best_share"] == pytest.approx(4 * best.labels / 11_200, rel=0.02)
-    assert plan.facts["best_share"] < 0.7
-    assert best_share(known, money) == plan.facts["best_share"]
+    assert plan.facts.best_share == pytest.approx(4 * best.labels / 11_200, rel=0.02)
+    assert plan.facts.best_share < 0.7
+    assert best_share(known, money) == plan.facts.best_share
     assert best_share(replace(known, measured=None), money) is None
 
 
@@ -201,14 +214,14 @@ def test_a_floor_that_dominates_brings_the_advice_to_stop():
     counts = tuple(float(count) for count in np.geomspace(20, 1000, 12))
     floor = Curve(counts, (0.5,) * 12, (1.0,) * 12)
     plan = ADAPTIVE.plan(evidence(measured=Measured(floor, floor, (1.0, 1.0), 0.9)), purse(1000))
-    assert plan.facts["stop_buying"] == 1
+    assert plan.facts.stop_buying == 1
     assert "advice: stop buying" in plan.note
-    assert plan.facts["floor_dominates_dynamics"] > 0.2
+    assert plan.facts.floor_dominates_dynamics > 0.2
 
 
 def test_without_money_nothing_is_bought_and_nothing_advised():
     plan = ADAPTIVE.plan(evidence(), purse(0))
-    assert (plan.transitions, plan.labels, plan.money_micro, plan.facts["stop_buying"]) == (0, 0, 0, 0)
+    assert (plan.transitions, plan.labels, plan.money_micro, plan.facts.stop_buying) == (0, 0, 0, 0)
 
 
 def test_the_cheaper_clean_label_is_bought():
@@ -249,7 +262,7 @@ def test_an_offer_worth_half_a_label_at_half_the_price_is_the_same_market():
     whole = ADAPTIVE.plan(evidence(), purse())
     half = ADAPTIVE.plan(evidence(offers=(LabelOffer("half", 2 * MICRO, clean=0.5),)), purse())
     assert half.labels == pytest.approx(2 * whole.labels, abs=4)
-    assert half.facts["label_share"] == pytest.approx(whole.facts["label_share"], abs=1e-3)
+    assert half.facts.label_share == pytest.approx(whole.facts.label_share, abs=1e-3)
 
 
 def test_clean_labels_are_the_stock_that_counts():
@@ -272,16 +285,41 @@ def test_the_ledger_command_tells_why(tmp_path, capsys):
     changes = ({}, {"measured": None}, {"offers": offers})
     for known in (evidence(labels_per_transition=1.0, **change) for change in changes):
         plan = ADAPTIVE.plan(known, ledger)
-        ledger.record_decision(known.phase, asdict(known), asdict(plan))
+        ledger.record_decision(known.phase, known.record(), plan.record())
     ledger.close()
     assert tandem.cli.main(["ledger", str(tmp_path), "--decisions"]) == 0
     out = capsys.readouterr().out
-    assert f"in the end {plan.facts['label_share']:.0%} of all spend on labels" in out
-    assert f"{plan.facts['best_share']:.0%} if all were bought anew" in out
-    assert f"expected gap {plan.facts['gap_now']:.3g} now, {plan.facts['gap_after']:.3g} after" in out
+    assert f"in the end {plan.facts.label_share:.0%} of all spend on labels" in out
+    assert f"{plan.facts.best_share:.0%} if all were bought anew" in out
+    assert f"expected gap {plan.facts.gap_now:.3g} now, {plan.facts.gap_after:.3g} after" in out
     assert "the critic explains 0.90" in out and "half of the spend each: nothing is measured" in out
-    assert f"reward: 20 errors, exponent {plan.facts['exponent_reward']:.3g}" in out and "weight 1," in out
+    assert f"reward: 20 errors, exponent {plan.facts.exponent_reward:.3g}" in out and "weight 1," in out
     assert "labels by expert, 2 answers an item that is worth 0.8 clean labels and costs 5 coins" in out
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"measured": None}, {"offers": (LabelOffer("a", MICRO, checks=("b", "c")),)}], ids=str
+)
+def test_a_plan_and_what_it_was_made_from_come_back_from_json_as_they_were(changes):
+    known = evidence(labels_per_transition=1.0, **changes)
+    plan = ADAPTIVE.plan(known, purse())
+    inputs, outputs = (json.loads(json.dumps(one.record(), allow_nan=False)) for one in (known, plan))
+    assert Plan.from_record(outputs) == plan == Plan.from_record(plan.record())
+    older = {name: value for name, value in outputs.items() if name not in ("offer", "weights", "facts")}
+    assert Plan.from_record(older) == replace(plan, offer=None, weights=None, facts=None)
+    if known.measured is None:
+        assert outputs["facts"] == {}
+    else:
+        assert Measured.from_record(inputs["measured"]) == known.measured
+
+
+def test_facts_that_are_not_known_are_not_recorded():
+    facts = Facts(gap_after=2.0, stop_buying=False, best_share=0.25)
+    assert facts.record() == {"gap_after": 2.0, "stop_buying": 0.0, "best_share": 0.25}
+    assert Facts.from_record(facts.record()) == facts
+    nothing_held = ADAPTIVE.plan(replace(evidence(), transitions=0), purse())
+    assert "gap_now" not in nothing_held.record()["facts"] and nothing_held.facts.gap_now is None
+    assert nothing_held.facts.gap_after > 0
 
 
 def random_curve(rng: np.random.Generator) -> Curve:
@@ -331,13 +369,15 @@ def test_any_evidence_at_any_price_gives_a_plan_that_can_be_paid():
             offers=random_offers(rng),
         )
         plan = ADAPTIVE.plan(known, money)
-        json.dumps(asdict(plan), allow_nan=False)  # as the ledger keeps it
+        json.dumps(plan.record(), allow_nan=False)  # as the ledger keeps it
         price = plan.offer.price_micro if plan.offer else prices["label"]
         for_labels = plan.money_micro - plan.transitions * prices["transition"]
         assert 0 <= plan.money_micro <= remaining and min(plan.transitions, plan.labels, for_labels) >= 0
         assert plan.transitions % known.transition_lot == 0
         assert plan.labels / (plan.offer.answers if plan.offer else 1) * price <= for_labels * (1 + 1e-12)
-        assert all(math.isfinite(value) for value in plan.facts.values()) and 0 <= plan.label_spend_share <= 1
+        assert (
+            all(math.isfinite(value) for value in plan.record()["facts"].values()) and 0 <= plan.label_spend_share <= 1
+        )
         measured_plans += bool(plan.facts)
     assert measured_plans > 100
 

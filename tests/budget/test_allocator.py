@@ -1,9 +1,11 @@
 import pytest
 
-from tandem.budget.allocator import AllocatorConfig, Evidence, Plan, check_budget, make_allocator
+from tandem.budget.allocator import make_allocator
 from tandem.budget.ledger import BudgetExceeded, Ledger
 from tandem.budget.market import Counts, Market, split
 from tandem.budget.money import MICRO, Purchase
+from tandem.budget.phase import check_budget
+from tandem.budget.plan import ALLOCATORS, AllocatorConfig, Evidence, Plan
 from tandem.budget.scaling import PowerLaw
 from tandem.errors import UserError
 
@@ -187,6 +189,8 @@ def test_check_budget_names_the_least_total_that_works(new_ledger, name, least):
 @pytest.mark.parametrize(
     "field, value",
     [
+        ("name", "fixd"),
+        ("name", "my allocator:Own"),
         ("label_share", 0.0),
         ("label_share", 1.0),
         ("label_share", float("nan")),
@@ -202,3 +206,39 @@ def test_check_budget_names_the_least_total_that_works(new_ledger, name, least):
 def test_a_setting_out_of_range_is_named(field, value):
     with pytest.raises(ValueError, match=f"^{field}: must be "):
         AllocatorConfig(**{field: value})
+
+
+def test_an_unknown_name_is_told_the_nearest_and_all_there_are():
+    choices = "fixed, coupled, optimum, adaptive or module:Class of your own"
+    with pytest.raises(ValueError, match=f"^name: must be one of {choices}, got 'fixd', did you mean fixed\\?$"):
+        AllocatorConfig(name="fixd")
+    assert {make_allocator(AllocatorConfig(name=name)).config.name for name in ALLOCATORS} == set(ALLOCATORS)
+
+
+OWN = """
+class Own:
+    def __init__(self, config):
+        self.config = config
+    def plan(self, evidence, ledger):
+        return self.config.phases
+
+class Idle:
+    def __init__(self, config): ...
+
+class Choosy(Own):
+    def __init__(self, config):
+        raise ValueError("no")
+"""
+
+
+def test_an_allocator_of_ones_own_is_made_with_the_configuration(tmp_path, monkeypatch):
+    (tmp_path / "own_allocator.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert make_allocator(AllocatorConfig(name="own_allocator:Own", phases=7)).plan(None, None) == 7
+    for name, what in [
+        ("nowhere:Own", "nowhere:Own cannot be made: ModuleNotFoundError"),
+        ("own_allocator:Idle", r"own_allocator:Idle must have plan\(\), got no plan\(\)"),
+        ("own_allocator:Choosy", "own_allocator:Choosy cannot be made: ValueError: no"),
+    ]:
+        with pytest.raises(UserError, match=f"^allocator.name: {what}"):
+            make_allocator(AllocatorConfig(name=name))

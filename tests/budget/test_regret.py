@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tandem.budget.allocator import AllocatorConfig, make_allocator
+from tandem.budget.allocator import make_allocator
+from tandem.budget.plan import AllocatorConfig
 from tandem.budget.scaling import MeanLaw, fit_posterior
 
 SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "regret.py"

@@ -1,13 +1,17 @@
 import math
+import re
+import sys
 
 import numpy as np
 import pytest
 
-from tandem.envs.labelers.base import LabelerConfig, make_labeler
+from tandem.envs.labelers.base import LabelerConfig
 from tandem.envs.labelers.env_reward import NonFiniteReward
+from tandem.envs.labelers.make import make_labeler
 from tandem.envs.labelers.rater import TierConfig
 from tandem.envs.records import Answer, Clip, Question
 from tandem.envs.vault import RewardVault, UnknownReward
+from tandem.errors import UserError
 
 
 def vault_of(num=100):
@@ -149,11 +153,84 @@ def test_a_question_without_a_true_answer_is_an_error(name):
         ("item_price", 1.0),  # without tiers nobody would be paid it
         ("item_price", -1.0),
         ("gold", "nobody"),
+        ("name", ""),
+        ("name", "nobody"),
+        ("name", "my labeler:Class"),
+        ("name", "module:"),
+        ("name", "a:b:c"),
     ],
 )
 def test_a_field_out_of_range_is_named(field, value):
     with pytest.raises(ValueError, match=f"^{field}: must be"):
         LabelerConfig(**{field: value})
+
+
+def test_an_unknown_name_is_told_the_nearest_and_all_there_are():
+    choices = re.escape(
+        "name: must be one of env_reward, noisy or module:Class of your own, got 'nosy', did you mean noisy?"
+    )
+    with pytest.raises(ValueError, match=f"^{choices}$"):
+        LabelerConfig(name="nosy")
+    with pytest.raises(ValueError, match="^delay: must be 0 for a labeler of your own, my:Own, got 2"):
+        LabelerConfig(name="my:Own", delay=2)
+
+
+OWN = """
+from tandem.envs.records import Answer
+
+class Plain:
+    given = {}
+    def submit(self, questions):
+        self.waiting = questions
+    def collect(self):
+        return [Answer(question.key, 0.5) for question in self.waiting]
+
+class Seeded(Plain):
+    def __init__(self, seed, vault=None, config=None, delay=None, **others):
+        self.given = {"seed": seed, "vault": vault, "config": config, "delay": delay} | others
+
+class Greedy(Plain):
+    def __init__(self, vault): ...
+
+class Deaf:
+    def submit(self, questions): ...
+
+class Broken(Plain):
+    def __init__(self): raise OSError("no answers.csv here")
+"""
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """A person's folder with the module `own_labeler`."""
+    (tmp_path / "own_labeler.py").write_text(OWN)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    yield tmp_path
+    sys.modules.pop("own_labeler", None)
+
+
+def test_a_persons_own_labeler_answers_and_is_given_a_seed_where_it_asks_and_never_the_vault(own):
+    labeler = make_labeler(LabelerConfig(name="own_labeler:Plain"), vault_of(), 3)
+    labeler.submit(questions(1, 7))
+    assert labeler.collect() == [Answer("q1", 0.5), Answer("q7", 0.5)] and labeler.given == {}
+    seeded = make_labeler(LabelerConfig(name="own_labeler:Seeded"), vault_of(), 3)
+    assert seeded.given == {"seed": 3, "vault": None, "config": None, "delay": None}
+
+
+@pytest.mark.parametrize(
+    "name, what",
+    [
+        ("no_such_module:Plain", "cannot be made: ModuleNotFoundError: No module named 'no_such_module'"),
+        ("own_labeler:Nobody", "cannot be made: AttributeError: module 'own_labeler' has no attribute 'Nobody'"),
+        ("own_labeler:Broken", "cannot be made: OSError: no answers.csv here"),
+        ("own_labeler:Greedy", "cannot be made: TypeError: .*missing 1 required positional argument: 'vault'"),
+        ("own_labeler:Deaf", r"must have submit\(\) and collect\(\), got no collect\(\)"),
+    ],
+)
+def test_a_labeler_of_ones_own_that_cannot_be_made_names_the_setting(own, name, what):
+    with pytest.raises(UserError, match=f"^labeler.name: {name} {what}"):
+        make_labeler(LabelerConfig(name=name), vault_of(), 0)
 
 
 @pytest.mark.parametrize("name", ["default", "a/b", ""])

@@ -72,6 +72,13 @@ def test_a_reward_that_is_no_number_is_not_sold(tiny, monkeypatch, reward):
         train(tiny())
 
 
+def test_a_labeler_that_cannot_be_made_leaves_no_folder(tiny):
+    config = tiny("labeler.name=no_such_module:Labeler")
+    with pytest.raises(UserError, match="^labeler.name: no_such_module:Labeler cannot be made: ModuleNotFoundError"):
+        train(config)
+    assert not Path(config.run.dir).exists()
+
+
 def test_how_much_is_looked_at_changes_nothing_that_is_learned(tiny):
     once, often = tiny(folder="once"), tiny("evaluate.episodes=3", folder="often")
     train(once)

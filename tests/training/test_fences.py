@@ -103,6 +103,38 @@ def test_a_sold_reward_does_change_the_run(tiny, monkeypatch):
         assert_bit_identical(Path(first.run.dir), Path(second.run.dir))
 
 
+OWN_LABELER = """
+from tandem.envs.records import Answer
+
+class Marks:
+    def __init__(self, seed, vault=None):
+        assert vault is None and seed == 0
+        self.waiting = {}
+    def submit(self, questions):
+        self.waiting |= {question.key: question for question in questions}
+    def collect(self):
+        ready, self.waiting = self.waiting, {}
+        return [Answer(key, question.clip.step % 7 - 3.0) for key, question in ready.items()]
+"""
+
+
+def test_a_persons_own_labeler_never_gets_the_vault(tiny, tmp_path, monkeypatch):
+    """Not in its constructor, and no true reward reaches training beside it: those of run B are all NaN."""
+    (tmp_path / "fenced_labeler.py").write_text(OWN_LABELER)
+    monkeypatch.syspath_prepend(tmp_path)
+    first, second = (tiny("labeler.name=fenced_labeler:Marks", folder=folder) for folder in ("a", "b"))
+    train(first)
+
+    class Blank(RewardVault):
+        def put(self, env: int, step: int, reward: float) -> None:
+            super().put(env, step, np.nan)
+
+    monkeypatch.setattr(tandem.training.build, "RewardVault", Blank)
+    train(second)
+    assert set(bought_labels(Path(first.run.dir)).values()) <= {float(mark) for mark in range(-3, 4)}
+    assert_bit_identical(Path(first.run.dir), Path(second.run.dir))
+
+
 def test_heldout_rows_and_labels_change_nothing_that_is_trained(tiny, monkeypatch):
     """Run B's held-out rings and labels hold rubbish after every write; only what is measured could tell."""
     fixed = "allocator.name=fixed"  # an adaptive one listens to what is measured on held-out data, and so it should

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from ...budget.allocator import Evidence
+from ...budget.plan import Evidence
 from ...envs.labelers.base import LabelerConfig
 from ..phase_record import PhaseRecord
 from . import raters
@@ -16,6 +16,7 @@ class Terms:
     episode_length: int  # agent steps, 0 where it is not known
     min_transitions: int  # what training needs to start
     labeler: LabelerConfig
+    seed: int
 
 
 @dataclass(frozen=True)
@@ -45,4 +46,5 @@ def evidence(terms: Terms, phase: int, phases: int, stock: Stock, last: PhaseRec
         pending=stock.pending,
         clean_labels=clean_labels if terms.labeler.tiers else None,
         offers=last.offers if last else raters.offers(terms.labeler, None, None),
+        seed=terms.seed,
     )

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...budget.allocator import Measured
 from ...budget.offers import LabelOffer, residual_squared
+from ...budget.plan import Measured
 from ...budget.scaling import Curve
 from ...envs.labelers.base import LabelerConfig
 from ...seeds import Channel, derive_seed

@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ...agents.agent import Agent
-from ...budget.allocator import Evidence, Purse
+from ...budget.plan import Evidence, Purse
 from ...envs.episodes import Trace
 from ...envs.records import Spaces
 from ...seeds import Channel, derive_seed

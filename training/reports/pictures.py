@@ -9,8 +9,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ...budget.adaptive import best_share
-from ...budget.allocator import Evidence, Purse
 from ...budget.money import MICRO
+from ...budget.plan import Evidence, Facts, Purse
 from ...budget.scaling import Curve, fit_least_squares, fit_posterior
 from ..phase_record import PhaseRecord
 from . import figures
@@ -61,7 +61,7 @@ def shares(history: list[PhaseRecord], terms: Terms, evidence: Evidence, purse: 
     """The plans in coins; the labels' part of all spend, the interval in which each plan believed the best one to be, and
     where it is by all that is known now."""
     plans = [record.plan for record in history]
-    ends = [[plan.facts.get(f"best_share_{end}", math.nan) for end in ("low", "high")] for plan in plans]
+    ends = [_interval(plan.facts) for plan in plans]
     transitions, *labels = spends(history, terms).values()
     on_labels = np.sum(labels, axis=0)
     money = np.array([plan.money_micro / MICRO for plan in plans])
@@ -76,6 +76,12 @@ def shares(history: list[PhaseRecord], terms: Terms, evidence: Evidence, purse: 
     )
 
 
+def _interval(facts: Facts | None) -> tuple[float, float]:
+    """Ends of where a plan believed the best share to be, NaN where it did not know."""
+    ends = (facts.best_share_low, facts.best_share_high) if facts else (None, None)
+    return tuple(math.nan if end is None else end for end in ends)
+
+
 def laws(last: PhaseRecord, terms: Terms) -> tuple[ErrorCurve, ErrorCurve]:
     """Both error curves in return units, with the laws that the next plan would be made from."""
     measured, held = last.measured, (last.transitions, last.clean_labels)
@@ -88,10 +94,10 @@ def final_counts(last: PhaseRecord, terms: Terms) -> tuple[float, float]:
     """Transitions and clean labels once all the money is spent: at the believed share, or as until now where nothing is
     believed."""
     plan = last.plan
-    if "label_share" not in plan.facts:
+    if plan.facts is None or plan.facts.label_share is None:
         growth = terms.total / max(last.spent, 1e-9)
         return last.transitions * growth, last.clean_labels * growth
-    share = plan.facts["label_share"]
+    share = plan.facts.label_share
     clean_price = plan.offer.price_per_clean / MICRO if plan.offer else terms.label
     return (1 - share) * terms.total / terms.transition, share * terms.total / clean_price
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from tandem.budget.ledger import Ledger
+from tandem.budget.plan import Measured, Plan
 from tandem.training.measurements.findings import LEAST_EXPLAINED
 from tandem.training.measurements.snapshots import Snapshots
-from tandem.training.phase_record import measured_of, plan_of
 from tandem.training.phases import train
 from tandem.training.storage import checkpoint
 from tandem.training.storage.checkpoint import CheckpointError
@@ -50,13 +50,13 @@ def test_what_was_measured_and_planned_comes_back_as_it_was(tiny):
     rows = [row for row in history(config) if row["measured"]]
     assert rows, "the toy has a held-out episode in its pilot"
     for row in rows:
-        measured = measured_of(row["measured"])
+        measured = Measured.from_record(row["measured"])
         assert len(measured.reward.counts) == len(measured.reward.errors) == len(measured.reward.weights)
         json.dumps(row["measured"], allow_nan=False)
     ledger = Ledger.open(Path(config.run.dir) / "ledger.db")
     outputs = [decision["outputs"] for decision in ledger.decisions()]
     ledger.close()
-    assert plan_of(outputs[-1]).transitions == outputs[-1]["transitions"]
+    assert Plan.from_record(outputs[-1]).transitions == outputs[-1]["transitions"]
 
 
 def test_gaps_are_logged_in_return_units(tiny):

@@ -1,0 +1,140 @@
+"""A phase's money as a market, and the plan that a division of it makes."""
+
+import math
+from collections.abc import Callable, Sequence
+
+from ..errors import UserError
+from .ledger import BudgetExceeded
+from .market import Counts, Market
+from .money import MICRO
+from .offers import LabelOffer
+from .plan import AllocatorConfig, Evidence, Plan, Purse
+
+UNMEASURED_LABEL_SHARE = 0.5  # of spend, before anything is measured: hard to beat then
+
+
+def check_budget(config: AllocatorConfig, evidence: Evidence, total_micro: int, prices: dict[str, int]) -> None:
+    """Raise UserError("budget.total: ...") with the least sum that would do, if the total cannot pay for the pilot."""
+    least = _pilot_least(config, evidence)
+    cost = prices["transition"] * least.transitions + answer_price(evidence, prices) * least.labels
+    if cost > total_micro:
+        raise UserError(
+            f"budget.total: must be at least {_coins(cost)} coins for the pilot ({least.transitions} transitions and "
+            f"{least.labels} labels), got {_coins(total_micro)}"
+        )
+
+
+def plan_by(config: AllocatorConfig, evidence: Evidence, ledger: Purse, divide: Callable[[Market], Counts]) -> Plan:
+    """The phase's money, divided for all that is held in the end; what is held already is then taken off."""
+    market = _pilot_market(config, evidence, ledger) if evidence.phase == 0 else _phase_market(evidence, ledger)
+    held = divide(market)
+    transitions, labels = (now - before for now, before in zip(held, _stock(evidence, ledger)))
+    label_cost = labels * market.prices[1]
+    cost = transitions * market.prices[0] + label_cost
+    assert 0 <= cost <= ledger.remaining and min(transitions, labels) >= 0, (held, evidence, ledger.remaining)
+    return Plan(
+        phase=evidence.phase,
+        transitions=transitions,
+        labels=labels,
+        money_micro=cost,
+        label_spend_share=label_cost / cost if cost else 0.0,
+        note=_note(evidence, held, market),
+        offer=usual_offer(evidence.offers) if evidence.offers else None,
+    )
+
+
+def usual_offer(offers: Sequence[LabelOffer]) -> LabelOffer:
+    """What is bought where no errors are weighed: the offer of least bias, and of those the cheapest a clean label."""
+    return min(offers, key=lambda one: (one.bias, one.price_per_clean))
+
+
+def answer_price(evidence: Evidence, prices: dict[str, int]) -> int:
+    """Micro-coins an answer costs on average: the default tier's price, or what the usual offer comes to."""
+    if not evidence.offers:
+        return prices["label"]
+    offer = usual_offer(evidence.offers)
+    return math.ceil(offer.price_micro / offer.answers)
+
+
+def phase_money(evidence: Evidence, ledger: Purse) -> int:
+    """An equal part of what is left, so that what one phase could not spend is the later ones'; the last has it all."""
+    return ledger.remaining // max(1, evidence.phases - evidence.phase + 1)
+
+
+def _phase_market(evidence: Evidence, ledger: Purse) -> Market:
+    return _market(evidence, ledger, phase_money(evidence, ledger), _stock(evidence, ledger))
+
+
+def _pilot_market(config: AllocatorConfig, evidence: Evidence, ledger: Purse) -> Market:
+    """The pilot's share of the total, or its least counts where they cost more: those are bought first, as a stock."""
+    least = _pilot_least(config, evidence)
+    transitions = _up_to_lots(max(0, least.transitions - evidence.transitions), evidence.transition_lot)
+    labels = max(0, least.labels - evidence.labels)
+    held = _stock(evidence, ledger)
+    start = Counts(held.transitions + transitions, held.labels + labels)
+    cost = transitions * ledger.prices["transition"] + labels * answer_price(evidence, ledger.prices)
+    remaining = ledger.remaining
+    if cost > remaining:
+        asked, left, total = _coins(cost), _coins(remaining), _coins(ledger.total)
+        raise BudgetExceeded(f"the pilot: asked {asked} coins, left {left} of {total}")
+    # What was spent already is taken off, so that a pilot that is planned again after an interruption goes on.
+    share = round(config.pilot_share * ledger.total) - (ledger.total - remaining)
+    return _market(evidence, ledger, min(max(share, cost), remaining) - cost, start)
+
+
+def _market(evidence: Evidence, ledger: Purse, money: int, stock: Counts) -> Market:
+    """Its labels are answers; each row gets as many as the usual offer asks for."""
+    answers = usual_offer(evidence.offers).answers if evidence.offers else 1.0
+    return Market(
+        money=money,
+        prices=(ledger.prices["transition"], answer_price(evidence, ledger.prices)),
+        stock=stock,
+        labels_per_transition=evidence.labels_per_transition * answers,
+        unattached=_stock(evidence, ledger).labels - round(answers * rows_asked(evidence)),
+        lots=(evidence.transition_lot, 1),
+    )
+
+
+def _stock(evidence: Evidence, ledger: Purse) -> Counts:
+    """What is held. With tiers the labels are as many as their money would buy today: raters have different prices."""
+    if not evidence.offers:
+        return Counts(evidence.transitions, evidence.labels)
+    on_labels = ledger.total - ledger.remaining - evidence.transitions * ledger.prices["transition"]
+    return Counts(evidence.transitions, round(max(0, on_labels) / answer_price(evidence, ledger.prices)))
+
+
+def rows_asked(evidence: Evidence) -> int:
+    return evidence.labels if evidence.rows_asked is None else evidence.rows_asked
+
+
+def _pilot_least(config: AllocatorConfig, evidence: Evidence) -> Counts:
+    """The counts below which a pilot is of no use, in whole lots of transitions and enough of them for the labels."""
+    needed = max(
+        config.pilot_episodes * evidence.episode_length,
+        evidence.min_transitions,
+        -(-config.pilot_labels // evidence.labels_per_transition),
+    )
+    transitions = _up_to_lots(int(needed), evidence.transition_lot)
+    if config.name == "coupled":
+        return Counts(transitions, int(transitions * min(1, evidence.labels_per_transition)))
+    return Counts(transitions, config.pilot_labels)
+
+
+def _up_to_lots(count: int, lot: int) -> int:
+    return -(-count // lot) * lot
+
+
+def _note(evidence: Evidence, held: Counts, market: Market) -> str:
+    if evidence.phase == 0 and market.money == 0:
+        return "the least that a pilot needs"
+    return cap_note(held, market)
+
+
+def cap_note(held: Counts, market: Market) -> str:
+    """Says so where no further label could be bought for the transitions held."""
+    is_full = held.labels + 1 > market.labels_per_transition * held.transitions + market.unattached
+    return "labels at their cap" if is_full else ""
+
+
+def _coins(micro: int) -> str:
+    return f"{micro / MICRO:,.15g}"

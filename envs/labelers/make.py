@@ -1,0 +1,30 @@
+"""From the name of a labeler to the one who answers."""
+
+from ...outside import make_own
+from ..vault import RewardVault
+from .base import DEFAULT, Labeler, LabelerConfig
+from .env_reward import EnvReward
+from .rater import Rater, TierConfig
+from .router import Router
+
+
+def make_labeler(config: LabelerConfig, vault: RewardVault, seed: int) -> Labeler:
+    """The configured labeler. `seed` fixes what is random in its answers; simulated ones know the true rewards in `vault`.
+
+    A class of a person's own never gets the vault: it is made without arguments, or with `seed` where its constructor
+    names it. UserError "labeler.name: ..." for one that cannot be made or does not submit and collect.
+    """
+    default = _default_labeler(config, vault, seed)
+    if not config.tiers:
+        return default
+    raters = {tier: Rater(EnvReward(vault, config.delay), one, seed) for tier, one in config.tiers.items()}
+    return Router({DEFAULT: default, **raters})
+
+
+def _default_labeler(config: LabelerConfig, vault: RewardVault, seed: int) -> Labeler:
+    if config.name == "env_reward":
+        return EnvReward(vault, config.delay)
+    if config.name == "noisy":
+        # What it is paid does not matter to its answers: price.label is in the ledger.
+        return Rater(EnvReward(vault, config.delay), TierConfig(price=1.0, sigma=config.sigma), seed)
+    return make_own(config.name, "labeler.name", offered={"seed": seed}, methods=("submit", "collect"))

@@ -1,0 +1,23 @@
+"""Several labelers who are sold as one."""
+
+from collections.abc import Mapping
+
+from ..records import Answer, Question
+from .base import Labeler
+
+
+class Router:
+    """Several labelers behind one counter: each question goes to the one of its tier."""
+
+    def __init__(self, labelers: Mapping[str, Labeler]):
+        self._labelers = labelers
+
+    def submit(self, questions: list[Question]) -> None:
+        """ValueError for a tier that nobody answers."""
+        if unknown := {question.tier for question in questions} - self._labelers.keys():
+            raise ValueError(f"tier: must be one of {', '.join(self._labelers)}, got {', '.join(sorted(unknown))}")
+        for tier, labeler in self._labelers.items():
+            labeler.submit([question for question in questions if question.tier == tier])
+
+    def collect(self) -> list[Answer]:
+        return [answer for labeler in self._labelers.values() for answer in labeler.collect()]

@@ -1,0 +1,62 @@
+"""Classes of a person's own: a setting names one as module:Class, which is looked for in the current folder too."""
+
+import difflib
+import importlib
+import inspect
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .errors import UserError
+
+
+def is_class(name: str) -> bool:
+    """Whether a name has the form module:Class."""
+    module, colon, class_name = name.partition(":")
+    return bool(colon) and all(part.isidentifier() for part in (*module.split("."), class_name))
+
+
+def check_name(name: str, known: Sequence[str]) -> None:
+    """Raise ValueError "name: ..." unless it is one of the known names or has the form module:Class."""
+    if name in known or is_class(name):
+        return
+    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f", did you mean {nearest[0]}?" if nearest else ""
+    raise ValueError(f"name: must be one of {', '.join(known)} or module:Class of your own, got {name!r}{hint}")
+
+
+def make_own(
+    name: str, setting: str, *arguments: Any, offered: Mapping[str, Any] | None = None, methods: Sequence[str] = ()
+) -> Any:
+    """An object of a person's own class.
+
+    Args:
+        name: module:Class.
+        setting: where the name stands, for messages.
+        arguments: what every such class is made with.
+        offered: keyword arguments, given only where the constructor names them.
+        methods: what the object must have.
+
+    Raises:
+        UserError: "<setting>: ...", for a module or class that is not there, a constructor that raises or a method that
+            is missing.
+    """
+    try:
+        own_class = _found(name)
+        named = inspect.signature(own_class).parameters if offered else ()
+        own = own_class(*arguments, **{key: value for key, value in (offered or {}).items() if key in named})
+    except Exception as error:  # whatever a person's own code raises; the cause is chained and named
+        raise UserError(f"{setting}: {name} cannot be made: {type(error).__name__}: {error}") from error
+    missing = [method for method in methods if not callable(getattr(own, method, None))]
+    if missing:
+        needed, absent = (" and ".join(f"{method}()" for method in some) for some in (methods, missing))
+        raise UserError(f"{setting}: {name} must have {needed}, got no {absent}")
+    return own
+
+
+def _found(name: str) -> Any:
+    module, class_name = name.split(":", 1)
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())  # the console script does not look there by itself
+    return getattr(importlib.import_module(module), class_name)
