@@ -103,9 +103,7 @@ class LabelReplay:
         self.config, self.spaces, self.tiers = config, spaces, tuple(tiers)
         self.precision = np.ones(len(self.tiers), np.float32)  # weight of a label by tier
         length = config.burn_in + 1
-        columns = {
-            f"obs/{k}": ((length, *s.shape), np.int32 if s.classes else np.float32) for k, s in spaces.obs.items()
-        }
+        columns = {f"obs/{k}": ((length, *s.shape), s.dtype) for k, s in spaces.obs.items()}
         columns |= {"prev_action": ((length, spaces.action_size), np.float32), "is_first": ((length,), bool)}
         columns |= {"start_deter": ((deter,), np.float32), "start_stoch": ((stoch,), np.uint8)}
         columns |= {name: ((), np.int64) for name in ("env", "step", "context_step", "episode")}
