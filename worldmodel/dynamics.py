@@ -7,8 +7,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..envs.records import Spaces
+from .caps import SpectralCap, check_limits
+from .codecs import Decoder, Encoder
 from .distributions import binary_loss, categorical_entropy
-from .networks import Decoder, Encoder, Head, SpectralCap, check_limits
+from .networks import Head
 from .optimizer import OptimizerConfig
 from .replay.transitions import Batch
 from .rssm import RSSM, Latent, kl_losses

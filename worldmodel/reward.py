@@ -6,8 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .caps import SpectralCap, check_limits
 from .distributions import twohot_bins, twohot_loss, twohot_mean
-from .networks import Linear, SpectralCap, check_limits, init_weight, rms_norm
+from .networks import Linear, init_weight, rms_norm
 from .optimizer import OptimizerConfig
 
 
