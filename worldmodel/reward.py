@@ -7,8 +7,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .caps import SpectralCap, check_limits
-from .distributions import twohot_bins, twohot_loss, twohot_mean
+from .distributions import twohot_bins, twohot_mean
 from .networks import Linear, init_weight, rms_norm
+from .objectives import step_loss
 from .optimizer import OptimizerConfig
 
 
@@ -60,9 +61,8 @@ class RewardModel(nn.Module):
         if weight.dim() == value.dim():
             weight = weight.unsqueeze(-1).expand(*weight.shape, self.config.members)
         logits = self.logits(feat)  # (M, ..., bins)
-        loss = twohot_loss(logits, value.expand(logits.shape[:-1]), self.bins)  # (M, ...)
         weight = weight.movedim(-1, 0)
-        per_member = (loss * weight).flatten(1).sum(1) / weight.flatten(1).sum(1).clamp(min=1.0)
+        per_member = step_loss(logits, value, weight, self.bins)
         any_weight = (weight.amax(0) > 0).float()
         with torch.no_grad():
             error = (twohot_mean(logits, self.bins).mean(0) - value).abs() * any_weight
