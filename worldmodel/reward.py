@@ -73,14 +73,14 @@ class RewardModel(nn.Module):
         return per_member.sum(), metrics
 
     def logits(self, feat: Tensor) -> Tensor:
-        """(..., F) -> (M, ..., bins), float32"""
+        """(..., F) -> (M, ..., bins), float32; no rows give no logits."""
         lead, (members, units) = feat.shape[:-1], self.norms[0].shape
         x = self.first(feat.reshape(-1, feat.shape[-1])).view(-1, members, units)
         x = F.silu(_member_norm(x, self.norms[0])).transpose(0, 1)  # (M, N, units)
         for weight, bias, scale in zip(self.weights, self.biases, list(self.norms)[1:], strict=True):
             x = torch.baddbmm(bias, x, weight).transpose(0, 1)
             x = F.silu(_member_norm(x, scale)).transpose(0, 1)
-        return torch.baddbmm(self.out_bias, x, self.out_weight).float().view(members, *lead, -1)
+        return torch.baddbmm(self.out_bias, x, self.out_weight).float().view(members, *lead, len(self.bins))
 
     def members(self, feat: Tensor) -> Tensor:
         """(..., F) -> each member's mean reward (M, ...)"""
