@@ -110,7 +110,8 @@ def open_data(
     if config.mode == "coupled":
         labels = LabelColumn(config.envs.num)
     else:
-        labels = LabelReplay(config.labels, spaces, *latent, tiers=(DEFAULT, *config.labeler.tiers))
+        tiers, members = (DEFAULT, *config.labeler.tiers), learner.reward.config.members
+        labels = LabelReplay(config.labels, spaces, *latent, tiers, folds=members)
     vault = RewardVault()
     vault.load(folder / "vault")
     reconcile_transitions(ledger, folder)

@@ -102,9 +102,16 @@ def _member_norm(x: Tensor, scale: Tensor) -> Tensor:
 
 def fold_weights(fold: Tensor, weight: Tensor, members: int) -> Tensor:
     """Label weights per member, (B,) -> (B, M): member i leaves out every episode whose fold is i modulo M, so that
-    each label can be scored by a member that never saw its episode. A single member sees all."""
-    weight = weight.unsqueeze(-1)
+    each label can be scored by a member that never saw its episode. A single member sees all.
+
+    A negative fold is left out by nobody. While all labels held are of one fold, the label replay draws them so: a member
+    without any label would stay at 0 and hold the ensemble's mean a third too small. Once a second fold is there that
+    member leaves its own out, but has seen those first labels and forgets them only as it learns from others: until then
+    its errors on them are a little too small. No error is measured so. The reward curve's come from fresh models on folds
+    that are all there (training/measurements/reward_refit.py), and those of the ensemble in use from held-out episodes.
+    """
+    weight, fold = weight.unsqueeze(-1), fold.unsqueeze(-1)
     if members == 1:
         return weight
     member = torch.arange(members, device=fold.device)
-    return weight * (fold.unsqueeze(-1) % members != member).to(weight.dtype)
+    return weight * ((fold % members != member) | (fold < 0)).to(weight.dtype)

@@ -17,6 +17,7 @@ from .transitions import TransitionReplay
 # Refreshed since they were copied, or estimated, so the journal does not know them.
 SAVED = ("start_deter", "start_stoch", "correction")
 PIECE = 512  # labels whose corrections are computed at a time
+NO_FOLD = -1  # of a label that every member of the reward ensemble learns from
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class LabelBatch:
     start_stoch: Tensor  # (B, S) int64, class indices
     value: Tensor  # (B,) float32, the answer, less what is known of its tier's bias
     weight: Tensor  # (B,) float32, 1 for the most precise tier there is, 0 where there is no label at all
-    fold: Tensor  # (B,) int64, the same number for all labels of an episode; modulo the members it deals folds
+    fold: Tensor  # (B,) int64, one number for an episode; modulo the members it deals folds. NO_FOLD: all learn from it
 
     def __getitem__(self, piece: slice) -> "LabelBatch":
         """Some of the labels."""
@@ -99,8 +100,11 @@ class LabelReplay:
         deter: int,
         stoch: int,
         tiers: Sequence[str] = ("default",),
+        folds: int = 1,
     ):
+        """folds: of the episodes, one a member of the reward ensemble, which leaves it out."""
         self.config, self.spaces, self.tiers = config, spaces, tuple(tiers)
+        self.per_fold = np.zeros(folds, np.int64)  # labels of training episodes held
         self.precision = np.ones(len(self.tiers), np.float32)  # weight of a label by tier
         length = config.burn_in + 1
         columns = {f"obs/{k}": ((length, *s.shape), s.dtype) for k, s in spaces.obs.items()}
@@ -146,15 +150,30 @@ class LabelReplay:
         values |= {f"obs/{name}": value[None] for name, value in copy.obs.items()}
         values |= {"value": np.array([answer.value]), "is_uniform": np.array([asked.is_uniform])}
         values |= {"tier": np.array([self.tiers.index(asked.question.tier)]), "correction": np.zeros(1)}
+        if not copy.is_heldout:
+            self._deal(copy.env + copy.episode)
         rings = self.held_out if copy.is_heldout else self.training
         rings.append(np.zeros(1, np.int64), values)
 
+    def _deal(self, fold: int) -> None:
+        """Count a label of a training episode that is about to come, and no more the one that goes for it."""
+        rings, folds = self.training, len(self.per_fold)
+        if self.num_training == rings.capacity:
+            slot = rings.slot(np.zeros(1, np.int64), rings.oldest)
+            self.per_fold[(rings.columns["env"][slot] + rings.columns["episode"][slot]) % folds] -= 1
+        self.per_fold[fold % folds] += 1
+
     def sample(self, batch: int, rng: np.random.Generator) -> LabelBatch:
-        """`batch` labels of training episodes, uniform with replacement; rows of weight 0 while there are none."""
+        """`batch` labels of training episodes, uniform with replacement; rows of weight 0 while there are none.
+
+        While all that are held are of one fold, none has a fold: the member that leaves it out would learn nothing.
+        """
         if not self.num_training:
             labels = self._batch(self.training, np.zeros(batch, np.int64))
             return replace(labels, weight=torch.zeros(batch))
-        return self._batch(self.training, rng.integers(self.num_training, size=batch))
+        labels = self._batch(self.training, rng.integers(self.num_training, size=batch))
+        is_one_fold = len(self.per_fold) > 1 and np.count_nonzero(self.per_fold) == 1
+        return replace(labels, fold=torch.full_like(labels.fold, NO_FOLD)) if is_one_fold else labels
 
     def heldout(self, most: int | None = None) -> LabelBatch:
         """Labels bought inside held-out episodes, which train nothing: all, or the newest `most`."""
