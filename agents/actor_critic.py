@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ..envs.records import Spaces
+from ..worldmodel.caps import SpectralCap, check_limits
 from ..worldmodel.distributions import (
     categorical_entropy,
     categorical_log_probs,
@@ -19,7 +20,7 @@ from ..worldmodel.distributions import (
     twohot_mean,
 )
 from ..worldmodel.imagine import Imagined
-from ..worldmodel.networks import Head, SpectralCap, check_limits
+from ..worldmodel.networks import Head
 from ..worldmodel.optimizer import OptimizerConfig
 from .returns import PercentileScale, lambda_return
 

@@ -46,7 +46,7 @@ class Agent:
         obs = {k: torch.as_tensor(obs[k], device=self.device) for k in self.spaces.obs}
         if is_single:
             obs = {k: v.unsqueeze(0) for k, v in obs.items()}
-        obs = {k: v.float() if not self.spaces.obs[k].classes else v for k, v in obs.items()}
+        obs = {k: v.to(getattr(torch, self.spaces.obs[k].dtype)) for k, v in obs.items()}
         num = len(next(iter(obs.values())))
         if state is None:
             rssm = self.dynamics.rssm

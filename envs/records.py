@@ -5,16 +5,37 @@ numbered from 0 by `step`, reset rows included, so that (env, step) names a row 
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
+
+Kind = Literal["vector", "category"]
+DTYPES: dict[Kind, str] = {"vector": "float32", "category": "int32"}
 
 
 @dataclass(frozen=True)
 class ObsSpec:
-    """One observation key: real numbers, or integers in 0 .. classes-1 where `classes` is not 0."""
+    """One observation key: a vector of real numbers, or categories, integers in 0 .. classes-1.
+
+    Without a `kind`, `classes` says which: 0 of them is a vector. ValueError where the two contradict each other.
+    """
 
     shape: tuple[int, ...]
     classes: int = 0
+    kind: Kind = None  # type: ignore[assignment]  # filled in below, so that whoever reads it finds a kind
+
+    def __post_init__(self):
+        if self.kind is None:
+            object.__setattr__(self, "kind", "category" if self.classes else "vector")
+        if self.kind not in DTYPES:
+            raise ValueError(f"kind: must be one of {', '.join(DTYPES)}, got {self.kind!r}")
+        if (self.kind == "category") != (self.classes > 0):
+            raise ValueError(f"classes: must be above 0 for categories alone, got {self.classes} for a {self.kind}")
+
+    @property
+    def dtype(self) -> str:
+        """The numpy name of what its numbers are stored as; torch uses the same."""
+        return DTYPES[self.kind]
 
 
 @dataclass(frozen=True)
@@ -33,7 +54,7 @@ class Transition:
     A row with is_first follows a reset, costs nothing and has no reward to sell. is_terminal implies is_last.
     """
 
-    obs: dict[str, np.ndarray]  # key -> (N, *shape), float32 or int32
+    obs: dict[str, np.ndarray]  # key -> (N, *shape), of its spec's dtype
     is_first: np.ndarray  # (N,) bool
     is_last: np.ndarray  # (N,) bool
     is_terminal: np.ndarray  # (N,) bool

@@ -152,7 +152,8 @@ def open_labels(config: Config, spaces: Spaces) -> LabelStore:
     if config.mode == "coupled":
         return LabelColumn(config.envs.num)
     latent = (config.dynamics.deter, config.dynamics.stoch)
-    return LabelReplay(config.labels, spaces, *latent, tiers=(DEFAULT, *config.labeler.tiers))
+    tiers, members = (DEFAULT, *config.labeler.tiers), config.reward.members
+    return LabelReplay(config.labels, spaces, *latent, tiers, folds=members)
 
 
 def open_desk(

@@ -92,6 +92,7 @@ class Learner:
     def update(self, batch: Batch, labels: LabelBatch | None, noise: Noise) -> tuple[dict[str, Tensor], Latent]:
         """Labels are None in coupled mode, where batch.reward is what trains the reward. Tensors on the models' device.
 
+        The reward model takes no step on an update without any label: its warm-up begins with the first one.
         -> metrics (detached scalars) and the new latents (B, T, ...) for the replay.
         """
         device_type = noise.observe.device.type
@@ -100,8 +101,9 @@ class Learner:
         for optimizer in self.optimizers.values():
             optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        for optimizer in self.optimizers.values():
-            optimizer.step()
+        has_label = (batch.reward_weight if labels is None else labels.weight).any()  # stays on the device
+        for name, optimizer in self.optimizers.items():
+            optimizer.step(is_live=has_label if name == "reward" else None)
         for model in self.models():
             model.cap_slopes()
         self.actor_critic.update_slow_critic()

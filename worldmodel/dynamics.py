@@ -7,8 +7,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..envs.records import Spaces
+from .caps import SpectralCap, check_limits
+from .codecs import Decoder, Encoder
 from .distributions import binary_loss, categorical_entropy
-from .networks import Decoder, Encoder, Head, SpectralCap, check_limits
+from .networks import Head
 from .optimizer import OptimizerConfig
 from .records import Batch, Window
 from .rssm import RSSM, Latent, kl_losses
@@ -67,10 +69,12 @@ class DynamicsConfig:
 
 @dataclass(frozen=True)
 class Observed:
-    """What filtering a batch gave. latent and feat carry gradient; B batch, T time."""
+    """What filtering a batch gave, all of it with gradient; B batch, T time."""
 
     latent: Latent  # (B, T, ...)
     feat: Tensor  # (B, T, F)
+    posterior: Tensor  # (B, T, S, K) log-probabilities
+    prior: Tensor  # (B, T, S, K) log-probabilities
 
 
 class DynamicsModel(nn.Module):
@@ -87,25 +91,44 @@ class DynamicsModel(nn.Module):
             self.caps["gates"] = SpectralCap(lead, inputs, config.spectral_gates)
         if config.spectral_prior:
             self.caps["prior"] = SpectralCap((), config.hidden, config.spectral_prior)
+        self.scales = loss_scales(config, spaces)
+        self._check_scales()
 
     def forward(self, batch: Batch, noise: Tensor) -> tuple[Tensor, dict[str, Tensor], Observed]:
         """Score a batch (B, T). noise (B, T, S), uniform in [0, 1). -> scalar loss, metrics, what was observed."""
         latent, posterior = self.observe(batch, noise)
         prior = self.rssm.prior(latent.deter)
-        feat = latent.feat  # (B, T, F)
-        config = self.config
-        dyn, rep = kl_losses(posterior, prior, config.free_nats)
-        losses = {f"rec_{key}": loss for key, loss in self.decoder.losses(feat, batch.obs).items()}
-        losses |= {"cont": self.cont_loss(feat, batch.is_terminal), "dyn": dyn, "rep": rep}
-        scales = {"cont": config.cont_scale, "dyn": config.dyn_scale, "rep": config.rep_scale}
-        if config.straighten_scale:
-            losses["straighten"] = curvature(latent.deter, batch.is_first)
-            scales["straighten"] = config.straighten_scale
-        loss = sum(scales.get(key, config.rec_scale) * value.mean() for key, value in losses.items())
+        observed = Observed(latent, latent.feat, posterior, prior)
+        losses = self.losses(observed, batch.obs, batch.is_first, batch.is_terminal)
+        loss = sum(self.scales[key] * value.mean() for key, value in losses.items())
         metrics = {f"dynamics/loss/{key}": value.mean().detach() for key, value in losses.items()}
         metrics["dynamics/prior_entropy"] = categorical_entropy(prior.detach()).sum(-1).mean()
         metrics["dynamics/posterior_entropy"] = categorical_entropy(posterior.detach()).sum(-1).mean()
-        return loss, metrics, Observed(latent, feat)
+        return loss, metrics, observed
+
+    def losses(
+        self, observed: Observed, obs: dict[str, Tensor], is_first: Tensor, is_terminal: Tensor
+    ) -> dict[str, Tensor]:
+        """Unreduced losses (B, T) by name. obs: key -> (B, T, *shape); is_first, is_terminal (B, T) bool."""
+        dyn, rep = kl_losses(observed.posterior, observed.prior, self.config.free_nats)
+        losses = {f"rec_{key}": loss for key, loss in self.decoder.losses(observed.feat, obs).items()}
+        losses |= {"cont": self.cont_loss(observed.feat, is_terminal), "dyn": dyn, "rep": rep}
+        if self.config.straighten_scale:
+            losses["straighten"] = curvature(observed.latent.deter, is_first)
+        return losses
+
+    @torch.no_grad()
+    def _check_scales(self) -> None:
+        """ValueError unless the scales have the names of the losses, which two rows of zeros tell as well as any."""
+        zero = self.rssm.initial(2)
+        latent = Latent(zero.deter[None], zero.stoch[None])  # (1, 2, ...)
+        observed = Observed(latent, latent.feat, posterior=latent.stoch, prior=latent.stoch)
+        specs = self.decoder.specs.items()
+        obs = {key: torch.zeros((1, 2, *spec.shape), dtype=getattr(torch, spec.dtype)) for key, spec in specs}
+        no = torch.zeros(1, 2, dtype=torch.bool)
+        names = self.losses(observed, obs, is_first=no, is_terminal=no).keys()
+        if names != self.scales.keys():
+            raise ValueError(f"scales: must be those of the losses {sorted(names)}, got {sorted(self.scales)}")
 
     def cap_slopes(self) -> None:
         """Once an update, after the optimiser."""
@@ -137,6 +160,15 @@ class DynamicsModel(nn.Module):
     def cont(self, feat: Tensor) -> Tensor:
         """Probability of going on times the discount, (..., F) -> (...)"""
         return torch.sigmoid(self.cont_head(feat).squeeze(-1).float())
+
+
+def loss_scales(config: DynamicsConfig, spaces: Spaces) -> dict[str, float]:
+    """The weight of each loss by its name."""
+    scales = {f"rec_{key}": config.rec_scale for key in spaces.obs}
+    scales |= {"cont": config.cont_scale, "dyn": config.dyn_scale, "rep": config.rep_scale}
+    if config.straighten_scale:
+        scales["straighten"] = config.straighten_scale
+    return scales
 
 
 def curvature(path: Tensor, is_first: Tensor) -> Tensor:

@@ -43,22 +43,38 @@ class LaProp(torch.optim.Optimizer):
         super().__init__(params, {**config.__dict__, "anneal": anneal})
 
     @torch.no_grad()
-    def step(self, closure=None) -> None:
+    def step(self, closure=None, is_live: Tensor | None = None) -> None:
+        """Take a step, or none at all where `is_live`, a scalar bool on the parameters' device, is false.
+
+        A step that is not taken leaves parameters, moments and counters as they are, bit for bit: whoever has nothing to
+        learn from yet starts the warm-up when there is. The device alone looks at the flag.
+        """
         assert closure is None
         for group in self.param_groups:
             params = [p for p in group["params"] if p.grad is not None]
-            if params:
+            if params and is_live is None:
                 self._step(group, params)
+            elif params:
+                self._step_or_stay(group, params, is_live)
+
+    def _step_or_stay(self, group: dict, params: list[Tensor], is_live: Tensor) -> None:
+        changing = [*params, *(value for p in params for value in self._state_of(p).values())]
+        before = [value.clone() for value in changing]
+        self._step(group, params)
+        for now, then in zip(changing, before, strict=True):
+            torch.where(is_live, now, then, out=now)
+
+    def _state_of(self, p: Tensor) -> dict[str, Tensor]:
+        if p not in self.state:
+            self.state[p] = {
+                "count": torch.zeros((), device=p.device),
+                "mu": torch.zeros_like(p),
+                "nu": torch.zeros_like(p),
+            }
+        return self.state[p]
 
     def _step(self, group: dict, params: list[Tensor]) -> None:
-        for p in params:
-            if p not in self.state:
-                self.state[p] = {
-                    "count": torch.zeros((), device=p.device),
-                    "mu": torch.zeros_like(p),
-                    "nu": torch.zeros_like(p),
-                }
-        states = [self.state[p] for p in params]
+        states = [self._state_of(p) for p in params]
         mu, nu = [s["mu"] for s in states], [s["nu"] for s in states]
         counts = [s["count"] for s in states]
         torch._foreach_add_(counts, 1.0)

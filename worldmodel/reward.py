@@ -6,8 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .distributions import twohot_bins, twohot_loss, twohot_mean
-from .networks import Linear, SpectralCap, check_limits, init_weight, rms_norm
+from .caps import SpectralCap, check_limits
+from .distributions import twohot_bins, twohot_mean
+from .networks import Linear, init_weight, rms_norm
+from .objectives import step_loss
 from .optimizer import OptimizerConfig
 
 
@@ -59,9 +61,8 @@ class RewardModel(nn.Module):
         if weight.dim() == value.dim():
             weight = weight.unsqueeze(-1).expand(*weight.shape, self.config.members)
         logits = self.logits(feat)  # (M, ..., bins)
-        loss = twohot_loss(logits, value.expand(logits.shape[:-1]), self.bins)  # (M, ...)
         weight = weight.movedim(-1, 0)
-        per_member = (loss * weight).flatten(1).sum(1) / weight.flatten(1).sum(1).clamp(min=1.0)
+        per_member = step_loss(logits, value, weight, self.bins)
         any_weight = (weight.amax(0) > 0).float()
         with torch.no_grad():
             error = (twohot_mean(logits, self.bins).mean(0) - value).abs() * any_weight
@@ -72,14 +73,14 @@ class RewardModel(nn.Module):
         return per_member.sum(), metrics
 
     def logits(self, feat: Tensor) -> Tensor:
-        """(..., F) -> (M, ..., bins), float32"""
+        """(..., F) -> (M, ..., bins), float32; no rows give no logits."""
         lead, (members, units) = feat.shape[:-1], self.norms[0].shape
         x = self.first(feat.reshape(-1, feat.shape[-1])).view(-1, members, units)
         x = F.silu(_member_norm(x, self.norms[0])).transpose(0, 1)  # (M, N, units)
         for weight, bias, scale in zip(self.weights, self.biases, list(self.norms)[1:], strict=True):
             x = torch.baddbmm(bias, x, weight).transpose(0, 1)
             x = F.silu(_member_norm(x, scale)).transpose(0, 1)
-        return torch.baddbmm(self.out_bias, x, self.out_weight).float().view(members, *lead, -1)
+        return torch.baddbmm(self.out_bias, x, self.out_weight).float().view(members, *lead, len(self.bins))
 
     def members(self, feat: Tensor) -> Tensor:
         """(..., F) -> each member's mean reward (M, ...)"""
@@ -101,9 +102,16 @@ def _member_norm(x: Tensor, scale: Tensor) -> Tensor:
 
 def fold_weights(fold: Tensor, weight: Tensor, members: int) -> Tensor:
     """Label weights per member, (B,) -> (B, M): member i leaves out every episode whose fold is i modulo M, so that
-    each label can be scored by a member that never saw its episode. A single member sees all."""
-    weight = weight.unsqueeze(-1)
+    each label can be scored by a member that never saw its episode. A single member sees all.
+
+    A negative fold is left out by nobody. While all labels held are of one fold, the label replay draws them so: a member
+    without any label would stay at 0 and hold the ensemble's mean a third too small. Once a second fold is there that
+    member leaves its own out, but has seen those first labels and forgets them only as it learns from others: until then
+    its errors on them are a little too small. No error is measured so. The reward curve's come from fresh models on folds
+    that are all there (training/measurements/reward_refit.py), and those of the ensemble in use from held-out episodes.
+    """
+    weight, fold = weight.unsqueeze(-1), fold.unsqueeze(-1)
     if members == 1:
         return weight
     member = torch.arange(members, device=fold.device)
-    return weight * (fold.unsqueeze(-1) % members != member).to(weight.dtype)
+    return weight * ((fold % members != member) | (fold < 0)).to(weight.dtype)

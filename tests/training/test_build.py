@@ -16,6 +16,7 @@ from tandem.training.phases import train
 from tandem.training.storage import checkpoint
 from tandem.training.storage.folder import RunFolder
 from tandem.worldmodel.replay.journal.npz import ChunkError
+from tandem.worldmodel.replay.labels import NO_FOLD
 
 
 def learner_state(config) -> dict:
@@ -46,6 +47,26 @@ def test_prices_cannot_be_edited_behind_the_ledgers_back(tiny):
     train(config)
     with pytest.raises(ConfigError, match="price"):
         build(replace(config, price=replace(config.price, label=2.0)), is_resumed=True)
+
+
+def test_the_labels_of_a_first_episode_train_every_member_before_and_after_a_resume(tiny):
+    """Later ones train all members but the one that leaves their episode out."""
+    config = tiny("envs.num=1", "envs.heldout_share=0", "allocator.name=fixed")
+    run = build(config, is_resumed=False)
+    seen = []
+    for rows in (15, 30):  # an episode has 21
+        run.collector.open(rows)
+        for _ in range(rows):
+            run.collector.tick(run.agent)
+        run.collector.close()
+        run.desk.ask(10, run.numpy_rng)
+        run.desk.collect()
+        seen.append(run.labels.sample(100, run.numpy_rng).fold)
+        run.close()
+        run = build(config, is_resumed=True)
+        seen.append(run.labels.sample(100, run.numpy_rng).fold)
+    run.close()
+    assert [set(fold.tolist()) for fold in seen] == [{NO_FOLD}, {NO_FOLD}, {0, 1, 2}, {0, 1, 2}]
 
 
 def test_other_widths_than_the_checkpoints_are_an_error(tiny):

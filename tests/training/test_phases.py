@@ -202,6 +202,16 @@ def test_a_finished_run_is_refused_and_goes_on_with_a_larger_budget(tiny, audit)
         train(richer, folder)
 
 
+@pytest.mark.parametrize("setting", ["measure.labels=6", "labels.capacity=20"])
+def test_a_run_whose_measured_labels_were_all_chosen_ends_and_goes_on(tiny, audit, setting):
+    """Chosen labels score no error: where none was drawn uniformly among the newest, there is no error to score."""
+    config = tiny("labels.choice=disagreement", setting)
+    train(config)
+    more = replace(config, budget=replace(config.budget, total=400.0))
+    train(more, resume=Path(config.run.dir))
+    assert audit(Path(config.run.dir))["spent"] == 400
+
+
 def test_the_same_seed_gives_the_same_run_and_another_seed_another(tiny):
     runs = {}
     for name, settings in (("a", ("seed=1",)), ("b", ("seed=1",)), ("c", ("seed=2",))):

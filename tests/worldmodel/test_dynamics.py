@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from tandem.envs.records import ObsSpec, Spaces
-from tandem.worldmodel.dynamics import DynamicsConfig, DynamicsModel
+from tandem.worldmodel import dynamics
+from tandem.worldmodel.dynamics import DynamicsConfig, DynamicsModel, loss_scales
 from tandem.worldmodel.imagine import dream
 from tandem.worldmodel.records import Address, Batch
 from tandem.worldmodel.reward import RewardConfig, RewardModel
@@ -146,6 +147,37 @@ def test_the_loss_is_the_weighted_sum_of_its_parts():
     torch.testing.assert_close(loss.detach(), expected)
     assert observed.feat.shape == (2, 6, CONFIG.feat_size) and observed.feat.requires_grad
     assert not any(value.requires_grad for value in metrics.values())
+
+
+class Riddled(DynamicsModel):
+    """With a loss that nobody gave a scale."""
+
+    def losses(self, *arguments, **named):
+        return super().losses(*arguments, **named) | {"riddle": torch.ones(2, 6)}
+
+
+def test_a_loss_without_a_scale_is_refused_when_the_model_is_made():
+    names = "'cont', 'dyn', 'rec_kind', 'rec_state', 'rep'"
+    with pytest.raises(ValueError) as caught:
+        Riddled(CONFIG, SPACES)
+    message = f"scales: must be those of the losses [{names}, 'riddle'], got [{names}]"
+    assert str(caught.value) == message
+
+
+def test_a_scale_without_a_loss_is_refused_when_the_model_is_made(monkeypatch):
+    monkeypatch.setattr(dynamics, "loss_scales", lambda *_: loss_scales(CONFIG, SPACES) | {"riddle": 1.0})
+    with pytest.raises(
+        ValueError, match=r"^scales: must be those of the losses \['cont', .*'rep'\], got \[.*'riddle'\]$"
+    ):
+        make()
+
+
+def test_names_are_checked_when_a_model_is_made_and_never_again(monkeypatch):
+    model = make(straighten_scale=1.0)
+    monkeypatch.setattr(DynamicsModel, "_check_scales", None)
+    loss, metrics, _ = model(*random_batch())
+    assert {key.removeprefix("dynamics/loss/") for key in metrics if "/loss/" in key} == model.scales.keys()
+    assert torch.isfinite(loss)
 
 
 def test_the_dynamics_loss_trains_the_prior_alone_and_the_representation_loss_the_posterior_alone():

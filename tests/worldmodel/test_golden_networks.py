@@ -5,7 +5,8 @@ import torch
 from torch import Tensor, nn
 
 from tandem.envs.records import ObsSpec
-from tandem.worldmodel.networks import BlockLinear, Decoder, Encoder, Linear, RMSNorm, init_weight
+from tandem.worldmodel.codecs import Decoder, Encoder
+from tandem.worldmodel.networks import BlockLinear, Linear, RMSNorm, init_weight
 
 CASES = ["linear", "linear_wide_out", "linear_shaped", "blocklinear", "conv"]
 

@@ -35,6 +35,36 @@ def test_without_warmup_the_first_step_moves_every_number_by_the_rate():
     torch.testing.assert_close(p.detach(), torch.tensor([9.5, -9.5]))
 
 
+def test_steps_that_are_not_taken_leave_no_trace():
+    """Warm-up, moments and counters go on where they were, whatever the gradients said meanwhile."""
+    random = torch.Generator().manual_seed(0)
+    gradients = [torch.randn(2, 3, generator=random) for _ in range(5)]
+    nonsense = torch.full((2, 3), float("nan"))
+    ends = []
+    for script in ("+++++", "--+++-++--"):
+        p, given = torch.nn.Parameter(torch.ones(2, 3)), iter(gradients)
+        optimizer = LaProp([p], OptimizerConfig(lr=0.1, warmup=3), anneal=8)
+        for sign in script:
+            p.grad = next(given).clone() if sign == "+" else nonsense.clone()
+            optimizer.step(is_live=torch.tensor(sign == "+"))
+        ends.append({"p": p.detach(), **optimizer.state[p]})
+    assert ends[0]["count"] == 5 and all(torch.equal(value, ends[1][key]) for key, value in ends[0].items())
+
+
+def test_a_step_that_is_taken_is_the_same_with_a_flag_and_without():
+    random = torch.Generator().manual_seed(0)
+    start, gradients = torch.randn(4, 5, generator=random), torch.randn(6, 4, 5, generator=random)
+    ends = []
+    for flag in ({}, {"is_live": torch.tensor(True)}):
+        p = torch.nn.Parameter(start.clone())
+        optimizer = LaProp([p], OptimizerConfig(lr=0.1, warmup=3))
+        for gradient in gradients:
+            p.grad = gradient.clone()
+            optimizer.step(**flag)
+        ends.append([p.detach(), *optimizer.state[p].values()])
+    assert all(torch.equal(*pair) for pair in zip(*ends, strict=True))
+
+
 def test_a_parameter_without_gradient_stays():
     p = torch.nn.Parameter(torch.ones(2))
     LaProp([p], OptimizerConfig(warmup=0)).step()

@@ -62,6 +62,17 @@ def test_leading_axes_do_not_matter():
     torch.testing.assert_close(model.predict(feat).flatten(), model.predict(feat.flatten(0, 1)))
 
 
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("lead", [(0,), (0, 5), (4, 0)])
+@pytest.mark.filterwarnings("ignore:std")  # torch means the deviation of no numbers, of which there are none to read
+def test_no_rows_are_rewarded_with_nothing(layers, lead):
+    model, feat = shaken(layers=layers), torch.zeros(*lead, FEAT)
+    assert model.logits(feat).shape == (3, *lead, 41) and model.members(feat).shape == (3, *lead)
+    assert model.predict(feat).shape == model.disagreement(feat).shape == lead
+    loss, metrics = model(feat, torch.zeros(lead), torch.zeros(lead))
+    assert loss.item() == metrics["reward/train_error"].item() == 0
+
+
 def test_member_i_leaves_out_the_episodes_of_fold_i():
     # members 3: fold 4 is 1 modulo 3, so that member 1 never sees it
     weight = fold_weights(torch.tensor([0, 1, 2, 3, 4]), torch.tensor([1.0, 1.0, 1.0, 1.0, 0.5]), 3)

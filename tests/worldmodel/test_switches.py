@@ -7,8 +7,8 @@ import torch
 
 from tandem.agents.actor_critic import ActorCritic, ActorCriticConfig
 from tandem.envs.records import ObsSpec, Spaces
+from tandem.worldmodel.caps import SpectralCap
 from tandem.worldmodel.dynamics import DynamicsConfig, DynamicsModel, curvature
-from tandem.worldmodel.networks import SpectralCap
 from tandem.worldmodel.optimizer import LaProp, OptimizerConfig
 from tandem.worldmodel.records import Address, Batch
 from tandem.worldmodel.reward import RewardConfig, RewardModel

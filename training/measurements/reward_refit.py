@@ -40,7 +40,9 @@ class RefitError:
 
 def refit_errors(labels: LabelledFeatures, config: RewardConfig, generator: torch.Generator) -> list[RefitError]:
     """One error a fraction, over nested random subsets. None where fewer than three episodes or a single member makes
-    folds that mean nothing."""
+    folds that mean nothing, and none where no label may score: an error over no label is not a number."""
+    if not labels.is_uniform.any():
+        return []
     number = len(labels.value)
     episodes = labels.fold.unique() % config.members
     if config.members < 2 or len(episodes.unique()) < config.members:

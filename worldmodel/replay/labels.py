@@ -18,6 +18,7 @@ from .transitions import TransitionReplay
 
 # Refreshed since they were copied, or estimated, so the journal does not know them.
 SAVED = ("start_deter", "start_stoch", "correction")
+NO_FOLD = -1  # of a label that every member of the reward ensemble learns from
 
 
 @dataclass(frozen=True)
@@ -66,13 +67,14 @@ class LabelReplay:
         deter: int,
         stoch: int,
         tiers: Sequence[str] = ("default",),
+        folds: int = 1,
     ):
+        """folds: of the episodes, one a member of the reward ensemble, which leaves it out."""
         self.config, self.spaces, self.tiers = config, spaces, tuple(tiers)
+        self.per_fold = np.zeros(folds, np.int64)  # labels of training episodes held
         self.precision = np.ones(len(self.tiers), np.float32)  # weight of a label by tier
         length = config.burn_in + 1
-        columns = {
-            f"obs/{k}": ((length, *s.shape), np.int32 if s.classes else np.float32) for k, s in spaces.obs.items()
-        }
+        columns = {f"obs/{k}": ((length, *s.shape), s.dtype) for k, s in spaces.obs.items()}
         columns |= {"prev_action": ((length, spaces.action_size), np.float32), "is_first": ((length,), bool)}
         columns |= {"start_deter": ((deter,), np.float32), "start_stoch": ((stoch,), np.uint8)}
         columns |= {name: ((), np.int64) for name in ("env", "step", "context_step", "episode")}
@@ -120,15 +122,30 @@ class LabelReplay:
         values |= {f"obs/{name}": value[None] for name, value in copy.obs.items()}
         values |= {"value": np.array([answer.value]), "is_uniform": np.array([asked.is_uniform])}
         values |= {"tier": np.array([self.tiers.index(asked.question.tier)]), "correction": np.zeros(1)}
+        if not copy.is_heldout:
+            self._deal(copy.env + copy.episode)
         rings = self.held_out if copy.is_heldout else self.training
         rings.append(np.zeros(1, np.int64), values)
 
+    def _deal(self, fold: int) -> None:
+        """Count a label of a training episode that is about to come, and no more the one that goes for it."""
+        rings, folds = self.training, len(self.per_fold)
+        if self.num_training == rings.capacity:
+            slot = rings.slot(np.zeros(1, np.int64), rings.oldest)
+            self.per_fold[(rings.columns["env"][slot] + rings.columns["episode"][slot]) % folds] -= 1
+        self.per_fold[fold % folds] += 1
+
     def sample(self, batch: int, rng: np.random.Generator) -> LabelBatch:
-        """`batch` labels of training episodes, uniform with replacement; rows of weight 0 while there are none."""
+        """`batch` labels of training episodes, uniform with replacement; rows of weight 0 while there are none.
+
+        While all that are held are of one fold, none has a fold: the member that leaves it out would learn nothing.
+        """
         if not self.num_training:
             labels = self._batch(self.training, np.zeros(batch, np.int64))
             return replace(labels, weight=torch.zeros(batch))
-        return self._batch(self.training, rng.integers(self.num_training, size=batch))
+        labels = self._batch(self.training, rng.integers(self.num_training, size=batch))
+        is_one_fold = len(self.per_fold) > 1 and np.count_nonzero(self.per_fold) == 1
+        return replace(labels, fold=torch.full_like(labels.fold, NO_FOLD)) if is_one_fold else labels
 
     def draw(self, batch: Batch, number: int, rng: np.random.Generator) -> tuple[Batch, LabelBatch]:
         """The batch as it is, and `number` labels to learn reward from."""

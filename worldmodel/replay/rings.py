@@ -13,7 +13,7 @@ class Rings:
     tensor scatter does not promise.
     """
 
-    def __init__(self, columns: dict[str, tuple[tuple[int, ...], type]], num_streams: int, capacity: int):
+    def __init__(self, columns: dict[str, tuple[tuple[int, ...], type | str]], num_streams: int, capacity: int):
         self.num_streams, self.capacity = num_streams, capacity
         self.count = np.zeros(num_streams, np.int64)  # rows ever written
         self.length = min(capacity, FIRST_ROWS)

@@ -40,7 +40,7 @@ class TransitionReplay:
 
     def __init__(self, config: ReplayConfig, spaces: Spaces, num_streams: int, length: int, deter: int, stoch: int):
         self.config, self.spaces, self.num_streams, self.length = config, spaces, num_streams, length
-        columns = {f"obs/{k}": (s.shape, np.int32 if s.classes else np.float32) for k, s in spaces.obs.items()}
+        columns = {f"obs/{k}": (s.shape, s.dtype) for k, s in spaces.obs.items()}
         columns |= {name: ((), bool) for name in ("is_first", "is_last", "is_terminal", "is_open")}
         columns |= {name: ((), np.int64) for name in ("step", "episode")}
         columns |= {"action": ((spaces.action_size,), np.float32)}

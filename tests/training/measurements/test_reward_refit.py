@@ -65,6 +65,13 @@ def test_chosen_labels_train_and_never_score():
     assert scored.absolute < 5 < refit(absurd)[-1].absolute
 
 
+def test_labels_that_were_all_chosen_give_no_errors():
+    labels = labelled(300, 10)
+    assert refit(replace(labels, is_uniform=torch.zeros(300, dtype=torch.bool))) == []
+    one = torch.arange(300) == 7  # a single one that may score is enough
+    assert [math.isfinite(error.squared) for error in refit(replace(labels, is_uniform=one))] == [True] * 4
+
+
 @pytest.mark.parametrize("labels, config", [(labelled(50, 2), CONFIG), (labelled(50, 9), replace(CONFIG, members=1))])
 def test_too_few_episodes_or_one_member_give_no_errors(labels, config):
     assert refit(labels, config) == []
