@@ -13,6 +13,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from . import __version__
 from .errors import UserError
 
 USER_ERROR, INTERRUPTED = 2, 130
@@ -62,15 +63,18 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _command(arguments: list[str]) -> Callable[[list[str]], None]:
+    """The sub-command that the first argument names; without one, help."""
     summaries = "\n".join(f"  {name:<8}{summary}" for name, (_, summary) in COMMANDS.items())
     parser = Parser(
         prog="tandem",
         usage="tandem COMMAND ...",
-        description=f"Train agents in a learned world model on two budgets.\n\n{summaries}",
+        description=f"Train agents in a learned world model on two budgets.\n\ncommands\n{summaries}",
+        epilog="tandem COMMAND --help tells more",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help="tandem COMMAND --help tells more")
-    return COMMANDS[parser.parse_args(arguments[:1]).command][0]
+    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help=argparse.SUPPRESS)
+    parser.add_argument("--version", action="version", version=f"tandem {__version__}")
+    return COMMANDS[parser.parse_args(arguments[:1] or ["--help"]).command][0]
 
 
 def _is_users(error: Exception) -> bool:
@@ -125,62 +129,15 @@ def _ledger(arguments: list[str]) -> None:
     parser.add_argument("--decisions", action="store_true", help="what each phase planned, and from which evidence")
     options = parser.parse_args(arguments)
     from .budget.ledger import Ledger
+    from .budget.reports.accounts import account_lines
+    from .budget.reports.decisions import decision_lines
 
     ledger = Ledger.open(_run_folder(options.run) / "ledger.db")
     answer = ledger.decisions() if options.decisions else ledger.summary()
     if options.json:
         print(json.dumps(answer))
     else:
-        print("\n".join(_decision_lines(answer) if options.decisions else _account_lines(answer)))
-
-
-def _account_lines(summary: dict) -> list[str]:
-    tiers = summary.pop("by_tier")
-    lines = [f"{name:<14}{value:>14,.15g}" for name, value in summary.items()]
-    return lines + [
-        f"tier {name}: {tier['labels']:,} labels for {tier['spent']:,.15g} coins" for name, tier in tiers.items()
-    ]
-
-
-def _decision_lines(decisions: list[dict]) -> list[str]:
-    lines = [f"{'phase':>5}{'held before':>24}{'bought: transitions':>21}{'labels':>9}{'label share':>13}  note"]
-    for decision in decisions:
-        held, plan = decision["inputs"], decision["outputs"]
-        stock = f"{held['transitions']:,} + {held['labels']:,}"
-        counts = f"{plan['transitions']:>21,}{plan['labels']:>9,}{plan['label_spend_share']:>13.1%}"
-        lines.append(f"{decision['phase']:>5}{stock:>24}{counts}  {plan['note']}")
-        if plan.get("facts"):
-            lines += [f"{'':>7}{reason}" for reason in _reasons(held, plan)]
-    return lines
-
-
-def _reasons(evidence: dict, plan: dict) -> list[str]:
-    """Why an allocator that measures planned what it planned."""
-    measured, facts = evidence["measured"], {name: f"{value:.3g}" for name, value in plan["facts"].items()}
-    names = ("label_share", "best_share", "best_share_low", "best_share_high")
-    known = {name: f"{plan['facts'][name]:.0%}" for name in names if name in plan["facts"]}
-    share, best, low, high = (known.get(name, "?") for name in names)
-    gaps = f"{facts.get('gap_now', '?')} now, {facts.get('gap_after', '?')} after this phase"
-    lines = [
-        f"in the end {share} of all spend on labels, {best} if all were bought anew (90 %: {low} to {high})",
-        f"expected gap {gaps}",
-        f"the critic explains {measured['explained_variance']:.2f} of the variance of held-out returns",
-    ]
-    for side, weight in zip(("dynamics", "reward"), plan["weights"], strict=True):
-        number = len(measured[side]["counts"])
-        interval = f"{facts[f'exponent_{side}_low']} to {facts[f'exponent_{side}_high']}"
-        lines.append(
-            f"{side}: {number} error{'s' * (number != 1)}, exponent {facts[f'exponent_{side}']} (90 %: {interval}), "
-            f"floor dominates with probability {facts[f'floor_dominates_{side}']}, weight {weight:.3g}, "
-            f"a coin gains {facts.get(f'gain_{side}', '?')}"
-        )
-    if plan["offer"]:
-        offer = plan["offer"]
-        lines.append(
-            f"labels by {offer['tier']}, {offer['replication']} answers an item that is worth {offer['clean']:.3g} clean "
-            f"labels and costs {offer['price_micro'] / 1e6:.6g} coins; bias at most {offer['bias']:.3g}"
-        )
-    return lines
+        print("\n".join(decision_lines(answer) if options.decisions else account_lines(answer)))
 
 
 def _run_folder(folder: Path) -> Path:
@@ -277,6 +234,3 @@ COMMANDS = {
     "ledger": (_ledger, "what a run has bought and what is left"),
     "plan": (_plan, "how many transitions and labels a budget should buy"),
 }
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -56,7 +56,6 @@ def refused(capsys, *arguments: str) -> str:
         (["train", "--resum", "nowhere"], ["--resum"]),
         (["train", "--resume"], ["--resume"]),
         (["trane"], ["trane", "train"]),
-        ([], ["COMMAND"]),
         (["ledger", "nowhere"], ["nowhere", "not a run"]),
         (["ledger"], ["run"]),
         (["eval", "nowhere"], ["nowhere", "not a run"]),
@@ -155,6 +154,20 @@ def test_help_names_presets_and_keys(capsys):
         assert word in out
 
 
+def test_alone_it_shows_what_it_can_do(capsys):
+    with pytest.raises(SystemExit) as stop:
+        tandem.cli.main([])
+    out, err = capsys.readouterr()
+    assert (stop.value.code, err) == (0, "")
+    assert all(f"  {command} " in out for command in ("train", "eval", "ledger", "plan"))
+
+
+def test_it_says_which_version_it_is(capsys):
+    with pytest.raises(SystemExit) as stop:
+        tandem.cli.main(["--version"])
+    assert (stop.value.code, capsys.readouterr().out) == (0, f"tandem {tandem.__version__}\n")
+
+
 @pytest.mark.parametrize("command", ["eval", "ledger", "plan"])
 def test_every_command_has_a_help(capsys, command):
     with pytest.raises(SystemExit) as stop:
@@ -170,12 +183,12 @@ def test_ledger_prints_the_sums_in_coins(capsys, folder):
     assert (sums["total"], sums["spent"], sums["reserved"], sums["remaining"]) == (100, 0, 0, 100)
     assert (sums["transitions"], sums["labels"], sums["by_tier"]) == (0, 0, {})
     assert tandem.cli.main(["ledger", str(folder)]) == 0
-    assert "remaining" in capsys.readouterr().out
+    assert "remaining 100 coins" in " ".join(capsys.readouterr().out.split())
 
 
 def test_ledger_prints_the_decisions(capsys, folder):
     ledger = Ledger.create(folder / "ledger.db", to_micro(100), {"transition": to_micro(1), "label": to_micro(4)})
-    plan = {"transitions": 1008, "labels": 7, "label_spend_share": 0.25, "note": "a note"}
+    plan = {"transitions": 1008, "labels": 7, "money_micro": 1_036_000_000, "label_spend_share": 0.25, "note": "a note"}
     ledger.record_decision(0, {"transitions": 0, "labels": 0}, plan)
     ledger.close()
     assert tandem.cli.main(["ledger", str(folder), "--decisions", "--json"]) == 0
@@ -183,7 +196,7 @@ def test_ledger_prints_the_decisions(capsys, folder):
     assert (decision["phase"], decision["outputs"]) == (0, plan)
     assert tandem.cli.main(["ledger", str(folder), "--decisions"]) == 0
     line = capsys.readouterr().out.splitlines()[1]
-    assert all(text in line for text in ("1,008", "7", "25.0%", "a note"))
+    assert all(text in line for text in ("pilot", "1,008", "7", "1,036", "25.0%", "a note"))
 
 
 class Idle:
