@@ -85,21 +85,14 @@ def _is_users(error: Exception) -> bool:
 def _train(arguments: list[str]) -> None:
     from .training import config as settings
 
-    parser = Parser(
-        prog="train.py",
-        usage="train.py [PRESET ...] [KEY=VALUE ...] [--print-config]\n       train.py --resume RUN [budget.total=...]",
-        description="Train an agent on two budgets, one for transitions and one for labels.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument("settings", nargs="*", metavar="PRESET|KEY=VALUE", help="presets and settings, listed below")
-    parser.add_argument("--resume", metavar="RUN", type=Path, help="go on with the run in this folder")
-    parser.add_argument("--print-config", action="store_true", help="print the resolved configuration and stop")
-    if {"-h", "--help"} & set(arguments):
+    _refuse_dashes(arguments)
+    parser = _train_parser()
+    options = parser.parse_intermixed_args(arguments)
+    if options.help is not None:
         from .training.settings_help import help_text
 
-        parser.epilog = help_text()
-    options = parser.parse_intermixed_args(arguments)
+        print(help_text(options.help) if options.help else f"{parser.format_help()}\n{help_text()}")
+        return
     if options.resume:
         config = settings.resume_config(options.resume, options.settings)
     else:
@@ -110,6 +103,45 @@ def _train(arguments: list[str]) -> None:
     from .training.phases import train
 
     train(config if options.resume else _in_new_folder(config), options.resume)
+
+
+def _train_parser() -> Parser:
+    program = _program()
+    parser = Parser(
+        prog=program,
+        usage=f"{program} [PRESET ...] [KEY=VALUE ...] [--print-config]\n       {program} --resume RUN [budget.total=...]",
+        description="Train an agent on two budgets, one for transitions and one for labels.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+        add_help=False,
+    )
+    parser.add_argument("settings", nargs="*", metavar="PRESET|KEY=VALUE", help=argparse.SUPPRESS)
+    parser.add_argument("--resume", metavar="RUN", type=Path, help="go on with the run in this folder")
+    parser.add_argument("--print-config", action="store_true", help="print the resolved configuration and stop")
+    parser.add_argument("-h", "--help", nargs="?", const="", metavar="SECTION", help="this page, or all of a section")
+    return parser
+
+
+def _refuse_dashes(arguments: list[str]) -> None:
+    """UsageError where a setting is written as an option, which says how it is written: seed=1 for --seed 1."""
+    from .training.config import closest, leaves
+
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        name, equals, value = argument.removeprefix("--").partition("=")
+        if not argument.startswith("--") or name in TRAIN_OPTIONS:
+            continue
+        meant = closest(name.replace("-", "_"), [*leaves(), *TRAIN_OPTIONS])
+        if meant in TRAIN_OPTIONS:
+            raise UsageError(f"{argument}: no such option, did you mean --{meant}?")
+        if meant:
+            is_value = following and not following.startswith("--") and "=" not in following
+            value = value if equals else following if is_value else "VALUE"
+            raise UsageError(f"{argument}: a setting has no dashes, write {meant}={value}")
+
+
+def _program() -> str:
+    """What was typed to train, for hints that can be typed again."""
+    return "python train.py" if Path(sys.argv[0]).name == "train.py" else "tandem train"
 
 
 def _in_new_folder(config):
@@ -228,6 +260,7 @@ RESIDUAL = "standard deviation of what a perfect rater would leave unexplained, 
 ROLLOUTS = "where raters score each step of whole rollouts: coins for a rollout without its answers"
 GRADIENT = "variance of one rollout's gradient, its own and a unit of reward noise's (%(default)s)"
 
+TRAIN_OPTIONS = ("resume", "print-config", "help")
 COMMANDS = {
     "train": (_train, "train an agent, or go on with a run"),
     "eval": (_eval, "the true return of a trained agent"),

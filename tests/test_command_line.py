@@ -53,7 +53,15 @@ def refused(capsys, *arguments: str) -> str:
         (["train", "price.label=0"], ["price.label"]),
         (["train", "allocator=fixed", "allocator.label_share=0.3"], ["allocator", "allocator.label_share"]),
         (["train", "--resume", "nowhere"], ["nowhere", "not a run"]),
-        (["train", "--resum", "nowhere"], ["--resum"]),
+        (["train", "--resum", "nowhere"], ["--resum:", "did you mean --resume?"]),
+        (["train", "--what", "3"], ["--what", "--help"]),
+        (["train", "--seed", "1"], ["--seed:", "write seed=1"]),
+        (["train", "smoke", "--seed=1"], ["--seed=1:", "write seed=1"]),
+        (["train", "--budget.total", "300"], ["write budget.total=300"]),
+        (["train", "--budget-total", "300", "seed=1"], ["write budget.total=300"]),
+        (["train", "--label-share", "0.3"], ["write allocator.label_share=0.3"]),
+        (["train", "--task", "--print-config"], ["write task=VALUE"]),
+        (["train", "--help", "labler"], ["labler", "did you mean labeler?"]),
         (["train", "--resume"], ["--resume"]),
         (["trane"], ["trane", "train"]),
         (["ledger", "nowhere"], ["nowhere", "not a run"]),
@@ -145,13 +153,19 @@ def _failing(error: BaseException) -> types.ModuleType:
     return phases
 
 
-def test_help_names_presets_and_keys(capsys):
-    with pytest.raises(SystemExit) as stop:
-        tandem.cli.main(["train", "--help"])
+@pytest.mark.parametrize("arguments", [["--help"], ["-h"], ["smoke", "seed=3", "--help"]])
+def test_help_names_options_presets_and_the_first_keys(capsys, trained, arguments):
+    assert tandem.cli.main(["train", *arguments]) == 0
     out = capsys.readouterr().out
-    assert stop.value.code == 0
     for word in ("--resume", "--print-config", "quickstart", "smoke", "budget.total=", "allocator.label_share=null"):
         assert word in out
+    assert "actor_critic.lam=" not in out and trained == []
+
+
+@pytest.mark.parametrize("section", ["actor_critic", "all"])
+def test_help_of_a_section_shows_its_keys(capsys, section):
+    assert tandem.cli.main(["train", "--help", section]) == 0
+    assert "actor_critic.lam=0.95" in capsys.readouterr().out
 
 
 def test_alone_it_shows_what_it_can_do(capsys):

@@ -48,26 +48,44 @@ class Config:
     """Everything that can be set, one section a part."""
 
     task: str = "dmc_cartpole_swingup"  # dmc_<domain>_<task>, gym:<Id>, module:Class of your own, or toy_lq
-    seed: int = 0
+    seed: int = 0  # of everything that is drawn by chance
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"  # auto: bfloat16 on a GPU
     threads: int = 0  # of torch; 0: torch's own choice
     mode: Literal["decoupled", "coupled"] = "decoupled"  # coupled: DreamerV3 as published, a label for every transition
-    run: RunConfig = field(default_factory=RunConfig)
-    envs: EnvConfig = field(default_factory=EnvConfig)
-    budget: BudgetConfig = field(default_factory=BudgetConfig)
-    price: PriceConfig = field(default_factory=PriceConfig)
-    allocator: AllocatorConfig = field(default_factory=AllocatorConfig)
-    labeler: LabelerConfig = field(default_factory=LabelerConfig)
-    replay: ReplayConfig = field(default_factory=ReplayConfig)
-    labels: LabelReplayConfig = field(default_factory=LabelReplayConfig)
-    dynamics: DynamicsConfig = field(default_factory=DynamicsConfig)
-    reward: RewardConfig = field(default_factory=RewardConfig)
-    actor_critic: ActorCriticConfig = field(default_factory=ActorCriticConfig)
-    train: TrainConfig = field(default_factory=TrainConfig)
-    measure: MeasureConfig = field(default_factory=MeasureConfig)
-    evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
-    log: LogConfig = field(default_factory=LogConfig)
+    run: RunConfig = field(default_factory=RunConfig)  # where the run is kept
+    envs: EnvConfig = field(
+        default_factory=EnvConfig
+    )  # the environments: how many, action repeat, time limit, held-out episodes
+    budget: BudgetConfig = field(default_factory=BudgetConfig)  # coins there are to spend
+    price: PriceConfig = field(default_factory=PriceConfig)  # coins for a transition and for a label
+    allocator: AllocatorConfig = field(
+        default_factory=AllocatorConfig
+    )  # who decides what the coins buy, the pilot and the phases
+    labeler: LabelerConfig = field(
+        default_factory=LabelerConfig
+    )  # who answers: the default rater, or tiers of raters with prices of their own
+    replay: ReplayConfig = field(default_factory=ReplayConfig)  # how many transitions are held, and how they are drawn
+    labels: LabelReplayConfig = field(
+        default_factory=LabelReplayConfig
+    )  # how many labels are held, and which rows are labelled
+    dynamics: DynamicsConfig = field(
+        default_factory=DynamicsConfig
+    )  # the model of what happens next: size, losses, optimizer
+    reward: RewardConfig = field(
+        default_factory=RewardConfig
+    )  # the model of what it is worth: ensemble, size, optimizer
+    actor_critic: ActorCriticConfig = field(
+        default_factory=ActorCriticConfig
+    )  # the agent: size, return, exploration, optimizer
+    train: TrainConfig = field(
+        default_factory=TrainConfig
+    )  # how much is learned: updates, batches, horizon of the dreams
+    measure: MeasureConfig = field(default_factory=MeasureConfig)  # how closely errors are measured for the allocator
+    evaluate: EvaluateConfig = field(
+        default_factory=EvaluateConfig
+    )  # episodes for your eyes, whose rewards nothing learns from
+    log: LogConfig = field(default_factory=LogConfig)  # terminal lines and pictures
 
     def __post_init__(self):
         if not self.task:
@@ -186,7 +204,7 @@ def keys_at(key: str) -> dict[str, Any]:
 def _preset_settings(preset: str) -> list[Setting]:
     files = preset_files()
     if preset not in files:
-        raise ConfigError(f"{preset}: no such preset ({COMMAND_LINE}), {_nearest(preset, files)}")
+        raise ConfigError(f"{preset}: no such preset ({COMMAND_LINE}), {nearest(preset, files)}")
     return _file_settings(files[preset], f"preset {preset}")
 
 
@@ -260,15 +278,21 @@ def _check_key(setting: Setting) -> None:
     if inside and setting.key:
         example = next((key for key in inside if key.endswith(".name")), inside[0])
         raise setting.refused(f"is a section, set a key inside it, such as {example}=...")
-    raise ConfigError(f"{setting.key}: no such key ({setting.source}), {_nearest(setting.key, known)}")
+    raise ConfigError(f"{setting.key}: no such key ({setting.source}), {nearest(setting.key, known)}")
 
 
-def _nearest(word: str, known) -> str:
-    """The known word to offer; the last part alone counts too, so that label_share finds allocator.label_share."""
+def nearest(word: str, known) -> str:
+    """What to say of a word that nobody knows: the known one that is most like it."""
+    return f"did you mean {closest(word, known) or difflib.get_close_matches(word, known, 1, 0.0)[0]}?"
+
+
+def closest(word: str, known) -> str | None:
+    """The known word that is meant; the last part alone counts too, so that label_share finds allocator.label_share."""
     short = {name.rsplit(".", 1)[-1]: name for name in known}
+    if word in short:
+        return short[word]
     close = difflib.get_close_matches(word, known, 1, 0.7) or difflib.get_close_matches(word, short, 1, 0.7)
-    close = close or difflib.get_close_matches(word, known, 1, 0.0)
-    return f"did you mean {close[0] if close[0] in known else short[close[0]]}?"
+    return (close[0] if close[0] in known else short[close[0]]) if close else None
 
 
 def _value(config: Config, key: str):
