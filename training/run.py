@@ -10,6 +10,7 @@ import torch
 from ..agents.agent import Agent
 from ..budget.allocator import Allocator
 from ..budget.ledger import Ledger
+from ..budget.money import MICRO
 from ..envs.records import Spaces
 from ..worldmodel.replay.label_column import LabelColumn
 from ..worldmodel.replay.labels import LabelReplay
@@ -38,6 +39,10 @@ class Progress:
     updates: int = 0
     start: float | None = None  # coins spent (or rows collected) when learning began
     history: list[dict] = field(default_factory=list)  # a row a finished phase
+
+    def updates_in_all(self, total_micro: int) -> int:
+        """That a budget of so many micro-coins pays for; 0 where train.ratio rules. A raised budget brings more."""
+        return round(self.updates_per_coin * total_micro / MICRO)
 
     def state_dict(self) -> dict:
         return asdict(self)

@@ -28,6 +28,7 @@ def show(run: Run) -> None:
             spent=balance.spent / MICRO,
             total=balance.total / MICRO,
             updates=progress.updates,
+            updates_in_all=progress.updates_in_all(balance.total) or None,
             episode_return=progress.history[-1]["return_mode"] if progress.history else None,
         )
     )
