@@ -7,6 +7,8 @@ import argparse
 import errno
 import json
 import os
+import shlex
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,7 +18,7 @@ from pathlib import Path
 from . import __version__
 from .errors import UserError
 
-USER_ERROR, INTERRUPTED = 2, 130
+USER_ERROR, SIGNALLED = 2, 128  # what a shell adds to the number of a signal that ended a command
 # What a person can set right about disk and folders; any other OSError is a bug and keeps its traceback.
 DISK_ERRORS = {
     errno.ENOENT,
@@ -42,15 +44,15 @@ class Parser(argparse.ArgumentParser):
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one sub-command and return the exit status: 0, 2 for what the user can set right, 130 when interrupted."""
+    """Run one sub-command and return the exit status: 0, 2 for what the user can set right, 130 after Ctrl-C, 143 after SIGTERM."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())  # so that task=module:Class finds a module of the person's folder
     try:
-        _command(arguments)(arguments[1:])
+        return _command(arguments)(arguments[1:]) or 0
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
-        return INTERRUPTED
+        return SIGNALLED + signal.SIGINT
     except BrokenPipeError:  # the reader of our output has gone: `tandem plan ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -59,10 +61,9 @@ def main(arguments: list[str] | None = None) -> int:
             raise
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return USER_ERROR
-    return 0
 
 
-def _command(arguments: list[str]) -> Callable[[list[str]], None]:
+def _command(arguments: list[str]) -> Callable[[list[str]], int | None]:
     """The sub-command that the first argument names; without one, help."""
     summaries = "\n".join(f"  {name:<8}{summary}" for name, (_, summary) in COMMANDS.items())
     parser = Parser(
@@ -82,7 +83,7 @@ def _is_users(error: Exception) -> bool:
     return isinstance(error, UserError) or (isinstance(error, OSError) and error.errno in DISK_ERRORS)
 
 
-def _train(arguments: list[str]) -> None:
+def _train(arguments: list[str]) -> int | None:
     from .training import config as settings
 
     _refuse_dashes(arguments)
@@ -100,9 +101,29 @@ def _train(arguments: list[str]) -> None:
     if options.print_config:
         print(settings.to_yaml(config), end="")
         return
-    from .training.phases import train
+    if not options.resume:
+        config = _in_new_folder(config)
+    try:
+        from .training.phases import train  # takes seconds, in which Ctrl-C may come
 
-    train(config if options.resume else _in_new_folder(config), options.resume)
+        train(config, options.resume)
+    except KeyboardInterrupt as stop:
+        print(_ending(stop, Path(config.run.dir)), file=sys.stderr)
+        return SIGNALLED + getattr(stop, "number", signal.SIGINT)
+
+
+def _ending(stop: KeyboardInterrupt, folder: Path) -> str:
+    """What to know of a run in `folder` that was ended: whether all of it was saved, and how to go on with it."""
+    from .training.storage.folder import SAVED_AS
+
+    go_on = f"{_program()} --resume {shlex.quote(str(folder))}"
+    if getattr(stop, "folder", None):
+        return f"interrupted: saved in {folder}; go on with: {go_on}"
+    if any(not path.suffix for path in folder.glob("checkpoints/*")):
+        return f"interrupted at once: nothing was saved after the last checkpoint; go on from there with: {go_on}"
+    if (folder / SAVED_AS).is_file():
+        return f"interrupted before the first checkpoint: what was bought is kept in {folder}; go on with: {go_on}"
+    return "interrupted before the run began: nothing was bought"
 
 
 def _train_parser() -> Parser:

@@ -1,6 +1,7 @@
 """The command line as a person meets it: exit status, one plain line for a mistake, no folder left by one."""
 
 import json
+import signal
 import subprocess
 import sys
 import types
@@ -15,6 +16,7 @@ import tandem.training.build
 from tandem.budget.ledger import BudgetExceeded, Ledger, to_micro
 from tandem.errors import UserError
 from tandem.training.config import load_config, read_config, save_config
+from tandem.training.stop import Interrupted
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -133,6 +135,47 @@ def test_what_a_person_causes_while_training_has_no_traceback(capsys, monkeypatc
     monkeypatch.setitem(sys.modules, "tandem.training.phases", _failing(error))
     assert tandem.cli.main(["train", "smoke"]) == status
     assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        ([], ["before the run began"]),
+        (["config.yaml", "checkpoints/000000000640.tmp/x"], ["before the first checkpoint", "--resume 'my run'"]),
+        (["config.yaml", "checkpoints/000000000640/x"], ["at once", "last checkpoint", "--resume 'my run'"]),
+    ],
+)
+def test_a_run_ended_without_saving_says_what_there_is_to_go_on_with(capsys, folder, monkeypatch, files, words):
+    def ended(config, resume=None):
+        for file in files:
+            (folder / "my run" / file).parent.mkdir(parents=True, exist_ok=True)
+            (folder / "my run" / file).touch()
+        raise Interrupted(signal.SIGTERM)
+
+    phases = types.ModuleType("tandem.training.phases")
+    phases.train = ended
+    monkeypatch.setitem(sys.modules, "tandem.training.phases", phases)
+    assert tandem.cli.main(["train", "smoke", "run.dir=my run"]) == 143
+    line = capsys.readouterr().err
+    assert line.startswith("interrupted ") and line.count("\n") == 1
+    assert all(word in line for word in words), line
+
+
+SHORT = "smoke task=toy_lq envs.repeat=1 envs.time_limit=20 train.batch=2 train.length=6 log.every_seconds=0.1 log.figures=false"
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_saves_the_run_and_says_how_to_go_on(folder, number, status):
+    command = [sys.executable, str(ROOT / "train.py"), *SHORT.split(), "train.updates=10_000", "run.dir=run"]
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+        next(line for line in run.stdout if "| update " in line)  # it learns
+        run.send_signal(number)
+        _, told = run.communicate(timeout=60)
+    assert (run.returncode, told) == (
+        status,
+        "interrupted: saved in run; go on with: python train.py --resume run\n",
+    )
+    assert list((folder / "run" / "checkpoints").glob("*/manifest.json"))
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from .pace import catch_up, learn, updates_in_all
 from .reports.look import look, refresh_latents
 from .reports.status import describe, last_result, show
 from .run import Run
-from .stop import listening
+from .stop import Interrupted, listening
 from .storage.folder import SAVED_AS
 
 LAST_CALLS = 100  # times that the end of a run asks for answers still on their way
@@ -148,7 +148,7 @@ def end_if_asked(run: Run) -> None:
     """After Ctrl-C: keep everything, then end. The phase under way is resumed with its plan."""
     if run.stop.is_asked:
         run.save()
-        raise KeyboardInterrupt
+        raise Interrupted(run.stop.number, run.folder)
 
 
 def go_on(run: Run) -> None:
