@@ -28,8 +28,8 @@ from tier_settings import BUDGETS, INJECTED, INJECTED_AFTER, METHODS, PHASES, PI
 from tier_world import Pool, new_replay, states_and_rewards
 
 from tandem.budget.adaptive import PerItem
-from tandem.budget.ledger import Ledger, to_micro
-from tandem.budget.money import MICRO
+from tandem.budget.ledger import Ledger
+from tandem.budget.money import MICRO, to_micro
 from tandem.budget.offers import LabelOffer, clean_labels
 from tandem.budget.scaling import Curve, MeanLaw, fit_posterior
 from tandem.envs.labelers.base import LabelerConfig, make_labeler

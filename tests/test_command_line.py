@@ -13,7 +13,8 @@ import yaml
 
 import tandem.cli
 import tandem.training.build
-from tandem.budget.ledger import BudgetExceeded, Ledger, to_micro
+from tandem.budget.ledger import BudgetExceeded, Ledger
+from tandem.budget.money import to_micro
 from tandem.errors import UserError
 from tandem.training.config import load_config, read_config, save_config
 from tandem.training.stop import Interrupted

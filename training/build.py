@@ -14,8 +14,8 @@ import torch
 from ..agents.actor_critic import ActorCritic
 from ..agents.agent import Agent
 from ..budget.allocator import check_budget, make_allocator
-from ..budget.ledger import Ledger, to_micro
-from ..budget.money import MICRO
+from ..budget.ledger import Ledger
+from ..budget.money import MICRO, price_in_micro, to_micro
 from ..envs.labelers.base import DEFAULT, make_labeler
 from ..envs.make import make_env, spaces_of
 from ..envs.records import Spaces
@@ -124,7 +124,7 @@ def open_data(
         LabelJournal(folder / "labels"),
         config.labels.burn_in,
         tier_prices(config.labeler),
-        to_micro(config.labeler.item_price),
+        price_in_micro(config.labeler.item_price),
         Choice(learner.reward, learner.dynamics, config.labels.uniform)
         if config.labels.choice == "disagreement"
         else None,

@@ -3,7 +3,7 @@
 import math
 
 from ..market import Counts, Market, at_label_share, coupled, gap, split
-from ..money import check_coins, to_micro
+from ..money import budget_in_micro, check_coins, price_in_micro
 from ..scaling import PowerLaw, check_positive_pair
 from .raters import TierTerms, gap_text, rollout_answer, tier_answer, tier_table
 
@@ -28,7 +28,8 @@ def plan_answer(
     """The counts to hold in the end and what they promise.
 
     Args:
-        budget: coins to spend now, beside what `have_*` has cost already.
+        budget: coins to spend now, beside what `have_*` has cost already. What is bought never costs more at the prices
+            as they are written: prices are rounded up to whole micro-coins, the budget down.
         dynamics, reward: (coefficient, exponent) of error = coefficient * count ** -exponent.
         weights: of the two errors in the gap.
         have_transitions, have_labels: the stock.
@@ -49,8 +50,8 @@ def plan_answer(
         check_coins(field, coins)
     _check_numbers(dynamics, reward, weights, have_transitions, have_labels, kappa)
     market = Market(
-        money=to_micro(budget),
-        prices=(to_micro(price_transition), to_micro(price_label)),
+        money=budget_in_micro(budget),
+        prices=(price_in_micro(price_transition), price_in_micro(price_label)),
         stock=Counts(have_transitions, have_labels),
         labels_per_transition=kappa,
     )

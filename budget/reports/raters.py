@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from ..adaptive import PerItem
 from ..market import Counts, Market, gap, split
-from ..money import MICRO, check_coins
+from ..money import MICRO, check_coins, price_in_micro
 from ..offers import LabelOffer, best_replication, check_residual, clean_worth
 from ..rollouts import best_rollouts
 from ..scaling import PowerLaw
@@ -98,8 +98,9 @@ def _row(market: Market, laws, weights, tier: TierTerms, s0_squared: float, item
     check_residual(s0_squared)
     replication = best_replication(tier.price, tier.sigma**2, s0_squared, item_price)
     price = item_price + replication * tier.price
+    price_micro = price_in_micro(item_price) + replication * price_in_micro(tier.price)
     clean = clean_worth([tier.sigma**2] * replication, s0_squared)
-    offer = LabelOffer(tier.name, math.ceil(round(price * MICRO, 6)), replication, clean, tier.bias)
+    offer = LabelOffer(tier.name, price_micro, replication, clean, tier.bias)
     dynamics, reward = laws[0], PerItem(laws[1], offer)
     held = int(market.stock.labels / clean)
     here = replace(
