@@ -76,6 +76,7 @@ def refused(capsys, *arguments: str) -> str:
         (["plan", "--budget", "10", "--dynamics", "0.34"], ["--dynamics", "0.34"]),
         (["plan", "--budget", "-5"], ["budget", "-5"]),
         (["plan", "--budget", "100", "--price-label", "0"], ["price_label", "0"]),
+        (["plan", "--budget", "100", "--run", "nowhere"], ["nowhere", "not a run"]),
     ],
 )
 def test_a_mistake_ends_with_status_2_and_one_line_and_leaves_nothing(capsys, folder, trained, arguments, words):
@@ -291,8 +292,44 @@ def test_plan_has_a_table_for_people(capsys):
     assert "6261" in out.replace(",", "").replace("_", "") and not out.startswith("{")
 
 
-def test_plan_answers_without_starting_torch(folder):
-    code = f"import sys, tandem.cli; tandem.cli.main({PLAN!r}); assert 'torch' not in sys.modules"
+CURVE = {"counts": [100.0, 200.0], "errors": [2.0, 1.5], "weights": [1.0, 1.0], "unit": "linear"}
+DECIDED_BY = {
+    "measured": {"dynamics": CURVE, "reward": CURVE, "weights": [1.0, 2.0], "explained_variance": 0.5},
+    "weights_before": None,
+    "labels_per_transition": 1.0,
+    "clean_labels": None,
+    "transitions": 0,
+    "labels": 0,
+}
+
+
+@pytest.fixture
+def measured_run(folder):
+    """The folder of a run that has bought nothing, but has measured."""
+    ledger = Ledger.create(folder / "ledger.db", to_micro(100), {"transition": to_micro(1), "label": to_micro(7)})
+    ledger.record_decision(3, DECIDED_BY, {"offer": None})
+    ledger.close()
+    return folder
+
+
+def test_plan_takes_what_a_run_has_measured(capsys, measured_run):
+    assert tandem.cli.main(["plan", "--budget", "1000", "--run", str(measured_run), "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    known = answer["laws"]["measured"]
+    assert (known["phase"], known["price_label"], known["weights"]) == (3, 7.0, [1.0, 2.0])
+    assert tandem.cli.main(["plan", "--budget", "1000", "--run", str(measured_run), "--price-label", "9"]) == 0
+    assert f"from {measured_run}" in capsys.readouterr().out
+
+
+def test_plan_says_that_the_papers_laws_are_not_ones_own(capsys):
+    assert tandem.cli.main(["plan", *MARKET]) == 0
+    assert "laws: those of the paper's experiment, not yours" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("is_of_a_run", [False, True])
+def test_plan_answers_without_starting_torch(measured_run, is_of_a_run):
+    command = ["plan", "--budget", "100", "--run", str(measured_run)] if is_of_a_run else PLAN
+    code = f"import sys, tandem.cli; assert not tandem.cli.main({command!r}); assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, capture_output=True)
 
 

@@ -10,7 +10,7 @@ from ..market import Counts, Market, gap, split
 from ..money import MICRO, check_coins, price_in_micro
 from ..offers import LabelOffer, best_replication, check_residual, clean_worth
 from ..rollouts import best_rollouts
-from ..scaling import PowerLaw
+from ..scaling import ErrorLaw
 
 FIELDS = ("price", "sigma", "bias")
 
@@ -61,7 +61,7 @@ def _parse_tier(text: str) -> TierTerms:
 
 def tier_answer(
     market: Market,
-    laws: tuple[PowerLaw, PowerLaw],
+    laws: tuple[ErrorLaw, ErrorLaw],
     weights: tuple[float, float],
     tiers: Sequence[TierTerms],
     residual: float,

@@ -14,7 +14,7 @@ from tandem.budget.rollouts import best_rollouts
 def test_the_plan_of_the_manual():
     answer = plan_answer(1e5, price_transition=1, price_label=10, dynamics=(0.34, 0.11), reward=(90.4, 0.96))
     gaps = ["gap", "gap_fifty_fifty", "gap_coupled"]
-    assert list(answer) == ["transitions", "labels", "label_spend_share", *gaps]
+    assert list(answer) == ["transitions", "labels", "label_spend_share", *gaps, "laws"]
     assert (answer["transitions"], answer["labels"]) == (37_390, 6261)
     assert round(answer["label_spend_share"], 3) == 0.626
     assert [round(answer[name], 3) for name in ("gap", "gap_fifty_fifty", "gap_coupled")] == [0.127, 0.129, 0.139]
