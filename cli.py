@@ -222,7 +222,9 @@ def _eval(arguments: list[str]) -> None:
     for actions, mode in (("mode", True), ("sampled", False)):
         result = evaluator.run(agent, episodes, mode)
         each = " ".join(f"{one:.1f}" for one in result.returns)
-        print(f"{actions} actions, {episodes} episodes: mean return {result.mean_return:.1f} of {each}", flush=True)
+        print(
+            f"{actions} actions, {episodes} episodes: mean return {result.mean_return:.1f} (each: {each})", flush=True
+        )
 
 
 def _plan(arguments: list[str]) -> None:

@@ -150,9 +150,9 @@ def tier_table(answer: dict) -> str:
     if "tiers" in answer:
         lines += [
             "",
-            f"{'all labels from':<17}{'answers':>8}{'coins':>10}{'worth':>8}{'coins a':>12}{'items':>11}{'gap':>9}",
+            f"{'all labels from':<17}{'answers':>8}{'coins':>10}{'worth':>8}{'coins per':>12}{'items':>11}{'gap':>9}",
         ]
-        lines += [f"{'':<17}{'an item':>8}{'an item':>10}{'':>8}{'clean label':>12}"]
+        lines += [f"{'':<17}{'per item':>8}{'per item':>10}{'':>8}{'clean label':>12}"]
         for name, row in answer["tiers"].items():
             marked = f"{name} (best)" if name == answer["best_tier"] else name
             lines.append(
@@ -160,10 +160,10 @@ def tier_table(answer: dict) -> str:
                 f"{row['clean_price']:>12.4g}{row['items']:>11,}{gap_text(row['gap']):>9}"
             )
     if "rollouts" in answer:
-        lines += ["", f"{'scored rollouts':<17}{'rollouts':>9}{'answers a step':>16}{'gradient variance':>19}"]
+        lines += ["", f"{'scored rollouts':<17}{'rollouts':>9}{'answers per step':>18}{'gradient variance':>19}"]
         for name, row in answer["rollouts"].items():
             marked = f"{name} (best)" if name == answer["best_rollout_tier"] else name
-            lines.append(f"{marked:<17}{row['rollouts']:>9,}{row['replication']:>16}{row['variance']:>19.4g}")
+            lines.append(f"{marked:<17}{row['rollouts']:>9,}{row['replication']:>18}{row['variance']:>19.4g}")
     return "\n".join(["", *lines]) if lines else ""
 
 
