@@ -7,15 +7,18 @@ import argparse
 import errno
 import json
 import os
+import shlex
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from . import __version__
 from .errors import UserError
 
-USER_ERROR, INTERRUPTED = 2, 130
+USER_ERROR, SIGNALLED = 2, 128  # what a shell adds to the number of a signal that ended a command
 # What a person can set right about disk and folders; any other OSError is a bug and keeps its traceback.
 DISK_ERRORS = {
     errno.ENOENT,
@@ -41,15 +44,15 @@ class Parser(argparse.ArgumentParser):
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one sub-command and return the exit status: 0, 2 for what the user can set right, 130 when interrupted."""
+    """Run one sub-command and return the exit status: 0, 2 for what the user can set right, 130 after Ctrl-C, 143 after SIGTERM."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())  # so that task=module:Class finds a module of the person's folder
     try:
-        _command(arguments)(arguments[1:])
+        return _command(arguments)(arguments[1:]) or 0
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
-        return INTERRUPTED
+        return SIGNALLED + signal.SIGINT
     except BrokenPipeError:  # the reader of our output has gone: `tandem plan ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -58,19 +61,21 @@ def main(arguments: list[str] | None = None) -> int:
             raise
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return USER_ERROR
-    return 0
 
 
-def _command(arguments: list[str]) -> Callable[[list[str]], None]:
+def _command(arguments: list[str]) -> Callable[[list[str]], int | None]:
+    """The sub-command that the first argument names; without one, help."""
     summaries = "\n".join(f"  {name:<8}{summary}" for name, (_, summary) in COMMANDS.items())
     parser = Parser(
         prog="tandem",
         usage="tandem COMMAND ...",
-        description=f"Train agents in a learned world model on two budgets.\n\n{summaries}",
+        description=f"Train agents in a learned world model on two budgets.\n\ncommands\n{summaries}",
+        epilog="tandem COMMAND --help tells more",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help="tandem COMMAND --help tells more")
-    return COMMANDS[parser.parse_args(arguments[:1]).command][0]
+    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help=argparse.SUPPRESS)
+    parser.add_argument("--version", action="version", version=f"tandem {__version__}")
+    return COMMANDS[parser.parse_args(arguments[:1] or ["--help"]).command][0]
 
 
 def _is_users(error: Exception) -> bool:
@@ -78,24 +83,17 @@ def _is_users(error: Exception) -> bool:
     return isinstance(error, UserError) or (isinstance(error, OSError) and error.errno in DISK_ERRORS)
 
 
-def _train(arguments: list[str]) -> None:
+def _train(arguments: list[str]) -> int | None:
     from .training import settings
 
-    parser = Parser(
-        prog="train.py",
-        usage="train.py [PRESET ...] [KEY=VALUE ...] [--print-config]\n       train.py --resume RUN [budget.total=...]",
-        description="Train an agent on two budgets, one for transitions and one for labels.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument("settings", nargs="*", metavar="PRESET|KEY=VALUE", help="presets and settings, listed below")
-    parser.add_argument("--resume", metavar="RUN", type=Path, help="go on with the run in this folder")
-    parser.add_argument("--print-config", action="store_true", help="print the resolved configuration and stop")
-    if {"-h", "--help"} & set(arguments):
+    _refuse_dashes(arguments)
+    parser = _train_parser()
+    options = parser.parse_intermixed_args(arguments)
+    if options.help is not None:
         from .training.settings_help import help_text
 
-        parser.epilog = help_text()
-    options = parser.parse_intermixed_args(arguments)
+        print(help_text(options.help) if options.help else f"{parser.format_help()}\n{help_text()}")
+        return
     if options.resume:
         config = settings.resume_config(options.resume, options.settings)
     else:
@@ -103,9 +101,68 @@ def _train(arguments: list[str]) -> None:
     if options.print_config:
         print(settings.to_yaml(config), end="")
         return
-    from .training.phases import train
+    if not options.resume:
+        config = _in_new_folder(config)
+    try:
+        from .training.phases import train  # takes seconds, in which Ctrl-C may come
 
-    train(config if options.resume else _in_new_folder(config), options.resume)
+        train(config, options.resume)
+    except KeyboardInterrupt as stop:
+        print(_ending(stop, Path(config.run.dir)), file=sys.stderr)
+        return SIGNALLED + getattr(stop, "number", signal.SIGINT)
+
+
+def _ending(stop: KeyboardInterrupt, folder: Path) -> str:
+    """What to know of a run in `folder` that was ended: whether all of it was saved, and how to go on with it."""
+    from .training.storage.folder import SAVED_AS
+
+    go_on = f"{_program()} --resume {shlex.quote(str(folder))}"
+    if getattr(stop, "folder", None):
+        return f"interrupted: saved in {folder}; go on with: {go_on}"
+    if any(not path.suffix for path in folder.glob("checkpoints/*")):
+        return f"interrupted at once: nothing was saved after the last checkpoint; go on from there with: {go_on}"
+    if (folder / SAVED_AS).is_file():
+        return f"interrupted before the first checkpoint: what was bought is kept in {folder}; go on with: {go_on}"
+    return "interrupted before the run began: nothing was bought"
+
+
+def _train_parser() -> Parser:
+    program = _program()
+    parser = Parser(
+        prog=program,
+        usage=f"{program} [PRESET ...] [KEY=VALUE ...] [--print-config]\n       {program} --resume RUN [budget.total=...]",
+        description="Train an agent on two budgets, one for transitions and one for labels.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+        add_help=False,
+    )
+    parser.add_argument("settings", nargs="*", metavar="PRESET|KEY=VALUE", help=argparse.SUPPRESS)
+    parser.add_argument("--resume", metavar="RUN", type=Path, help="go on with the run in this folder")
+    parser.add_argument("--print-config", action="store_true", help="print the resolved configuration and stop")
+    parser.add_argument("-h", "--help", nargs="?", const="", metavar="SECTION", help="this page, or all of a section")
+    return parser
+
+
+def _refuse_dashes(arguments: list[str]) -> None:
+    """UsageError where a setting is written as an option, which says how it is written: seed=1 for --seed 1."""
+    from .training.settings import closest, leaves
+
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        name, equals, value = argument.removeprefix("--").partition("=")
+        if not argument.startswith("--") or name in TRAIN_OPTIONS:
+            continue
+        meant = closest(name.replace("-", "_"), [*leaves(), *TRAIN_OPTIONS])
+        if meant in TRAIN_OPTIONS:
+            raise UsageError(f"{argument}: no such option, did you mean --{meant}?")
+        if meant:
+            is_value = following and not following.startswith("--") and "=" not in following
+            value = value if equals else following if is_value else "VALUE"
+            raise UsageError(f"{argument}: a setting has no dashes, write {meant}={value}")
+
+
+def _program() -> str:
+    """What was typed to train, for hints that can be typed again."""
+    return "python train.py" if Path(sys.argv[0]).name == "train.py" else "tandem train"
 
 
 def _in_new_folder(config):
@@ -125,62 +182,15 @@ def _ledger(arguments: list[str]) -> None:
     parser.add_argument("--decisions", action="store_true", help="what each phase planned, and from which evidence")
     options = parser.parse_args(arguments)
     from .budget.ledger import Ledger
+    from .budget.reports.accounts import account_lines
+    from .budget.reports.decisions import decision_lines
 
     ledger = Ledger.open(_run_folder(options.run) / "ledger.db")
     answer = ledger.decisions() if options.decisions else ledger.summary()
     if options.json:
         print(json.dumps(answer))
     else:
-        print("\n".join(_decision_lines(answer) if options.decisions else _account_lines(answer)))
-
-
-def _account_lines(summary: dict) -> list[str]:
-    tiers = summary.pop("by_tier")
-    lines = [f"{name:<14}{value:>14,.15g}" for name, value in summary.items()]
-    return lines + [
-        f"tier {name}: {tier['labels']:,} labels for {tier['spent']:,.15g} coins" for name, tier in tiers.items()
-    ]
-
-
-def _decision_lines(decisions: list[dict]) -> list[str]:
-    lines = [f"{'phase':>5}{'held before':>24}{'bought: transitions':>21}{'labels':>9}{'label share':>13}  note"]
-    for decision in decisions:
-        held, plan = decision["inputs"], decision["outputs"]
-        stock = f"{held['transitions']:,} + {held['labels']:,}"
-        counts = f"{plan['transitions']:>21,}{plan['labels']:>9,}{plan['label_spend_share']:>13.1%}"
-        lines.append(f"{decision['phase']:>5}{stock:>24}{counts}  {plan['note']}")
-        if plan.get("facts"):
-            lines += [f"{'':>7}{reason}" for reason in _reasons(held, plan)]
-    return lines
-
-
-def _reasons(evidence: dict, plan: dict) -> list[str]:
-    """Why an allocator that measures planned what it planned."""
-    measured, facts = evidence["measured"], {name: f"{value:.3g}" for name, value in plan["facts"].items()}
-    names = ("label_share", "best_share", "best_share_low", "best_share_high")
-    known = {name: f"{plan['facts'][name]:.0%}" for name in names if name in plan["facts"]}
-    share, best, low, high = (known.get(name, "?") for name in names)
-    gaps = f"{facts.get('gap_now', '?')} now, {facts.get('gap_after', '?')} after this phase"
-    lines = [
-        f"in the end {share} of all spend on labels, {best} if all were bought anew (90 %: {low} to {high})",
-        f"expected gap {gaps}",
-        f"the critic explains {measured['explained_variance']:.2f} of the variance of held-out returns",
-    ]
-    for side, weight in zip(("dynamics", "reward"), plan["weights"], strict=True):
-        number = len(measured[side]["counts"])
-        interval = f"{facts[f'exponent_{side}_low']} to {facts[f'exponent_{side}_high']}"
-        lines.append(
-            f"{side}: {number} error{'s' * (number != 1)}, exponent {facts[f'exponent_{side}']} (90 %: {interval}), "
-            f"floor dominates with probability {facts[f'floor_dominates_{side}']}, weight {weight:.3g}, "
-            f"a coin gains {facts.get(f'gain_{side}', '?')}"
-        )
-    if plan["offer"]:
-        offer = plan["offer"]
-        lines.append(
-            f"labels by {offer['tier']}, {offer['replication']} answers an item that is worth {offer['clean']:.3g} clean "
-            f"labels and costs {offer['price_micro'] / 1e6:.6g} coins; bias at most {offer['bias']:.3g}"
-        )
-    return lines
+        print("\n".join(decision_lines(answer) if options.decisions else account_lines(answer)))
 
 
 def _run_folder(folder: Path) -> Path:
@@ -212,40 +222,55 @@ def _eval(arguments: list[str]) -> None:
     for actions, mode in (("mode", True), ("sampled", False)):
         result = evaluator.run(agent, episodes, mode)
         each = " ".join(f"{one:.1f}" for one in result.returns)
-        print(f"{actions} actions, {episodes} episodes: mean return {result.mean_return:.1f} of {each}", flush=True)
+        print(
+            f"{actions} actions, {episodes} episodes: mean return {result.mean_return:.1f} (each: {each})", flush=True
+        )
 
 
 def _plan(arguments: list[str]) -> None:
-    from .budget.ledger import PriceConfig
-    from .budget.plan import AllocatorConfig
+    from .budget.ledger import Ledger, PriceConfig
+    from .budget.reports.laws import run_terms
     from .budget.reports.plan import plan_answer, plan_table
     from .budget.reports.raters import parse_tiers
 
-    known, price = AllocatorConfig(), PriceConfig()
-    parser = Parser(prog="tandem plan", description="How many transitions and labels a budget should buy.")
-    parser.add_argument("--budget", type=float, required=True, help="coins there are to spend")
-    parser.add_argument("--price-transition", type=float, default=price.transition, help="coins each (%(default)s)")
-    parser.add_argument("--price-label", type=float, default=price.label, help="coins each (%(default)s)")
-    parser.add_argument("--dynamics", type=_pair, default=known.dynamics, metavar="A,ALPHA", help=POWER_LAW)
-    parser.add_argument("--reward", type=_pair, default=known.reward, metavar="B,BETA", help=POWER_LAW)
-    parser.add_argument("--weights", type=_pair, default=known.weights, metavar="D,R", help="of the two (%(default)s)")
-    parser.add_argument("--have-transitions", type=int, default=0, metavar="N", help="bought before")
-    parser.add_argument("--have-labels", type=int, default=0, metavar="N", help="bought before")
-    parser.add_argument("--tiers", default="", metavar="TIERS", help=TIERS)
-    parser.add_argument("--residual", type=float, default=1.0, help=RESIDUAL)
-    parser.add_argument("--item-price", type=float, default=0.0, help="coins for showing a distinct item (%(default)s)")
-    parser.add_argument("--rollout-price", type=float, metavar="COINS", help=ROLLOUTS)
-    parser.add_argument("--horizon", type=int, default=15, help="steps of such a rollout (%(default)s)")
-    parser.add_argument("--gradient-variance", type=_pair, default=(1.0, 1.0), metavar="V0,V1", help=GRADIENT)
-    parser.add_argument("--json", action="store_true", help="for machines")
-    options = vars(parser.parse_args(arguments))
-    as_json = options.pop("json")
+    price = PriceConfig()
+    known = {"price_transition": price.transition, "price_label": price.label}
+    options = {
+        name: value for name, value in vars(_plan_parser(known).parse_args(arguments)).items() if value is not None
+    }
+    as_json, run = options.pop("json"), options.pop("run", None)
+    if run:
+        ledger = Ledger.open(_run_folder(run) / "ledger.db")
+        known = run_terms(ledger, str(run)).arguments()
     try:
         options["tiers"] = parse_tiers(options["tiers"]) if options["tiers"] else ()
-        answer = plan_answer(**options)
+        answer = plan_answer(**known | options)
     except ValueError as error:
         raise UsageError(str(error)) from error
     print(json.dumps(answer) if as_json else plan_table(answer))
+
+
+def _plan_parser(known: dict) -> Parser:
+    """known: the prices without --run. What a run may know has no default here."""
+    transition, label = (f"coins each (default: {known[name]:g})" for name in ("price_transition", "price_label"))
+    parser = Parser(prog="tandem plan", description="How many transitions and labels a budget should buy.")
+    parser.add_argument("--budget", type=float, required=True, metavar="COINS", help=BUDGET)
+    parser.add_argument("--run", type=Path, metavar="RUN", help=RUN)
+    parser.add_argument("--price-transition", type=float, metavar="COINS", help=transition)
+    parser.add_argument("--price-label", type=float, metavar="COINS", help=label)
+    parser.add_argument("--dynamics", type=_pair, metavar="A,ALPHA", help=f"of transitions: {POWER_LAW}")
+    parser.add_argument("--reward", type=_pair, metavar="B,BETA", help=f"of labels: {POWER_LAW}")
+    parser.add_argument("--weights", type=_pair, metavar="D,R", help="of the two errors in the gap (default: 1,1)")
+    parser.add_argument("--have-transitions", type=int, metavar="N", help="bought before (default: 0)")
+    parser.add_argument("--have-labels", type=int, metavar="N", help="bought before (default: 0)")
+    parser.add_argument("--tiers", default="", metavar="TIERS", help=TIERS)
+    parser.add_argument("--residual", type=float, default=1.0, metavar="S0", help=RESIDUAL)
+    parser.add_argument("--item-price", type=float, default=0.0, metavar="COINS", help=ITEM_PRICE)
+    parser.add_argument("--rollout-price", type=float, metavar="COINS", help=ROLLOUTS)
+    parser.add_argument("--horizon", type=int, default=15, metavar="STEPS", help="of such a rollout (default: 15)")
+    parser.add_argument("--gradient-variance", type=_pair, default=(1.0, 1.0), metavar="V0,V1", help=GRADIENT)
+    parser.add_argument("--json", action="store_true", help="for machines")
+    return parser
 
 
 def _pair(text: str) -> tuple[float, float]:
@@ -263,20 +288,21 @@ def _count(text: str) -> int:
     return int(text)
 
 
-POWER_LAW = "coefficient and exponent of error = coefficient * count ** -exponent (%(default)s)"
+BUDGET = "to spend now, beside what was bought before"
+RUN = "take laws, weights, prices and stock as this run has measured, paid and bought; other options go before it"
+POWER_LAW = "coefficient and exponent of error = coefficient * count ** -exponent (default: the paper's)"
 TIERS = (
     "raters to choose from, such as 'cheap:price=1,sigma=1;expert:price=6,sigma=0.2' (and bias=...), in reward units"
 )
-RESIDUAL = "standard deviation of what a perfect rater would leave unexplained, in reward units (%(default)s)"
-ROLLOUTS = "where raters score each step of whole rollouts: coins for a rollout without its answers"
-GRADIENT = "variance of one rollout's gradient, its own and a unit of reward noise's (%(default)s)"
+RESIDUAL = "standard deviation of what a perfect rater would leave unexplained, in reward units (default: 1)"
+ITEM_PRICE = "of showing a row to the first of its raters (default: 0)"
+ROLLOUTS = "where raters score each step of whole rollouts: of a rollout without its answers"
+GRADIENT = "variance of one rollout's gradient, its own and a unit of reward noise's (default: 1,1)"
 
+TRAIN_OPTIONS = ("resume", "print-config", "help")
 COMMANDS = {
     "train": (_train, "train an agent, or go on with a run"),
     "eval": (_eval, "the true return of a trained agent"),
     "ledger": (_ledger, "what a run has bought and what is left"),
     "plan": (_plan, "how many transitions and labels a budget should buy"),
 }
-
-if __name__ == "__main__":
-    sys.exit(main())

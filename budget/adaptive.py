@@ -19,7 +19,7 @@ from .scaling import ErrorLaw, LawSamples, MeanLaw, Posterior, fit_posterior, ta
 
 _SAMPLES, _INTERVAL_SAMPLES = 256, 64  # laws a side: for the decision, and for the interval of its share
 _INTERVAL = 0.9  # probability
-_LEAST_LABELS, _LEAST_EXPLAINED = 32, 0.2  # below either, measured errors are not trusted
+_LEAST_LABELS, LEAST_EXPLAINED = 32, 0.2  # below either, measured errors are not trusted
 _EARLY_LEAST, _LATE_LEAST = 0.10, 0.03  # of a phase's money on each side: in the first third of the phases, and after
 _WEIGHT_STEP, _WEIGHT_MOST = 0.5, 30.0  # of a measured change of the weights, in logs; the most they move in a phase
 _WORTHWHILE = 0.01  # part of the gap that a phase should cut
@@ -134,9 +134,9 @@ def _trouble(evidence: Evidence) -> str:
         return f"{evidence.labels - evidence.pending} answered labels are fewer than {_LEAST_LABELS}"
     if 2 * evidence.pending > evidence.labels:
         return f"{evidence.pending} of {evidence.labels} labels are not answered"
-    if not measured.explained_variance >= _LEAST_EXPLAINED:  # NaN included
+    if not measured.explained_variance >= LEAST_EXPLAINED:  # NaN included
         explained = f"{measured.explained_variance:.2f} of the returns' variance"
-        return f"the critic explains {explained}, less than {_LEAST_EXPLAINED}"
+        return f"the critic explains {explained}, less than {LEAST_EXPLAINED}"
     if not all(math.isfinite(weight) and weight > 0 for weight in measured.weights):
         return "the weights {} and {} are of no use".format(*measured.weights)
     for name, curve in (("dynamics", measured.dynamics), ("reward", measured.reward)):

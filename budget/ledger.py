@@ -12,7 +12,7 @@ from typing import Literal
 
 from ..errors import UserError
 from .ledger_file import LedgerError, as_ledger_error, create_file, open_file
-from .money import KINDS, MICRO, Balance, Purchase, check_coins, to_micro
+from .money import KINDS, MICRO, Balance, Purchase, check_coins, price_in_micro
 
 _OUTSTANDING = """SELECT key, kind, units, price_micro, tier FROM events AS e WHERE event = 'reserve'
     AND NOT EXISTS (SELECT 1 FROM events AS later WHERE later.key = e.key AND later.id > e.id) ORDER BY id"""
@@ -42,7 +42,7 @@ class PriceConfig:
 
     def in_micro(self) -> dict[str, int]:
         """Kind -> micro-coins a unit, as `Ledger.create` takes them."""
-        return {"transition": to_micro(self.transition), "label": to_micro(self.label)}
+        return {"transition": price_in_micro(self.transition), "label": price_in_micro(self.label)}
 
 
 class Ledger:

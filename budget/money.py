@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Literal
 
 MICRO = 1_000_000  # micro-coins in a coin
@@ -12,6 +13,22 @@ _LARGEST_COINS = 1e12  # in micro-coins this still fits SQLite's 64-bit integers
 def to_micro(coins: float) -> int:
     """Coins to the nearest whole micro-coin."""
     return round(coins * MICRO)
+
+
+def price_in_micro(coins: float) -> int:
+    """A price in whole micro-coins, rounded up: so many units as its micro-coins pay for can be paid for in truth."""
+    return math.ceil(_as_written(coins) * MICRO)
+
+
+def budget_in_micro(coins: float) -> int:
+    """Money to spend in whole micro-coins, rounded down for the same reason."""
+    return math.floor(_as_written(coins) * MICRO)
+
+
+def _as_written(coins: float) -> Decimal:
+    """The decimal number that a person wrote: in floats 4.03 * 1e6 is 4030000.0000000005, which rounds up
+    to one more."""
+    return Decimal(repr(float(coins)))
 
 
 def check_coins(field: str, coins: float) -> None:

@@ -8,7 +8,7 @@ of single rollouts: the theorem's own bound is some hundred times too large.
 import math
 from dataclasses import dataclass
 
-from .money import to_micro
+from .money import budget_in_micro, price_in_micro
 from .scaling import check_positive_pair
 
 _FEW = 64  # rollouts, up to which rounding their number matters
@@ -43,7 +43,8 @@ def best_rollouts(
         ValueError: "<argument>: ...", out of range or a budget below one rollout with one answer a step.
     """
     _check(variances, rater_variance, price_rollout, price_label, horizon)
-    money, per_rollout, per_answer = to_micro(budget), to_micro(price_rollout), max(1, horizon * to_micro(price_label))
+    money, per_rollout = budget_in_micro(budget), price_in_micro(price_rollout)
+    per_answer = horizon * price_in_micro(price_label)
     wanted = max(1.0, best_replication(variances, rater_variance, price_rollout, price_label, horizon))
     replications = {1, math.floor(wanted), math.ceil(wanted)}
     # Few rollouts leave much money over by rounding: then it buys further answers.

@@ -1,6 +1,7 @@
 """The command line as a person meets it: exit status, one plain line for a mistake, no folder left by one."""
 
 import json
+import signal
 import subprocess
 import sys
 import types
@@ -12,9 +13,11 @@ import yaml
 
 import tandem.cli
 import tandem.training.build
-from tandem.budget.ledger import BudgetExceeded, Ledger, to_micro
+from tandem.budget.ledger import BudgetExceeded, Ledger
+from tandem.budget.money import to_micro
 from tandem.errors import UserError
 from tandem.training.settings import load_config, read_config, save_config
+from tandem.training.stop import Interrupted
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -53,10 +56,17 @@ def refused(capsys, *arguments: str) -> str:
         (["train", "price.label=0"], ["price.label"]),
         (["train", "allocator=fixed", "allocator.label_share=0.3"], ["allocator", "allocator.label_share"]),
         (["train", "--resume", "nowhere"], ["nowhere", "not a run"]),
-        (["train", "--resum", "nowhere"], ["--resum"]),
+        (["train", "--resum", "nowhere"], ["--resum:", "did you mean --resume?"]),
+        (["train", "--what", "3"], ["--what", "--help"]),
+        (["train", "--seed", "1"], ["--seed:", "write seed=1"]),
+        (["train", "smoke", "--seed=1"], ["--seed=1:", "write seed=1"]),
+        (["train", "--budget.total", "300"], ["write budget.total=300"]),
+        (["train", "--budget-total", "300", "seed=1"], ["write budget.total=300"]),
+        (["train", "--label-share", "0.3"], ["write allocator.label_share=0.3"]),
+        (["train", "--task", "--print-config"], ["write task=VALUE"]),
+        (["train", "--help", "labler"], ["labler", "did you mean labeler?"]),
         (["train", "--resume"], ["--resume"]),
         (["trane"], ["trane", "train"]),
-        ([], ["COMMAND"]),
         (["ledger", "nowhere"], ["nowhere", "not a run"]),
         (["ledger"], ["run"]),
         (["eval", "nowhere"], ["nowhere", "not a run"]),
@@ -66,6 +76,7 @@ def refused(capsys, *arguments: str) -> str:
         (["plan", "--budget", "10", "--dynamics", "0.34"], ["--dynamics", "0.34"]),
         (["plan", "--budget", "-5"], ["budget", "-5"]),
         (["plan", "--budget", "100", "--price-label", "0"], ["price_label", "0"]),
+        (["plan", "--budget", "100", "--run", "nowhere"], ["nowhere", "not a run"]),
     ],
 )
 def test_a_mistake_ends_with_status_2_and_one_line_and_leaves_nothing(capsys, folder, trained, arguments, words):
@@ -129,6 +140,47 @@ def test_what_a_person_causes_while_training_has_no_traceback(capsys, monkeypatc
 
 
 @pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        ([], ["before the run began"]),
+        (["config.yaml", "checkpoints/000000000640.tmp/x"], ["before the first checkpoint", "--resume 'my run'"]),
+        (["config.yaml", "checkpoints/000000000640/x"], ["at once", "last checkpoint", "--resume 'my run'"]),
+    ],
+)
+def test_a_run_ended_without_saving_says_what_there_is_to_go_on_with(capsys, folder, monkeypatch, files, words):
+    def ended(config, resume=None):
+        for file in files:
+            (folder / "my run" / file).parent.mkdir(parents=True, exist_ok=True)
+            (folder / "my run" / file).touch()
+        raise Interrupted(signal.SIGTERM)
+
+    phases = types.ModuleType("tandem.training.phases")
+    phases.train = ended
+    monkeypatch.setitem(sys.modules, "tandem.training.phases", phases)
+    assert tandem.cli.main(["train", "smoke", "run.dir=my run"]) == 143
+    line = capsys.readouterr().err
+    assert line.startswith("interrupted ") and line.count("\n") == 1
+    assert all(word in line for word in words), line
+
+
+SHORT = "smoke task=toy_lq envs.repeat=1 envs.time_limit=20 train.batch=2 train.length=6 log.every_seconds=0.1 log.figures=false"
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_saves_the_run_and_says_how_to_go_on(folder, number, status):
+    command = [sys.executable, str(ROOT / "train.py"), *SHORT.split(), "train.updates=10_000", "run.dir=run"]
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+        next(line for line in run.stdout if "| update " in line)  # it learns
+        run.send_signal(number)
+        _, told = run.communicate(timeout=60)
+    assert (run.returncode, told) == (
+        status,
+        "interrupted: saved in run; go on with: python train.py --resume run\n",
+    )
+    assert list((folder / "run" / "checkpoints").glob("*/manifest.json"))
+
+
+@pytest.mark.parametrize(
     "error", [ValueError("budget.total: a bug that begins like a setting"), OSError(9, "Bad file descriptor")]
 )
 def test_a_bug_keeps_its_traceback(monkeypatch, error):
@@ -146,13 +198,33 @@ def _failing(error: BaseException) -> types.ModuleType:
     return phases
 
 
-def test_help_names_presets_and_keys(capsys):
-    with pytest.raises(SystemExit) as stop:
-        tandem.cli.main(["train", "--help"])
+@pytest.mark.parametrize("arguments", [["--help"], ["-h"], ["smoke", "seed=3", "--help"]])
+def test_help_names_options_presets_and_the_first_keys(capsys, trained, arguments):
+    assert tandem.cli.main(["train", *arguments]) == 0
     out = capsys.readouterr().out
-    assert stop.value.code == 0
     for word in ("--resume", "--print-config", "quickstart", "smoke", "budget.total=", "allocator.label_share=null"):
         assert word in out
+    assert "actor_critic.lam=" not in out and trained == []
+
+
+@pytest.mark.parametrize("section", ["actor_critic", "all"])
+def test_help_of_a_section_shows_its_keys(capsys, section):
+    assert tandem.cli.main(["train", "--help", section]) == 0
+    assert "actor_critic.lam=0.95" in capsys.readouterr().out
+
+
+def test_alone_it_shows_what_it_can_do(capsys):
+    with pytest.raises(SystemExit) as stop:
+        tandem.cli.main([])
+    out, err = capsys.readouterr()
+    assert (stop.value.code, err) == (0, "")
+    assert all(f"  {command} " in out for command in ("train", "eval", "ledger", "plan"))
+
+
+def test_it_says_which_version_it_is(capsys):
+    with pytest.raises(SystemExit) as stop:
+        tandem.cli.main(["--version"])
+    assert (stop.value.code, capsys.readouterr().out) == (0, f"tandem {tandem.__version__}\n")
 
 
 @pytest.mark.parametrize("command", ["eval", "ledger", "plan"])
@@ -170,12 +242,12 @@ def test_ledger_prints_the_sums_in_coins(capsys, folder):
     assert (sums["total"], sums["spent"], sums["reserved"], sums["remaining"]) == (100, 0, 0, 100)
     assert (sums["transitions"], sums["labels"], sums["by_tier"]) == (0, 0, {})
     assert tandem.cli.main(["ledger", str(folder)]) == 0
-    assert "remaining" in capsys.readouterr().out
+    assert "remaining 100 coins" in " ".join(capsys.readouterr().out.split())
 
 
 def test_ledger_prints_the_decisions(capsys, folder):
     ledger = Ledger.create(folder / "ledger.db", to_micro(100), {"transition": to_micro(1), "label": to_micro(4)})
-    plan = {"transitions": 1008, "labels": 7, "label_spend_share": 0.25, "note": "a note"}
+    plan = {"transitions": 1008, "labels": 7, "money_micro": 1_036_000_000, "label_spend_share": 0.25, "note": "a note"}
     ledger.record_decision(0, {"transitions": 0, "labels": 0}, plan)
     ledger.close()
     assert tandem.cli.main(["ledger", str(folder), "--decisions", "--json"]) == 0
@@ -183,7 +255,7 @@ def test_ledger_prints_the_decisions(capsys, folder):
     assert (decision["phase"], decision["outputs"]) == (0, plan)
     assert tandem.cli.main(["ledger", str(folder), "--decisions"]) == 0
     line = capsys.readouterr().out.splitlines()[1]
-    assert all(text in line for text in ("1,008", "7", "25.0%", "a note"))
+    assert all(text in line for text in ("pilot", "1,008", "7", "1,036", "25.0%", "a note"))
 
 
 class Idle:
@@ -220,9 +292,44 @@ def test_plan_has_a_table_for_people(capsys):
     assert "6261" in out.replace(",", "").replace("_", "") and not out.startswith("{")
 
 
-@pytest.mark.run
-def test_plan_answers_without_starting_torch(folder):
-    code = f"import sys, tandem.cli; tandem.cli.main({PLAN!r}); assert 'torch' not in sys.modules"
+CURVE = {"counts": [100.0, 200.0], "errors": [2.0, 1.5], "weights": [1.0, 1.0], "unit": "linear"}
+DECIDED_BY = {
+    "measured": {"dynamics": CURVE, "reward": CURVE, "weights": [1.0, 2.0], "explained_variance": 0.5},
+    "weights_before": None,
+    "labels_per_transition": 1.0,
+    "clean_labels": None,
+    "transitions": 0,
+    "labels": 0,
+}
+
+
+@pytest.fixture
+def measured_run(folder):
+    """The folder of a run that has bought nothing, but has measured."""
+    ledger = Ledger.create(folder / "ledger.db", to_micro(100), {"transition": to_micro(1), "label": to_micro(7)})
+    ledger.record_decision(3, DECIDED_BY, {"offer": None})
+    ledger.close()
+    return folder
+
+
+def test_plan_takes_what_a_run_has_measured(capsys, measured_run):
+    assert tandem.cli.main(["plan", "--budget", "1000", "--run", str(measured_run), "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    known = answer["laws"]["measured"]
+    assert (known["phase"], known["price_label"], known["weights"]) == (3, 7.0, [1.0, 2.0])
+    assert tandem.cli.main(["plan", "--budget", "1000", "--run", str(measured_run), "--price-label", "9"]) == 0
+    assert f"from {measured_run}" in capsys.readouterr().out
+
+
+def test_plan_says_that_the_papers_laws_are_not_ones_own(capsys):
+    assert tandem.cli.main(["plan", *MARKET]) == 0
+    assert "laws: those of the paper's experiment, not yours" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("is_of_a_run", [False, True])
+def test_plan_answers_without_starting_torch(measured_run, is_of_a_run):
+    command = ["plan", "--budget", "100", "--run", str(measured_run)] if is_of_a_run else PLAN
+    code = f"import sys, tandem.cli; assert not tandem.cli.main({command!r}); assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, capture_output=True)
 
 

@@ -23,7 +23,7 @@ def trained(tmp_path):
 
     def train(example: str, *settings: str) -> Path:
         shutil.copy(EXAMPLES / f"{example}.py", tmp_path)
-        command = [sys.executable, "-m", "tandem.cli", "train", "smoke", "run.dir=run", *TINY, *settings]
+        command = [sys.executable, "-m", "tandem", "train", "smoke", "run.dir=run", *TINY, *settings]
         done = subprocess.run(command, check=False, cwd=tmp_path, capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, done.stdout + done.stderr
         return tmp_path / "run"

@@ -10,7 +10,12 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("agents", "budget", "configs", "envs", "training", "worldmodel")
 OUTSIDE = ("benchmarks", "examples", "tests")
-GROUND = {f"tandem.{file.stem}" for file in ROOT.glob("*.py")} - {"tandem.__init__", "tandem.cli", "tandem.train"}
+GROUND = {f"tandem.{file.stem}" for file in ROOT.glob("*.py")} - {
+    "tandem.__init__",
+    "tandem.__main__",
+    "tandem.cli",
+    "tandem.train",
+}
 BELOW = {
     "tandem.envs": {"tandem.envs"},
     "tandem.budget": {"tandem.budget"},

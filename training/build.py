@@ -12,7 +12,7 @@ from ..agents.actor_critic import ActorCritic
 from ..agents.agent import Agent
 from ..budget.allocator import make_allocator
 from ..budget.ledger import Ledger
-from ..budget.money import MICRO, to_micro
+from ..budget.money import MICRO, price_in_micro, to_micro
 from ..budget.phase import check_budget
 from ..budget.plan import Allocator
 from ..envs.labelers.base import DEFAULT, Labeler
@@ -173,7 +173,7 @@ def open_desk(
         ledger,
         LabelJournal(folder.labels),
         tier_prices(config.labeler),
-        to_micro(config.labeler.item_price),
+        price_in_micro(config.labeler.item_price),
         Choice(learner.reward, learner.dynamics, config.labels.uniform) if by_disagreement else None,
     )
     desk.reopen()

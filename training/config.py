@@ -32,26 +32,44 @@ class Config:
     """Everything that can be set, one section a part."""
 
     task: str = "dmc_cartpole_swingup"  # dmc_<domain>_<task>, gym:<Id>, module:Class of your own, or toy_lq
-    seed: int = 0
+    seed: int = 0  # of everything that is drawn by chance
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"  # auto: bfloat16 on a GPU
     threads: int = 0  # of torch; 0: torch's own choice
     mode: Literal["decoupled", "coupled"] = "decoupled"  # coupled: DreamerV3 as published, a label for every transition
-    run: RunConfig = field(default_factory=RunConfig)
-    envs: EnvConfig = field(default_factory=EnvConfig)
-    budget: BudgetConfig = field(default_factory=BudgetConfig)
-    price: PriceConfig = field(default_factory=PriceConfig)
-    allocator: AllocatorConfig = field(default_factory=AllocatorConfig)
-    labeler: LabelerConfig = field(default_factory=LabelerConfig)
-    replay: ReplayConfig = field(default_factory=ReplayConfig)
-    labels: LabelReplayConfig = field(default_factory=LabelReplayConfig)
-    dynamics: DynamicsConfig = field(default_factory=DynamicsConfig)
-    reward: RewardConfig = field(default_factory=RewardConfig)
-    actor_critic: ActorCriticConfig = field(default_factory=ActorCriticConfig)
-    train: TrainConfig = field(default_factory=TrainConfig)
-    measure: MeasureConfig = field(default_factory=MeasureConfig)
-    evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
-    log: LogConfig = field(default_factory=LogConfig)
+    run: RunConfig = field(default_factory=RunConfig)  # where the run is kept
+    envs: EnvConfig = field(
+        default_factory=EnvConfig
+    )  # the environments: how many, action repeat, time limit, held-out episodes
+    budget: BudgetConfig = field(default_factory=BudgetConfig)  # coins there are to spend
+    price: PriceConfig = field(default_factory=PriceConfig)  # coins for a transition and for a label
+    allocator: AllocatorConfig = field(
+        default_factory=AllocatorConfig
+    )  # who decides what the coins buy, the pilot and the phases
+    labeler: LabelerConfig = field(
+        default_factory=LabelerConfig
+    )  # who answers: the default rater, or tiers of raters with prices of their own
+    replay: ReplayConfig = field(default_factory=ReplayConfig)  # how many transitions are held
+    labels: LabelReplayConfig = field(
+        default_factory=LabelReplayConfig
+    )  # how many labels are held, and which rows are labelled
+    dynamics: DynamicsConfig = field(
+        default_factory=DynamicsConfig
+    )  # the model of what happens next: size, losses, optimizer
+    reward: RewardConfig = field(
+        default_factory=RewardConfig
+    )  # the model of what it is worth: ensemble, size, optimizer
+    actor_critic: ActorCriticConfig = field(
+        default_factory=ActorCriticConfig
+    )  # the agent: size, return, exploration, optimizer
+    train: TrainConfig = field(
+        default_factory=TrainConfig
+    )  # how much is learned: updates, batches, horizon of the dreams
+    measure: MeasureConfig = field(default_factory=MeasureConfig)  # how closely errors are measured
+    evaluate: EvaluateConfig = field(
+        default_factory=EvaluateConfig
+    )  # episodes for your eyes, whose rewards nothing learns from
+    log: LogConfig = field(default_factory=LogConfig)  # terminal lines and pictures
 
     def __post_init__(self):
         if not self.task:

@@ -46,7 +46,7 @@ def updates_due(run: Run) -> int:
 
 def updates_in_all(run: Run) -> int:
     """Where train.updates rules; a budget raised later brings updates in proportion."""
-    return round(run.progress.updates_per_coin * run.ledger.total / MICRO)
+    return run.progress.updates_in_all(run.ledger.total)
 
 
 def update(run: Run) -> None:

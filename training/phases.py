@@ -15,7 +15,7 @@ from .phase_record import PhaseRecord, write_phases
 from .reports.status import describe, last_word
 from .run import Run
 from .settings import read_config, save_config
-from .stop import listening
+from .stop import Interrupted, listening
 
 LAST_CALLS = 100  # times that the end of a run asks for answers still on their way
 GAPS = {  # kept in the record, for the picture of bounds
@@ -187,7 +187,7 @@ def end_if_asked(run: Run) -> None:
     """After Ctrl-C: keep everything, then end. The phase under way is resumed with its plan."""
     if run.stop.is_asked:
         run.save()
-        raise KeyboardInterrupt
+        raise Interrupted(run.stop.number, run.folder.path)
 
 
 def go_on(run: Run) -> None:

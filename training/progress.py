@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, dataclass, field, fields
 
+from ..budget.money import MICRO
 from ..budget.plan import Plan
 from .phase_record import PhaseRecord
 from .reports.evaluate import Evaluation
@@ -20,6 +21,10 @@ class Progress:
     history: list[PhaseRecord] = field(default_factory=list)  # of the finished phases
     evaluations: list[Evaluation] = field(default_factory=list)  # for a person to see
 
+    def updates_in_all(self, total_micro: int) -> int:
+        """That a budget of so many micro-coins pays for; 0 where train.ratio rules. A raised budget brings more."""
+        return round(self.updates_per_coin * total_micro / MICRO)
+
     @property
     def is_over(self) -> bool:
         return self.phase > self.phases
@@ -30,7 +35,9 @@ class Progress:
         return asdict(self) | {"plan": self.plan and self.plan.record(), "history": history}
 
     def load_state_dict(self, state: dict) -> None:
-        """ValueError where a checkpoint of another version knows other things."""
+        """ValueError where a checkpoint knows other things. What version 0.1 saved is understood."""
+        if "evaluations" not in state:
+            state = _of_version_0_1(state)
         if state.keys() != (known := {one.name for one in fields(self)}):
             raise ValueError(f"progress: the checkpoint holds {sorted(state)}, expected {sorted(known)}")
         for name, value in state.items():
@@ -38,3 +45,12 @@ class Progress:
         self.plan = state["plan"] and Plan.from_record(state["plan"])
         self.history = [PhaseRecord.from_plain(record) for record in state["history"]]
         self.evaluations = [Evaluation(**one) for one in state["evaluations"]]
+
+
+def _of_version_0_1(state: dict) -> dict:
+    """In 0.1 one row a phase held both what it found and what its evaluation returned."""
+    returns = ("returns_mode", "returns_sampled")
+    evaluations = [{name: row[name] for name in ("phase", "spent", *returns)} for row in state["history"]]
+    known = {one.name for one in fields(PhaseRecord)}
+    history = [{name: row[name] for name in known & row.keys()} | {"offers": []} for row in state["history"]]
+    return state | {"history": history, "evaluations": evaluations}

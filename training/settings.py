@@ -111,7 +111,7 @@ def keys_at(key: str) -> dict[str, Any]:
 def _preset_settings(preset: str) -> list[Setting]:
     files = preset_files()
     if preset not in files:
-        raise ConfigError(f"{preset}: no such preset ({COMMAND_LINE}), {_nearest(preset, files)}")
+        raise ConfigError(f"{preset}: no such preset ({COMMAND_LINE}), {nearest(preset, files)}")
     return _file_settings(files[preset], f"preset {preset}")
 
 
@@ -185,15 +185,21 @@ def _check_key(setting: Setting) -> None:
     if inside and setting.key:
         example = next((key for key in inside if key.endswith(".name")), inside[0])
         raise setting.refused(f"is a section, set a key inside it, such as {example}=...")
-    raise ConfigError(f"{setting.key}: no such key ({setting.source}), {_nearest(setting.key, known)}")
+    raise ConfigError(f"{setting.key}: no such key ({setting.source}), {nearest(setting.key, known)}")
 
 
-def _nearest(word: str, known) -> str:
-    """The known word to offer; the last part alone counts too, so that label_share finds allocator.label_share."""
+def nearest(word: str, known) -> str:
+    """What to say of a word that nobody knows: the known one that is most like it."""
+    return f"did you mean {closest(word, known) or difflib.get_close_matches(word, known, 1, 0.0)[0]}?"
+
+
+def closest(word: str, known) -> str | None:
+    """The known word that is meant; the last part alone counts too, so that label_share finds allocator.label_share."""
     short = {name.rsplit(".", 1)[-1]: name for name in known}
+    if word in short:
+        return short[word]
     close = difflib.get_close_matches(word, known, 1, 0.7) or difflib.get_close_matches(word, short, 1, 0.7)
-    close = close or difflib.get_close_matches(word, known, 1, 0.0)
-    return f"did you mean {close[0] if close[0] in known else short[close[0]]}?"
+    return (close[0] if close[0] in known else short[close[0]]) if close else None
 
 
 def _value(config: Config, key: str):

@@ -1,4 +1,4 @@
-"""What --help prints about the configuration: the presets, and every key with its default and its meaning."""
+"""What `--help` of training prints: the presets, and every setting with its default and its meaning, a section at a time."""
 
 import ast
 import inspect
@@ -9,46 +9,115 @@ from dataclasses import MISSING, fields, is_dataclass
 from typing import Literal, get_args, get_origin, get_type_hints
 
 from . import settings
-from .config import Config
+from .config import Config, ConfigError
 
 INDENT = 44  # column of the meaning
+DEFAULTS = "settings and their defaults, before any preset (KEY=VALUE)"
+FIRST_DEFAULTS = (
+    "settings that are changed first, and their defaults (KEY=VALUE); --print-config shows what presets make of them"
+)
+MORE = "--help SECTION shows the other settings, --help all shows every one, --help PRESET what a preset sets"
+GENERAL, ALL = "general", "all"  # the settings in no section, and all there are, in the words of `--help SECTION`
+FIRST = (  # what most people set, in the order in which they ask
+    "task",
+    "seed",
+    "device",
+    "run.dir",
+    "budget.total",
+    "price.transition",
+    "price.label",
+    "allocator.name",
+    "allocator.label_share",
+    "envs.num",
+    "envs.repeat",
+    "envs.time_limit",
+    "train.updates",
+    "labels.choice",
+    "labeler.tiers",
+    "evaluate.episodes",
+    "log.every_seconds",
+)
 
 
-def help_text() -> str:
-    """Presets with the first comment of their file; keys with the comment that ends their line in the source."""
-    presets = [_row(name, _first_comment(text)) for name, text in settings.preset_files().items()]
-    return "\n".join(
-        [f"presets (files in configs/, applied in their order; without one: {settings.DEFAULT_PRESET})", *presets]
-        + ["", "keys and their defaults, before any preset (key=value)", *_rows(Config(), "")]
-    )
+def help_text(section: str = "") -> str:
+    """The page that `--help SECTION` shows; "" is the first page: presets, what is set first, and the names of the others.
+
+    `section` may also be a part of one (dynamics.optimizer), a single key or a preset. Raises ConfigError for other words.
+    """
+    if section in settings.preset_files():
+        return settings.preset_files()[section].rstrip()
+    sections = _sections(Config())
+    if section == ALL:
+        return "\n".join([*_presets(), "", DEFAULTS, *_blocks(sections)])
+    if not section:
+        rows = {key: row for rows in sections.values() for key, row in rows.items()}
+        first = [rows[key] for key in FIRST]
+        return "\n".join([*_presets(), "", FIRST_DEFAULTS, *first, "", MORE, *_summaries()])
+    wanted = "" if section == GENERAL else section
+    found = {name: _inside(rows, name, wanted) for name, rows in sections.items()}
+    if not any(found.values()):
+        known = [GENERAL, ALL, *_section_comments(), *settings.leaves(), *settings.preset_files()]
+        raise ConfigError(f"{section}: no such section, {settings.nearest(section, known)}")
+    return "\n".join([DEFAULTS, *_blocks({name: rows for name, rows in found.items() if rows})])
 
 
-def _rows(section, prefix: str) -> list[str]:
-    """A line a key, in the order of the source; a section's own keys follow its name."""
+def _presets() -> list[str]:
+    """A line a preset: its name and the first comment of its file."""
+    rows = [_row(name, _first_comment(text)) for name, text in settings.preset_files().items()]
+    return [f"presets (files in configs/, applied in their order; without one: {settings.DEFAULT_PRESET})", *rows]
+
+
+def _summaries() -> list[str]:
+    """A line a section: its name and what is set there."""
+    general = ", ".join(key for key in settings.leaves() if "." not in key)
+    return [_row(GENERAL, general), *(_row(name, meaning) for name, meaning in _section_comments().items())]
+
+
+def _section_comments() -> dict[str, str]:
+    comments = _comments(Config)
+    hints = get_type_hints(Config)
+    return {name: comments.get(name, "") for name, hint in hints.items() if is_dataclass(hint)}
+
+
+def _inside(rows: dict[str, str], name: str, wanted: str) -> dict[str, str]:
+    """The rows of the section `name` that are meant by a section, a part of one or a key; "" means those in no section."""
+    if wanted == name:
+        return rows
+    return {key: row for key, row in rows.items() if wanted and f"{key}.".startswith(f"{wanted}.")}
+
+
+def _blocks(sections: dict[str, dict[str, str]]) -> list[str]:
+    """The rows of all sections, an empty line between two."""
+    lines = [line for rows in sections.values() for line in ["", *rows.values()]]
+    return lines[1:]
+
+
+def _sections(section, prefix: str = "") -> dict[str, dict[str, str]]:
+    """Name of each section ("" for what is in none) -> key -> its row, in the order of the source."""
     hints, comments = get_type_hints(type(section)), _comments(type(section))
-    rows = []
+    rows, below = {}, {}
     for field in fields(section):
         key, value = prefix + field.name, getattr(section, field.name)
         if is_dataclass(value):
-            rows += ["", *_rows(value, key + ".")]
+            below |= _sections(value, f"{key}.")
         else:
             meaning = [_choices(hints[field.name]), comments.get(field.name, "")]
-            rows.append(_row(f"{key}={_as_written(value)}", ". ".join(part for part in meaning if part)))
+            rows[key] = _row(f"{key}={_as_written(value)}", ". ".join(part for part in meaning if part))
         if key in settings.mappings():
-            rows += _entry_rows(settings.mappings()[key], f"{key}.NAME.")
-    return rows
+            rows |= _entry_rows(settings.mappings()[key], f"{key}.NAME.")
+    return {prefix.removesuffix("."): rows} | below
 
 
-def _entry_rows(section: type, prefix: str) -> list[str]:
-    """A line a key of a section that stands under a name of the person's own choice."""
+def _entry_rows(section: type, prefix: str) -> dict[str, str]:
+    """The rows of a section that stands under a name of the person's own choice."""
     comments = _comments(section)
-    return [
-        _row(
+    return {
+        prefix + one.name: _row(
             f"{prefix}{one.name}={'' if one.default is MISSING else _as_written(one.default)}",
             comments.get(one.name, ""),
         )
         for one in fields(section)
-    ]
+    }
 
 
 def _row(left: str, right: str) -> str:

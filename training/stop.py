@@ -4,18 +4,31 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+
+
+class Interrupted(KeyboardInterrupt):
+    """A run has ended because the signal `number` asked it to.
+
+    Everything up to now was saved in the run's `folder`; without one nothing was: a second signal ended the run at once.
+    """
+
+    def __init__(self, number: int, folder: Path | None = None):
+        super().__init__(number)
+        self.number, self.folder = number, folder
 
 
 class Stop:
-    """Whether somebody wants the run to end; a second Ctrl-C ends it at once."""
+    """Whether somebody wants the run to end, and by which signal; a second one ends it at once."""
 
     def __init__(self):
         self.is_asked = False
+        self.number = signal.SIGINT
 
     def ask(self, number: int, frame) -> None:
         if self.is_asked:
-            raise KeyboardInterrupt
-        self.is_asked = True
+            raise Interrupted(number)
+        self.is_asked, self.number = True, number
 
 
 @contextmanager

@@ -59,4 +59,6 @@ class LabelBatch(Window):
 
     value: Tensor  # (B,) float32, the answer, less what is known of its tier's bias
     weight: Tensor  # (B,) float32, 1 for the most precise tier there is, 0 where there is no label at all
-    fold: Tensor  # (B,) int64, one number for an episode; modulo the members it deals folds. Negative: all learn from it
+    fold: (
+        Tensor  # (B,) int64, one number for an episode; modulo the members it deals folds. Negative: all learn from it
+    )

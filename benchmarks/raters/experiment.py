@@ -24,8 +24,8 @@ import torch
 
 from kept import Kept
 from tandem.budget.adaptive import PerItem
-from tandem.budget.ledger import Ledger, to_micro
-from tandem.budget.money import MICRO
+from tandem.budget.ledger import Ledger
+from tandem.budget.money import MICRO, to_micro
 from tandem.budget.offers import LabelOffer, clean_labels
 from tandem.budget.scaling import Curve, MeanLaw, fit_posterior
 from tandem.envs.labelers.base import LabelerConfig

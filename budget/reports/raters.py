@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 from ..adaptive import PerItem
 from ..market import Counts, Market, gap, split
-from ..money import MICRO, check_coins
+from ..money import MICRO, check_coins, price_in_micro
 from ..offers import LabelOffer, best_replication, check_residual, clean_worth
 from ..rollouts import best_rollouts
-from ..scaling import PowerLaw
+from ..scaling import ErrorLaw
 
 FIELDS = ("price", "sigma", "bias")
 
@@ -61,7 +61,7 @@ def _parse_tier(text: str) -> TierTerms:
 
 def tier_answer(
     market: Market,
-    laws: tuple[PowerLaw, PowerLaw],
+    laws: tuple[ErrorLaw, ErrorLaw],
     weights: tuple[float, float],
     tiers: Sequence[TierTerms],
     residual: float,
@@ -98,8 +98,9 @@ def _row(market: Market, laws, weights, tier: TierTerms, s0_squared: float, item
     check_residual(s0_squared)
     replication = best_replication(tier.price, tier.sigma**2, s0_squared, item_price)
     price = item_price + replication * tier.price
+    price_micro = price_in_micro(item_price) + replication * price_in_micro(tier.price)
     clean = clean_worth([tier.sigma**2] * replication, s0_squared)
-    offer = LabelOffer(tier.name, math.ceil(round(price * MICRO, 6)), replication, clean, tier.bias)
+    offer = LabelOffer(tier.name, price_micro, replication, clean, tier.bias)
     dynamics, reward = laws[0], PerItem(laws[1], offer)
     held = int(market.stock.labels / clean)
     here = replace(
@@ -149,9 +150,9 @@ def tier_table(answer: dict) -> str:
     if "tiers" in answer:
         lines += [
             "",
-            f"{'all labels from':<17}{'answers':>8}{'coins':>10}{'worth':>8}{'coins a':>12}{'items':>11}{'gap':>9}",
+            f"{'all labels from':<17}{'answers':>8}{'coins':>10}{'worth':>8}{'coins per':>12}{'items':>11}{'gap':>9}",
         ]
-        lines += [f"{'':<17}{'an item':>8}{'an item':>10}{'':>8}{'clean label':>12}"]
+        lines += [f"{'':<17}{'per item':>8}{'per item':>10}{'':>8}{'clean label':>12}"]
         for name, row in answer["tiers"].items():
             marked = f"{name} (best)" if name == answer["best_tier"] else name
             lines.append(
@@ -159,10 +160,10 @@ def tier_table(answer: dict) -> str:
                 f"{row['clean_price']:>12.4g}{row['items']:>11,}{gap_text(row['gap']):>9}"
             )
     if "rollouts" in answer:
-        lines += ["", f"{'scored rollouts':<17}{'rollouts':>9}{'answers a step':>16}{'gradient variance':>19}"]
+        lines += ["", f"{'scored rollouts':<17}{'rollouts':>9}{'answers per step':>18}{'gradient variance':>19}"]
         for name, row in answer["rollouts"].items():
             marked = f"{name} (best)" if name == answer["best_rollout_tier"] else name
-            lines.append(f"{marked:<17}{row['rollouts']:>9,}{row['replication']:>16}{row['variance']:>19.4g}")
+            lines.append(f"{marked:<17}{row['rollouts']:>9,}{row['replication']:>18}{row['variance']:>19.4g}")
     return "\n".join(["", *lines]) if lines else ""
 
 

@@ -1,3 +1,5 @@
+"""The adaptive allocator: what it plans from which evidence, and when it falls back to half of the spend each."""
+
 import json
 import math
 import re
@@ -13,7 +15,7 @@ from tandem.budget.ledger import Ledger
 from tandem.budget.market import Counts, Market, gap, split
 from tandem.budget.money import MICRO, Purchase
 from tandem.budget.offers import LabelOffer
-from tandem.budget.plan import AllocatorConfig, Evidence, Facts, Measured, Plan
+from tandem.budget.plan import AllocatorConfig, Evidence, Measured, Plan
 from tandem.budget.scaling import EXPONENTS, Curve, PowerLaw
 
 DYNAMICS, REWARD = PowerLaw(3.0, 0.25), PowerLaw(8.0, 0.5)
@@ -311,15 +313,6 @@ def test_a_plan_and_what_it_was_made_from_come_back_from_json_as_they_were(chang
         assert outputs["facts"] == {}
     else:
         assert Measured.from_record(inputs["measured"]) == known.measured
-
-
-def test_facts_that_are_not_known_are_not_recorded():
-    facts = Facts(gap_after=2.0, stop_buying=False, best_share=0.25)
-    assert facts.record() == {"gap_after": 2.0, "stop_buying": 0.0, "best_share": 0.25}
-    assert Facts.from_record(facts.record()) == facts
-    nothing_held = ADAPTIVE.plan(replace(evidence(), transitions=0), purse())
-    assert "gap_now" not in nothing_held.record()["facts"] and nothing_held.facts.gap_now is None
-    assert nothing_held.facts.gap_after > 0
 
 
 def random_curve(rng: np.random.Generator) -> Curve:

@@ -1,3 +1,5 @@
+"""What every allocator keeps to, and the fixed, coupled and optimum ones."""
+
 import pytest
 
 from tandem.budget.allocator import make_allocator

@@ -1,3 +1,5 @@
+"""The ledger: the money's identities, also under two processes, crashes and random bookings."""
+
 import json
 import os
 import random

@@ -1,3 +1,5 @@
+"""The best split of a budget: published figures, closed forms, stocks and caps."""
+
 import math
 
 import numpy as np

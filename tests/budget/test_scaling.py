@@ -1,3 +1,5 @@
+"""Laws fitted to error curves: exponents, floors, doubts and units."""
+
 import math
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""Labelers: every answer comes once, late ones in their turn, noise by seed and key alone."""
+
 import math
 import re
 import sys

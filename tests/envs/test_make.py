@@ -1,3 +1,5 @@
+"""Every kind of task has the one form, and a task that cannot be made is told in one line."""
+
 import sys
 
 import gymnasium

@@ -1,3 +1,5 @@
+"""The linear-quadratic toy: one step, its value and its optimum by pencil."""
+
 import numpy as np
 import pytest
 

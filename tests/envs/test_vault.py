@@ -1,3 +1,5 @@
+"""The vault of true rewards: sums over clips, gaps, and what is sealed on disk."""
+
 import math
 import os
 

@@ -1,3 +1,5 @@
+"""Streams of rows from several environments: first and last rows, limits, dead workers."""
+
 import os
 import signal
 

@@ -11,7 +11,7 @@ from tandem.envs.labelers.rater import TierConfig
 from tandem.training import settings
 from tandem.training.config import Config, ConfigError, RunConfig
 from tandem.training.settings import load_config, read_config, resume_config, save_config
-from tandem.training.settings_help import help_text
+from tandem.training.settings_help import FIRST, help_text
 
 
 @pytest.fixture
@@ -262,13 +262,53 @@ def test_the_run_folder_is_made_of_root_task_time_and_seed():
     assert RunConfig(dir="elsewhere").named("toy_lq", 9, now).dir == "elsewhere"
 
 
-def test_help_lists_every_preset_and_key_with_default_and_meaning(presets):
-    lines = help_text().splitlines()
-    text = " ".join(help_text().split())
+def keys_in(page: str) -> set[str]:
+    """The keys that have a row on a page of help."""
+    return {line.split("=")[0].strip() for line in page.splitlines() if line.startswith("  ") and "=" in line}
+
+
+def test_help_all_lists_every_preset_and_key_with_default_and_meaning(presets):
+    page = help_text("all")
+    text = " ".join(page.split())
     assert "rich More money" in text
     assert "threads=0 of torch; 0: torch's own choice" in text
     assert "train.ratio=null" in text
     assert "mode=decoupled decoupled|coupled. coupled:" in text
     assert "labeler.tiers.NAME.price= coins an answer labeler.tiers.NAME.sigma=0.0" in text
-    for key in settings.leaves():
-        assert any(line.strip().startswith(key + "=") for line in lines), key
+    assert settings.leaves().keys() <= keys_in(page)
+
+
+def test_the_first_page_of_help_shows_what_is_set_first_and_names_every_section(presets):
+    page = help_text()
+    assert set(FIRST) <= settings.leaves().keys() and len(FIRST) < 20
+    assert keys_in(page) == set(FIRST)
+    sections = {key.split(".")[0] for key in settings.leaves() if "." in key}
+    rows = {line.split()[0]: line.split()[1:] for line in page.splitlines() if line.startswith("  ")}
+    assert all(rows[name] for name in sections | {"general", "rich"})  # each with what it is about
+    assert len(page.splitlines()) < 60
+
+
+def test_every_key_is_on_the_page_of_its_section(presets):
+    shown = set()
+    for section in {key.split(".")[0] if "." in key else "general" for key in settings.leaves()}:
+        keys = keys_in(help_text(section))
+        assert keys >= {key for key in settings.leaves() if key.startswith(f"{section}.")}
+        shown |= keys
+    assert shown >= settings.leaves().keys()
+
+
+def test_help_shows_a_part_of_a_section_a_key_and_a_preset(presets):
+    optimizer = keys_in(help_text("dynamics.optimizer"))
+    assert "dynamics.optimizer.lr" in optimizer and all(key.startswith("dynamics.optimizer.") for key in optimizer)
+    assert keys_in(help_text("train.updates")) == {"train.updates"}
+    assert keys_in(help_text("labeler.tiers")) >= {"labeler.tiers", "labeler.tiers.NAME.price"}
+    assert help_text("rich") == "# More money\nbudget:\n  total: 900\nenvs:\n  num: 7"
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"), [("labler", "labeler"), ("label_share", "allocator.label_share"), ("smoek", "smoke")]
+)
+def test_help_for_an_unknown_section_names_the_nearest(word, meant):
+    with pytest.raises(ConfigError) as caught:
+        help_text(word)
+    assert str(caught.value) == f"{word}: no such section, did you mean {meant}?"

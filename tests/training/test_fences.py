@@ -16,7 +16,6 @@ from tandem.envs.vault import RewardVault
 from tandem.training.build import build
 from tandem.training.learner import Noise
 from tandem.training.phases import train
-from tandem.training.purchases.transitions import Collector
 from tandem.training.run import Run
 from tandem.training.storage import checkpoint
 from tandem.worldmodel.replay.journal.labels import LabelJournal
@@ -344,35 +343,6 @@ def test_a_coupled_row_without_an_answer_is_replayed_with_its_prediction(filled)
     predicted = run.learner.reward.predict(replayed.feat)
     assert torch.equal(replayed.reward[:, 2], predicted[:, 2]) and not replayed.reward.requires_grad
     assert torch.equal(replayed.reward[:, :2], batch.reward[:, :2])
-
-
-def test_every_first_row_follows_a_last_row_of_its_stream(tiny, monkeypatch):
-    """So that a first row's reward, which nobody paid for, has no weight in the replay-value loss; after a resume too."""
-    config, tick, ticks = tiny(), Collector.tick, []
-
-    def dying(self, agent):
-        ticks.append(0)
-        if len(ticks) == 50:  # in the middle of an episode
-            raise RuntimeError("crash")
-        return tick(self, agent)
-
-    monkeypatch.setattr(Collector, "tick", dying)
-    with pytest.raises(RuntimeError, match="crash"):
-        train(config)
-    monkeypatch.undo()
-    train(config, Path(config.run.dir))
-    run = build(config, is_resumed=True)
-    num_first = []
-    for rings in (run.transitions.training, run.transitions.heldout):
-        for stream in range(rings.num_streams):
-            slot = rings.slot(np.int64(stream), np.arange(rings.count[stream]))
-            first, last = rings.columns["is_first"][slot], rings.columns["is_last"][slot]
-            assert (first[1:] == last[:-1]).all()
-            num_first.append(first.sum())
-    assert max(num_first) > 3
-    lengths = [episode.is_first.shape[1] for episode in run.transitions.heldout_episodes(99)]
-    assert lengths and max(lengths) <= 21
-    run.close()
 
 
 def test_a_labels_features_are_close_to_those_of_the_full_history(filled):

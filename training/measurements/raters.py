@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...budget import offers as tiers
-from ...budget.money import to_micro
+from ...budget.money import price_in_micro
 from ...budget.offers import LabelOffer, TierEstimate
 from ...budget.raters import EVIDENCE_GAIN, PRIOR_PAIRS, BiasEstimate, NoiseEstimate, estimate_bias, estimate_noise
 from ...envs.labelers.base import LabelerConfig
@@ -39,7 +39,7 @@ class TierEstimates:
 
 def tier_prices(config: LabelerConfig) -> dict[str, int]:
     """Micro-coins an answer, by named tier."""
-    return {name: to_micro(tier.price) for name, tier in config.tiers.items()}
+    return {name: price_in_micro(tier.price) for name, tier in config.tiers.items()}
 
 
 def estimate(labels: LabelReplay, config: LabelerConfig, predict: Predict) -> TierEstimates | None:
@@ -75,7 +75,7 @@ def offers(config: LabelerConfig, estimates: TierEstimates | None, s0_squared: f
     """The ways to buy labels for `Evidence.offers`: none without named tiers (the default tier at price.label is left),
     the pilot's while nothing is known, and then one a tier. s0_squared: of `budget.tiers.residual_squared`; None or
     without a meaning, here and below: not known."""
-    prices, item_micro = tier_prices(config), to_micro(config.item_price)
+    prices, item_micro = tier_prices(config), price_in_micro(config.item_price)
     if not prices:
         return ()
     if not _is_known(estimates, s0_squared):

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from torch.utils.tensorboard import SummaryWriter
 
 SPEED_WINDOW = 30  # progress lines that the speed and the time left are taken over
+LEAST_MARKS = 4  # progress lines with updates, before which the speed says nothing of the time left
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,9 @@ class ProgressLine:
     spent: float
     total: float
     updates: int
+    updates_in_all: int | None = (
+        None  # in the whole run; None where train.ratio rules: it depends on what will be bought
+    )
     episode_return: float | None = None  # the latest evaluation's mean, None before the first
 
 
@@ -132,28 +136,37 @@ class Logger:
 
 
 class Speed:
-    """Updates per second and seconds left, over the last lines: the start of a run is slower than the rest."""
+    """Updates per second, and seconds left, over the last lines of a run that learns: its start tells nothing of the rest.
+
+    Updates are what takes time: before the first one money is spent many times faster than ever after.
+    """
 
     def __init__(self) -> None:
-        self._marks: deque[tuple[float, int, float]] = deque(maxlen=SPEED_WINDOW)  # seconds, updates, coins spent
-        self._coins_left = math.inf
+        self._marks: deque[tuple[float, ProgressLine]] = deque(maxlen=SPEED_WINDOW)  # seconds; with updates alone
 
     def add(self, seconds: float, now: ProgressLine) -> None:
-        self._marks.append((seconds, now.updates, now.spent))
-        self._coins_left = max(0.0, now.total - now.spent)
+        if now.updates:
+            self._marks.append((seconds, now))
 
     def updates_per_second(self) -> float | None:
-        return self._rate(1)
+        return self._rate(lambda line: line.updates)
 
     def seconds_left(self) -> float | None:
-        """Money is the clock of a run: it ends when the last coin is spent. None while nothing is being spent."""
-        rate = self._rate(2)
-        return self._coins_left / rate if rate else None
+        """None until it is known. Without a number of updates to come, their time goes with the coins to come."""
+        if len(self._marks) < LEAST_MARKS:
+            return None
+        _, now = self._marks[-1]
+        if now.updates_in_all is None:
+            left, rate = now.total - now.spent, self._rate(lambda line: line.spent)
+        else:
+            left, rate = now.updates_in_all - now.updates, self.updates_per_second()
+        return max(0.0, left) / rate if rate else None
 
-    def _rate(self, column: int) -> float | None:
+    def _rate(self, counted: Callable[[ProgressLine], float]) -> float | None:
         if len(self._marks) < 2 or self._marks[-1][0] <= self._marks[0][0]:
             return None
-        return (self._marks[-1][column] - self._marks[0][column]) / (self._marks[-1][0] - self._marks[0][0])
+        (start, first), (end, last) = self._marks[0], self._marks[-1]
+        return (counted(last) - counted(first)) / (end - start)
 
 
 def progress_line(now: ProgressLine, speed: Speed) -> str:

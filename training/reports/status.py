@@ -30,6 +30,7 @@ def show(logger: Logger, progress: Progress, balance: Balance, pending: int, ste
             spent=balance.spent / MICRO,
             total=balance.total / MICRO,
             updates=progress.updates,
+            updates_in_all=progress.updates_in_all(balance.total) or None,
             episode_return=progress.evaluations[-1].mean_mode if progress.evaluations else None,
         )
     )

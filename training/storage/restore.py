@@ -32,11 +32,12 @@ def restore(parts: Mapping[str, Part], folder: Path, say: Callable[[str], None])
     found = checkpoint.load(folder)
     for warning in found.warnings:
         say(f"warning: {warning}")
-    if found.parts.keys() != parts.keys():
+    states = {"labels": {}} | found.parts  # version 0.1 saved none in coupled mode, whose store has no state
+    if states.keys() != parts.keys():
         raise CheckpointError(f"{found.path}: holds {sorted(found.parts)}, expected {sorted(parts)}")
     with fitting(found):
         for name, part in parts.items():
-            part.load_state_dict(found.parts[name])
+            part.load_state_dict(states[name])
 
 
 @contextmanager

@@ -1,14 +1,22 @@
-import json
+"""What `tandem plan` answers: the published figures, unit by unit, and one line for what it cannot use."""
 
+import json
+from fractions import Fraction
+
+import numpy as np
 import pytest
 
+from tandem.budget.ledger import PriceConfig
+from tandem.budget.money import budget_in_micro, price_in_micro
 from tandem.budget.reports.plan import plan_answer, plan_table
 from tandem.budget.reports.raters import parse_tiers
+from tandem.budget.rollouts import best_rollouts
 
 
 def test_the_plan_of_the_manual():
     answer = plan_answer(1e5, price_transition=1, price_label=10, dynamics=(0.34, 0.11), reward=(90.4, 0.96))
-    assert list(answer) == ["transitions", "labels", "label_spend_share", "gap", "gap_fifty_fifty", "gap_coupled"]
+    gaps = ["gap", "gap_fifty_fifty", "gap_coupled"]
+    assert list(answer) == ["transitions", "labels", "label_spend_share", *gaps, "laws"]
     assert (answer["transitions"], answer["labels"]) == (37_390, 6261)
     assert round(answer["label_spend_share"], 3) == 0.626
     assert [round(answer[name], 3) for name in ("gap", "gap_fifty_fifty", "gap_coupled")] == [0.127, 0.129, 0.139]
@@ -25,6 +33,63 @@ def test_counts_include_the_stock():
     whole = plan_answer(100_000, 1, 10)
     assert abs(answer["labels"] - whole["labels"]) <= 1
     assert answer["gap"] == pytest.approx(whole["gap"], rel=1e-5)
+
+
+def exact(number: float) -> Fraction:
+    """The decimal number that was written."""
+    return Fraction(repr(number))
+
+
+def test_a_price_finer_than_a_micro_coin_is_not_overspent():
+    price, budget = 0.10496903828516309, 1_600_000.0
+    answer = plan_answer(budget, price, 100.0)
+    assert (
+        answer["transitions"] > 1_000_000
+    )  # at the nearest whole micro-coin these would cost a fifth of a coin too much
+    assert answer["transitions"] * exact(price) + answer["labels"] * 100 <= exact(budget)
+
+
+def test_what_is_bought_never_costs_more_than_the_budget():
+    rng = np.random.default_rng(0)
+    for case in range(200):
+        prices, spare = (10 ** rng.uniform(-6, 4, 2)).tolist(), 10 ** rng.uniform(0.5, 7)
+        if case % 4 == 0:
+            prices = [max(1e-6, round(price, 6)) for price in prices]  # as people write them
+        budget = float(sum(prices) * spare)
+        answer = plan_answer(budget, *prices)
+        cost = answer["transitions"] * exact(prices[0]) + answer["labels"] * exact(prices[1])
+        assert cost <= exact(budget), (budget, prices)
+        tiers = parse_tiers(f"one:price={prices[1]!r},sigma=1")
+        row = plan_answer(2 * budget, *prices, tiers=tiers, item_price=prices[1] / 3)["tiers"]["one"]
+        items = row["items"] * (exact(prices[1] / 3) + row["replication"] * exact(prices[1]))
+        assert row["transitions"] * exact(prices[0]) + items <= exact(2 * budget), (budget, prices)
+
+
+def test_money_is_rounded_so_that_it_suffices():
+    assert [price_in_micro(coins) for coins in (1, 4.03, 0.1, 1e-6, 0.10496903828516309, 1 / 3, 0)] == [
+        1_000_000,
+        4_030_000,  # as a float times a million: 4030000.0000000005
+        100_000,
+        1,
+        104_970,
+        333_334,
+        0,
+    ]
+    assert [budget_in_micro(coins) for coins in (2.01, 1e12, 1 / 3, np.float64(0.5))] == [
+        2_010_000,
+        10**18,
+        333_333,
+        500_000,
+    ]
+    assert PriceConfig(transition=1 / 3, label=4.03).in_micro() == {"transition": 333_334, "label": 4_030_000}
+
+
+def test_scored_rollouts_never_cost_more_than_the_budget():
+    rng = np.random.default_rng(1)
+    for _ in range(100):
+        rollout, answer, budget = (10 ** rng.uniform([-4, -6, 1], [0, -2, 5])).tolist()
+        plan = best_rollouts(budget, (1.0, 1.0), 1.0, rollout, answer, 7)
+        assert plan.rollouts * (exact(rollout) + 7 * plan.replication * exact(answer)) <= exact(budget)
 
 
 def test_the_best_split_is_never_above_the_guesses():

@@ -34,7 +34,7 @@ def events(folder):
 
 def standing(**changes):
     first = {"phase": 2, "phases": 12, "step": 41_200, "transitions": 40_000, "labels": 9_500}
-    money = {"spent": 7_000.0, "total": 20_000.0, "updates": 300, "episode_return": 523.14}
+    money = {"spent": 7_000.0, "total": 20_000.0, "updates": 300, "updates_in_all": 3_100, "episode_return": 523.14}
     return ProgressLine(**(first | money | changes))
 
 
@@ -132,15 +132,16 @@ def test_progress_is_due_every_so_many_seconds(tmp_path):
 def test_the_progress_line_says_money_speed_and_time_left(tmp_path, capsys):
     clock = Clock()
     with Logger(tmp_path, LogConfig(), clock=clock) as logger:
-        logger.progress(standing(spent=6_000.0, updates=100))
-        clock.now += 50
+        for updates in (60, 140, 220):
+            logger.progress(standing(spent=6_000.0, updates=updates))
+            clock.now += 20
         logger.progress(standing())
-    # 200 updates in 50 s; 1,000 coins in 50 s and 13,000 left: 650 s
+    # 240 updates in 60 s, and 2,800 to come: 700 s
     assert capsys.readouterr().out.splitlines()[-1] == (
         "phase 2/12 | step 41,200 | 40,000 transitions + 9,500 labels | 7,000 of 20,000 coins, 13,000 left"
-        " | return 523.1 | update 300 (4.00/s) | time left 10m 50s"
+        " | return 523.1 | update 300 (4.00/s) | time left 11m 40s"
     )
-    assert "time left 10m 50s" in (tmp_path / "console.log").read_text()
+    assert "time left 11m 40s" in (tmp_path / "console.log").read_text()
 
 
 def test_the_first_line_claims_no_speed():
@@ -151,12 +152,37 @@ def test_the_first_line_claims_no_speed():
     assert line.startswith("pilot | ") and line.endswith(" | return - | update 300 | time left -")
 
 
-def test_time_left_is_unknown_while_nothing_is_spent():
+SPENT_FIRST, LEARNING = (
+    60,
+    2_000,
+)  # seconds: a third of the money is spent in the first ones, all 8,000 updates come after
+
+
+def lives_of_a_run(updates_in_all: int | None):
+    """A line every ten seconds of a run of 20,000 coins, as it goes. -> seconds since the start, what is left by the clock"""
     speed = Speed()
-    speed.add(0.0, standing(updates=0))
-    speed.add(10.0, standing(updates=20))
-    assert speed.updates_per_second() == 2.0
-    assert speed.seconds_left() is None
+    for now in range(0, SPENT_FIRST + LEARNING, 10):
+        done = max(0, now - SPENT_FIRST) / LEARNING
+        spent = 20_000 * (min(now / SPENT_FIRST, 1) / 3 + done * 2 / 3)
+        speed.add(now, standing(spent=spent, updates=round(8_000 * done), updates_in_all=updates_in_all))
+        yield now, speed.seconds_left()
+
+
+@pytest.mark.parametrize("updates_in_all", [8_000, None], ids=["train.updates", "train.ratio"])
+def test_money_spent_before_the_first_update_does_not_shorten_the_time_left(updates_in_all):
+    told = dict(lives_of_a_run(updates_in_all))
+    assert all(
+        told[now] is None for now in range(0, SPENT_FIRST + 40, 10)
+    )  # no update, or fewer than four lines with one
+    for now in range(SPENT_FIRST + 40, SPENT_FIRST + LEARNING, 10):
+        assert told[now] == pytest.approx(SPENT_FIRST + LEARNING - now, rel=0.01), now
+
+
+def test_time_left_is_unknown_while_nothing_is_learned():
+    speed = Speed()
+    for seconds in range(0, 100, 10):
+        speed.add(seconds, standing(updates=20))
+    assert speed.updates_per_second() == 0.0 and speed.seconds_left() is None
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(44.6, "45s"), (59.9, "1m 00s"), (750, "12m 30s"), (11_100, "3h 05m")])

@@ -12,8 +12,8 @@ import pytest
 import tandem
 import tandem.cli
 from tandem.envs.make import make_env
-from tandem.training.config import read_config
 from tandem.training.phases import train
+from tandem.training.settings import read_config
 
 RUNS = Path(__file__).resolve().parents[2] / "older_runs"
 
