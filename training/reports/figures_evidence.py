@@ -105,7 +105,10 @@ def _error_curve(axes: Axes, curve: ErrorCurve, color: str, bought: str, title: 
 
 
 def _log_axis(axes: Axes, axis: Axis, formatter: Formatter) -> None:
-    """A log scale with few ticks: powers of ten, with 2 and 5 between them where less than two decades are seen."""
+    """A log scale with few ticks: powers of ten, with 2 and 5 between them where less than two decades are seen. The axis
+    stays as it is where nothing above 0 is drawn."""
+    if not axis.get_minpos() < math.inf:
+        return  # nothing above 0 is drawn: a logarithm has no ticks to offer
     (axes.set_xscale if axis is axes.xaxis else axes.set_yscale)("log", nonpositive="mask")
     low, high = axis.get_view_interval()
     is_short = high < 100 * low

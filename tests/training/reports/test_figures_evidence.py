@@ -27,6 +27,16 @@ def bounds(lemma=(np.nan, np.inf, 900.0)):
     )
 
 
+def test_a_picture_without_anything_above_zero_is_drawn_all_the_same():
+    """As where no label was answered before the pilot's end: every bound infinite, no gap measured."""
+    nothing, infinite = np.full(2, np.nan), np.full(2, np.inf)
+    for horizon in (nothing, np.zeros(2)):
+        figure = bound_against_gap([0, 1], infinite, horizon, nothing, nothing)
+        FigureCanvasAgg(figure).draw()
+        assert figure.axes[0].get_yscale() == "linear"
+    FigureCanvasAgg(error_curves(curve([], [], law=False), curve([], [], law=False))).draw()
+
+
 def line(axes, label):
     return next(one for one in axes.lines if one.get_label() == label)
 
