@@ -112,11 +112,13 @@ class TransitionReplay:
     def heldout_pieces(self, length: int) -> Iterator[Batch]:
         """All held-out rows, every stream from its oldest row on, in pieces of `length` rows of all streams (B = N).
 
-        Rows past the end of a shorter stream are padding: write_back skips them.
+        Rows past the end of a shorter stream are padding: write_back skips them. The row before a stream's oldest is
+        gone, and its slot may hold the newest: the first piece begins as an episode does, with no action before it.
         """
         oldest, stream = self.heldout.oldest, np.arange(self.num_streams)
         for start in range(0, int(self.heldout.alive.max()), length):
-            yield self._window(self.heldout, stream, oldest + start - 1, length)
+            piece = self._window(self.heldout, stream, oldest + start - 1, length)
+            yield piece if start else _begun(piece)
 
     def heldout_episodes(self, most: int) -> list[Batch]:
         """The newest complete held-out episodes, at most `most`, newest last: batches of one, from is_first to is_last.
@@ -216,6 +218,13 @@ class TransitionReplay:
         self.online.load_state_dict(state["online"])
         if self.config.online:
             self.online.advance(self.training.count)
+
+
+def _begun(batch: Batch) -> Batch:
+    """Windows whose first rows have nothing before them."""
+    is_first, prev_action = batch.is_first.clone(), batch.prev_action.clone()
+    is_first[:, 0], prev_action[:, 0] = True, 0
+    return replace(batch, is_first=is_first, prev_action=prev_action)
 
 
 def _end_episodes(rings: Rings, stream: np.ndarray) -> None:

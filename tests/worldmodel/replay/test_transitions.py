@@ -166,6 +166,18 @@ def test_a_heldout_episode_that_broke_off_at_its_reset_is_none(address_streams):
     assert [episode.address.step[0].tolist() for episode in replay.heldout_episodes(5)] == [list(range(1, 10))]
 
 
+def test_the_oldest_row_of_a_wrapped_heldout_ring_has_no_action_before_it(address_streams):
+    """Its predecessor is gone, and in the slot of that one lies the newest row, with another action."""
+    streams = address_streams(num=1, heldout={(0, 0), (0, 1), (0, 2)})
+    replay = replay_of(streams, 27, heldout_capacity=8)
+    pieces = list(replay.heldout_pieces(5))
+    rows = [step for piece in pieces for step in piece.address.step[0].tolist()]
+    assert rows[:8] == list(range(19, 27)), "8 rows are held; the rest is padding"
+    assert pieces[0].is_first[0].tolist() == [True, True, False, False, False]
+    assert not pieces[0].prev_action[0, 0].any() and pieces[0].prev_action[0, 3].any()
+    assert pieces[1].prev_action[0, 0].any() and not pieces[1].is_first[0, 0]
+
+
 def test_write_back_of_heldout_windows_leaves_training_rows_alone(address_streams):
     replay = replay_of(address_streams(num=1, heldout={(0, 1)}), 40)
     batch = replay.heldout_windows(3, 50, np.random.default_rng(0))
