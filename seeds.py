@@ -15,6 +15,7 @@ class Channel(IntEnum):
     ONLOOKER = 5  # the agent that is evaluated
     MEASURING = 6  # errors at a phase's end
     RATERS = 7  # predictions that raters are held against
+    LOOKING = 8  # noise of what a person looks at, and of the latents made anew at a phase's end
     EVALUATION = 1_000_003  # far from the training environments, whose streams are numbered from 0
 
 

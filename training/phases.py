@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ..budget.money import MICRO, to_micro
 from ..budget.plan import Plan
+from ..seeds import Channel, derive_seed
 from .build import build
 from .config import Config, ConfigError
 from .measurements import raters
@@ -130,7 +131,8 @@ def finish_phase(run: Run) -> None:
 
 def measure(run: Run) -> Findings:
     """What the next plan is made from. From now on labels count by what is known of those who gave them."""
-    refresh(run.models, run.transitions, run.labels, run.progress.phase)
+    seed = derive_seed(run.config.seed, Channel.LOOKING, run.progress.phase)
+    refresh(run.models, run.transitions, run.labels, seed)
     if run.measurer is None:
         return Findings({})
     findings = run.measurer.measure(run.progress.phase)

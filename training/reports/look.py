@@ -60,22 +60,23 @@ class Onlooker:
         history: of all finished phases, the newest last; evidence, purse: what a plan would be made from now.
         """
         now, trace = history[-1], None
+        seed = derive_seed(self.seed, Channel.LOOKING, now.phase)
         row = scalars | {"budget/spent": now.spent}
         with self._shielded("the evaluation"):
-            evaluation, trace, seen = self._evaluated(now, is_last)
+            evaluation, trace, seen = self._evaluated(now, is_last, seed)
             evaluations = [*evaluations, evaluation]
             row |= seen
         with self._shielded("the held-out losses"):
-            row |= heldout_dynamics(self.models, self.transitions, now.phase)
+            row |= heldout_dynamics(self.models, self.transitions, seed)
             if isinstance(self.labels, LabelReplay):
-                row |= heldout_reward(self.models, self.labels, now.phase)
+                row |= heldout_reward(self.models, self.labels, seed)
         self.logger.scalars(now.step, row)
         if self.logger.has_figures:
             makers = allocation_pictures(history, self.terms, evidence, purse)
-            self._draw(makers | self._pictures(evaluations, trace, now.phase), now.step)
+            self._draw(makers | self._pictures(evaluations, trace, seed), now.step)
         return evaluations
 
-    def _evaluated(self, now: PhaseRecord, is_last: bool) -> tuple[Evaluation, Trace, dict[str, float]]:
+    def _evaluated(self, now: PhaseRecord, is_last: bool, seed: int) -> tuple[Evaluation, Trace, dict[str, float]]:
         """True returns, one episode with mode actions, and what to log."""
         episodes = self.evaluator.episodes(is_last)
         mode = self.evaluator.run(self._agent(), episodes, mode=True)
@@ -84,7 +85,7 @@ class Onlooker:
             "eval/return": mode.mean_return,
             "eval/return_sampled": sampled.mean_return,
             "eval/length": mode.mean_length,
-            **imagined_gap(self.models, sampled.traces, now.phase),
+            **imagined_gap(self.models, sampled.traces, seed),
         }
         return Evaluation(now.phase, now.spent, mode.returns, sampled.returns), mode.traces[0], scalars
 
@@ -92,7 +93,7 @@ class Onlooker:
         seed = derive_seed(self.seed, Channel.ONLOOKER)
         return Agent(self.models.dynamics, self.models.actor_critic, self.spaces, seed)
 
-    def _pictures(self, evaluations: list[Evaluation], trace: Trace | None, phase: int) -> Makers:
+    def _pictures(self, evaluations: list[Evaluation], trace: Trace | None, seed: int) -> Makers:
         makers = {}
         if evaluations:
             spent = np.array([one.spent for one in evaluations])
@@ -103,10 +104,10 @@ class Onlooker:
             makers["eval/return_by_cost"] = partial(figures.return_against_money, spent, returns)
         if trace:
             makers["reward/imagined_against_real"] = lambda: figures.imagined_vs_real_reward(
-                *reward_along(self.models, trace, self.horizon, phase)
+                *reward_along(self.models, trace, self.horizon, seed)
             )
         if episodes := self.transitions.heldout_episodes(1):
-            makers["dynamics/open_loop"] = lambda: figures.open_loop(*open_loop(self.models, episodes[0], phase))
+            makers["dynamics/open_loop"] = lambda: figures.open_loop(*open_loop(self.models, episodes[0], seed))
         return makers
 
     def _draw(self, makers: Makers, step: int) -> None:
