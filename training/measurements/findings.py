@@ -25,7 +25,7 @@ from . import raters
 from .block import Block, block_of
 from .bounds import bounds
 from .dynamics_gap import DynamicsGap, adjoint_gap, dynamics_gap, explained_variance
-from .features import encoded, predictor
+from .features import mean_prediction, predictor, sampled
 from .raters import TierEstimates
 from .reward_refit import LabelledFeatures, RefitError, clean_part, moved, noise_free, refit_errors
 from .snapshots import Snapshots
@@ -153,27 +153,30 @@ class Measurer:
         return Curve(*zip(*kept, strict=True)) if kept else Curve((), (), ())
 
     def reward_errors(self, generator: torch.Generator) -> tuple[list[RefitError], Tensor]:
-        """The refits' errors, and rhat - y (K,) of the ensemble in use on uniform labels of held-out episodes."""
+        """The refits' errors, and rhat - y (K,) of the ensemble in use on uniform labels of held-out episodes.
+
+        Predictions are averaged over as many draws of the latents as the dynamics error is.
+        """
         labels, is_uniform = self.labels.newest(self.config.labels)
         refits = []
         if len(labels.value):
-            labels, feat = encoded(self.models, labels, generator)
-            is_uniform = is_uniform.to(feat.device)
-            features = LabelledFeatures(feat, labels.value, labels.weight, labels.fold, is_uniform)
-            refits = refit_errors(features, self.models.reward.config, generator)
+            labels, features = sampled(self.models, labels, self.config.samples, generator)
+            is_uniform = is_uniform.to(self.models.device)
+            labelled = LabelledFeatures(features, labels.value, labels.weight, labels.fold, is_uniform)
+            refits = refit_errors(labelled, self.models.reward.config, generator)
         heldout, is_uniform = self.labels.newest(self.config.labels, is_heldout=True)
         if not len(heldout.value):
             return refits, heldout.value
-        heldout, feat = encoded(self.models, heldout, generator)
-        with torch.no_grad():
-            live = self.models.reward.predict(feat) - heldout.value
+        heldout, features = sampled(self.models, heldout, self.config.samples, generator)
+        live = mean_prediction(self.models, features) - heldout.value
         return refits, live[is_uniform.to(live.device)]
 
     def label_noise(self, estimates: TierEstimates | None, is_heldout: bool = False) -> float:
-        """Mean variance of the raters' noise in the labels that score an error; 0 where nothing is known of it."""
+        """Mean variance of the raters' noise in the labels that score an error: the newest, as `reward_errors` takes
+        them. 0 where nothing is known of it."""
         if estimates is None:
             return 0.0
-        answers = self.labels.answers(is_heldout)
+        answers = self.labels.answers(is_heldout, self.config.labels)
         variance = np.array([estimates.tiers[name].noise.variance for name in self.labels.tiers])
         scored = answers.tier[answers.is_uniform]
         return float(variance[scored].mean()) if len(scored) else 0.0

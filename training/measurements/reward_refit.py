@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ...budget.offers import residual_squared
 from ...worldmodel.reward import RewardConfig, RewardModel, fold_weights
+from .features import SampledFeatures
 
 FRACTIONS = (1 / 8, 1 / 4, 1 / 2, 1.0)
 BATCH = 256
@@ -21,9 +22,9 @@ LEARNING_RATE = 3e-2  # of Adam, falling to 0: 3e-3 was far from fitted after as
 
 @dataclass(frozen=True)
 class LabelledFeatures:
-    """L labels: frozen features (L, F), values (L,), weights (L,), folds (L,), and which of them may score an error."""
+    """L labels: frozen features, values (L,), weights (L,), folds (L,), and which of them may score an error."""
 
-    feat: Tensor
+    features: SampledFeatures
     value: Tensor
     weight: Tensor
     fold: Tensor
@@ -53,7 +54,7 @@ def refit_errors(labels: LabelledFeatures, config: RewardConfig, generator: torc
 
 
 def _refit(labels: LabelledFeatures, subset: Tensor, config: RewardConfig, generator: torch.Generator) -> RefitError:
-    model = _fresh_model(config, labels.feat, generator)
+    model = _fresh_model(config, labels.features.size, generator)
     weight = fold_weights(labels.fold, labels.weight, config.members)  # (L, M)
     optimizer = torch.optim.Adam(model.parameters(), LEARNING_RATE)
     steps = min(max(LEAST_STEPS, PASSES * len(subset) // BATCH), MOST_STEPS)
@@ -63,7 +64,8 @@ def _refit(labels: LabelledFeatures, subset: Tensor, config: RewardConfig, gener
                 group["lr"] = LEARNING_RATE * (1 - step / steps)
             drawn = torch.randint(len(subset), (min(BATCH, len(subset)),), generator=generator, device=subset.device)
             rows = subset[drawn]
-            loss, _ = model(labels.feat[rows], labels.value[rows], weight[rows])
+            sample = torch.randint(labels.features.samples, rows.shape, generator=generator, device=rows.device)
+            loss, _ = model(labels.features.at(sample, rows), labels.value[rows], weight[rows])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -73,18 +75,21 @@ def _refit(labels: LabelledFeatures, subset: Tensor, config: RewardConfig, gener
 
 @torch.no_grad()
 def _score(model: RewardModel, labels: LabelledFeatures, count: int) -> RefitError:
-    scored = labels.is_uniform
+    """Each label by the member that did not see its episode, its prediction averaged over the draws of its latent."""
+    scored, features = labels.is_uniform.nonzero()[:, 0], labels.features
     unseen = (labels.fold[scored] % model.config.members).unsqueeze(0)
-    error = model.members(labels.feat[scored]).gather(0, unseen)[0] - labels.value[scored]
+    predicted = sum(model.members(features.at(k, scored)).gather(0, unseen)[0] for k in range(features.samples))
+    error = predicted / features.samples - labels.value[scored]
     return RefitError(count, float(error.abs().mean()), float((error**2).mean()), float(error.mean()))
 
 
-def _fresh_model(config: RewardConfig, feat: Tensor, generator: torch.Generator) -> RewardModel:
+def _fresh_model(config: RewardConfig, size: int, generator: torch.Generator) -> RewardModel:
     """Seeded from the generator; the global random state stays as it was."""
     seed = int(torch.randint(2**31, (1,), generator=generator, device=generator.device))
-    with torch.random.fork_rng(devices=[feat.device] if feat.is_cuda else []):
+    device = generator.device
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
-        return RewardModel(config, feat.shape[-1]).to(feat.device)
+        return RewardModel(config, size).to(device)
 
 
 def clean_part(squared: float, noise_variance: float) -> float:

@@ -162,10 +162,10 @@ class LabelReplay:
         slot = _newest(rings, most)
         return self._batch(rings, slot), rings.take("is_uniform", slot)
 
-    def answers(self, is_heldout: bool = False) -> Answers:
-        """All that are held of training (or held-out) episodes."""
+    def answers(self, is_heldout: bool = False, most: int | None = None) -> Answers:
+        """All that are held of training (or held-out) episodes, or the newest `most`."""
         rings = self.held_out if is_heldout else self.training
-        slot = _newest(rings, None)
+        slot = _newest(rings, most)
         columns = {name: rings.columns[name][slot] for name in ("env", "step", "tier", "is_uniform")}
         return Answers(**columns, value=rings.columns["value"][slot].astype(np.float64))
 

@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from tandem.envs.records import Answer, Clip, ObsSpec, Question, Spaces
 from tandem.training.build import build
 from tandem.training.config import Config
 from tandem.training.measurements import raters as tiers
+from tandem.training.measurements.findings import MeasureConfig, Measurer
 from tandem.training.phases import train
 from tandem.training.purchases.labels import LabelDesk
 from tandem.training.run import Run
@@ -181,6 +183,9 @@ SPACES = Spaces({"state": ObsSpec((1,))}, action_size=1)
 NAMED = LabelerConfig(tiers={"cheap": TierConfig(price=1.0), "expert": TierConfig(price=6.0)})
 
 
+NOISES = {"default": 9.0, "cheap": 1.0, "expert": 0.25}
+
+
 def predict(batch) -> np.ndarray:
     """A reward model that is right: rewards equal what is observed."""
     return batch.obs["state"][:, -1, 0].numpy()
@@ -225,6 +230,21 @@ def test_the_noise_of_each_tier_is_found_from_its_duplicates():
     assert found["cheap"].noise.pairs == 200 and abs(found["cheap"].noise.variance - 1) < 0.4
     assert found["expert"].noise.pairs > 40 and found["expert"].noise.variance < 0.6
     assert found["cheap"].bias.weights == () and found["expert"].bias.bound == 0
+
+
+def test_the_noise_taken_off_is_that_of_the_labels_that_score():
+    """Errors are scored on the newest labels: what older ones, of a noisier rater, were worth is no part of them."""
+    labels = answered(0, np.random.default_rng(0))
+    for item in range(60):
+        answer(labels, item, "cheap" if item < 40 else "expert", 1.0, 1.0)
+    noises = {name: TierEstimate(NoiseEstimate(variance), BiasEstimate(0.0)) for name, variance in NOISES.items()}
+    estimates = tiers.TierEstimates(noises, (), ())
+    measurer = SimpleNamespace(labels=labels, config=MeasureConfig(labels=20))
+    assert Measurer.label_noise(measurer, estimates) == NOISES["expert"]
+    measurer.config = MeasureConfig(labels=60)
+    assert Measurer.label_noise(measurer, estimates) == pytest.approx(
+        (40 * NOISES["cheap"] + 20 * NOISES["expert"]) / 60
+    )
 
 
 def test_the_programme_does_not_know_how_a_simulated_rater_is_configured():

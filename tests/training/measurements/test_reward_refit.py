@@ -1,11 +1,13 @@
 """The reward curve: folds by episode, nested subsets, a level that is that of the ensemble in use."""
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
 
 import pytest
 import torch
 
+from tandem.training.measurements.features import SampledFeatures, mean_prediction
 from tandem.training.measurements.findings import reward_curve
 from tandem.training.measurements.reward_refit import LabelledFeatures, RefitError, moved, noise_free, refit_errors
 from tandem.worldmodel.reward import RewardConfig
@@ -13,12 +15,27 @@ from tandem.worldmodel.reward import RewardConfig
 CONFIG = RewardConfig(units=16, bins=63)
 
 
+@dataclass(frozen=True)
+class Fixed:
+    """Features without chance, (L, F)."""
+
+    feat: torch.Tensor
+    samples: int = 1
+
+    @property
+    def size(self) -> int:
+        return self.feat.shape[-1]
+
+    def at(self, sample, rows) -> torch.Tensor:
+        return self.feat[rows]
+
+
 def labelled(number: int, episodes: int, seed: int = 0) -> LabelledFeatures:
     """Rewards that are a smooth function of 4 features; an episode's label rows stand together."""
     generator = torch.Generator().manual_seed(seed)
     feat = torch.randn(number, 4, generator=generator)
     return LabelledFeatures(
-        feat=feat,
+        features=Fixed(feat),
         value=2 * feat[:, 0] + torch.tanh(2 * feat[:, 1] * feat[:, 2]),
         weight=torch.ones(number),
         fold=torch.arange(number) * episodes // number,
@@ -51,10 +68,39 @@ def test_a_member_never_scores_an_episode_that_it_was_fitted_on():
     episodes = torch.arange(12).repeat_interleave(20)
     feat = torch.nn.functional.one_hot(episodes).float()
     value = torch.tensor([5.0, -5.0])[torch.randint(2, (12,), generator=torch.Generator().manual_seed(1))][episodes]
-    leaking = LabelledFeatures(feat, value, torch.ones(240), torch.arange(240), torch.ones(240, dtype=torch.bool))
+    leaking = LabelledFeatures(
+        Fixed(feat), value, torch.ones(240), torch.arange(240), torch.ones(240, dtype=torch.bool)
+    )
     honest = replace(leaking, fold=episodes)
     assert refit(leaking)[-1].absolute < 1.0
     assert refit(honest)[-1].absolute > 4.0
+
+
+def test_chance_in_the_latents_is_no_reward_error():
+    """The reward is how likely four coins are to show heads, and the features are how they fell."""
+
+    def error(samples: int) -> float:
+        generator = torch.Generator().manual_seed(3)
+        heads = torch.rand(400, generator=generator)
+        log_probs = torch.stack([1 - heads, heads], -1).log()[:, None].expand(-1, 4, -1)
+        features = SampledFeatures(torch.zeros(400, 1), log_probs, torch.rand(samples, 400, 4, generator=generator))
+        return refit(replace(labelled(400, 20), features=features, value=2 * heads))[-1].absolute
+
+    assert error(8) < 0.85 * error(1)
+
+
+def test_a_prediction_is_averaged_over_the_draws():
+    generator = torch.Generator().manual_seed(0)
+    features = SampledFeatures(
+        torch.randn(5, 2, generator=generator),
+        torch.full((5, 1, 2), 0.5).log(),
+        torch.rand(3, 5, 1, generator=generator),
+    )
+    models = SimpleNamespace(reward=SimpleNamespace(predict=lambda feat: feat.sum(-1) * feat[:, -1]))
+    # the last feature is 1 where the coin fell on the second side: deter summed, and 1, as often as it did
+    heads = (features.draws[..., 0] >= 0.5).float()
+    expected = (heads * (features.deter.sum(-1) + 1)).mean(0)
+    torch.testing.assert_close(mean_prediction(models, features), expected)
 
 
 def test_chosen_labels_train_and_never_score():
