@@ -103,6 +103,7 @@ def _train(arguments: list[str]) -> int | None:
         return
     if not options.resume:
         config = _in_new_folder(config)
+    print(f"{config.task}: making the environments and the models", flush=True)
     try:
         from .training.phases import train  # takes seconds, in which Ctrl-C may come
 

@@ -21,8 +21,7 @@ def catch_up(run: Run, updates: int) -> None:
     """Update until that many are done, or until somebody stops the run: a checkpoint follows, and a resume goes on."""
     while run.progress.updates < updates and not run.stop.is_asked:
         update(run)
-        if run.logger.is_due():
-            show(run)
+        show_if_due(run)
 
 
 def pace(run: Run) -> float:
@@ -65,6 +64,11 @@ def draw_inputs(run: Run) -> tuple[Address, Batch, LabelBatch | None, Noise]:
     rows = (0, 1) if labels is None else labels.is_first.shape
     noise = Noise.draw(run.noise_rng, train_config, config.dynamics.stoch, run.spaces, *rows)
     return batch.address, batch.to(run.device), None if labels is None else labels.to(run.device), noise
+
+
+def show_if_due(run: Run) -> None:
+    if run.logger.is_due():
+        show(run)
 
 
 def show(run: Run) -> None:

@@ -11,7 +11,7 @@ from .config import Config, ConfigError
 from .measurements import raters
 from .measurements.findings import Findings
 from .measurements.latents import refresh
-from .pace import catch_up, learn, show, updates_in_all
+from .pace import catch_up, learn, show, show_if_due, updates_in_all
 from .phase_record import PhaseRecord, write_phases
 from .reports.status import describe, last_word
 from .run import Run
@@ -76,6 +76,7 @@ def collect_chunk(run: Run, wanted: int) -> None:
         for episode in run.collector.tick(run.agent):  # published curves are training returns
             run.logger.scalars(run.env_steps, {"train/return": episode.episode_return})
         learn(run)
+        show_if_due(run)  # before learning begins, and where a step of an environment is what takes time
         if run.stop.is_asked:
             break
     run.collector.close()
@@ -119,9 +120,12 @@ def finish_phase(run: Run) -> None:
     run.desk.collect()
     if progress.phase == progress.phases:
         wind_up(run)
+    name = "the pilot" if progress.phase == 0 else f"phase {progress.phase}"
+    run.logger.line(f"{name} is bought: saving, and measuring on data that trained nothing")
     run.save()  # whatever fails in measuring the phase must not lose what it bought and learned
     findings = measure(run)
     keep_record(run, findings)
+    run.logger.line("evaluating: true returns, for your eyes alone")
     look(run, findings)
     show(run)
     progress.phase += 1

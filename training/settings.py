@@ -212,10 +212,8 @@ def _value(config: Config, key: str):
 
 def _build(settings: list[Setting]) -> Config:
     """Later settings win. Raises ConfigError with the key and source of the first value that cannot be used."""
-    tree, written = OmegaConf.structured(Config), {}
-    for setting in _without_emptied(settings):
-        tree = _merge(tree, setting)
-        written[setting.key] = setting
+    kept = _without_emptied(settings)
+    tree, written = _merged(OmegaConf.structured(Config), kept), {setting.key: setting for setting in kept}
     return _section(Config, "", OmegaConf.to_container(tree, resolve=True), written)
 
 
@@ -230,21 +228,40 @@ def _without_emptied(settings: list[Setting]) -> list[Setting]:
     return kept
 
 
-def _merge(tree, setting: Setting):
-    """The tree with one more setting: one at a time, so that a wrong type is known to be this setting's."""
-    hint = keys_at(setting.key)[setting.key]
-    wrong = setting.refused(f"must be {_meaning(hint)}, got {setting.value!r}")
+def _merged(tree, settings: list[Setting]):
+    """The tree with the settings: all in one, which is quick; where that fails one by one, to know whose the fault is."""
+    for setting in settings:
+        _check_finite(setting)
+    try:
+        return _merge(tree, settings)
+    except OmegaConfBaseException:
+        for setting in settings:
+            try:
+                tree = _merge(tree, [setting])
+            except OmegaConfBaseException as error:
+                raise _wrong(setting) from error
+        return tree
+
+
+def _merge(tree, settings: list[Setting]):
+    layer = OmegaConf.create()
+    for setting in settings:
+        OmegaConf.update(layer, setting.key, setting.value)
+    merged = OmegaConf.merge(tree, layer)
+    for setting in settings:
+        OmegaConf.select(merged, setting.key)  # a ${...} in the value that leads nowhere fails here
+    return merged
+
+
+def _check_finite(setting: Setting) -> None:
     numbers = setting.value if isinstance(setting.value, list | tuple) else [setting.value]
     if any(isinstance(number, float) and not math.isfinite(number) for number in numbers) or "???" in numbers:
-        raise wrong
-    layer = OmegaConf.create()
-    try:
-        OmegaConf.update(layer, setting.key, setting.value)
-        merged = OmegaConf.merge(tree, layer)
-        OmegaConf.select(merged, setting.key)  # a ${...} in the value that leads nowhere fails here
-        return merged
-    except OmegaConfBaseException as error:
-        raise wrong from error
+        raise _wrong(setting)
+
+
+def _wrong(setting: Setting) -> ConfigError:
+    hint = keys_at(setting.key)[setting.key]
+    return setting.refused(f"must be {_meaning(hint)}, got {setting.value!r}")
 
 
 def _section(section: type, prefix: str, values: dict, written: dict[str, Setting]):
