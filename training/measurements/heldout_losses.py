@@ -28,7 +28,7 @@ def heldout_reward(models: Models, labels: LabelReplay, seed: int) -> dict[str, 
     """Mean absolute error of the ensemble, and its disagreement, on labels bought inside held-out episodes."""
     if not labels.num_heldout:
         return {}
-    batch = labels.heldout(LABELS).to(models.device)
+    batch = labels.heldout_labels(LABELS).to(models.device)
     noise = models.noise(batch.is_first.shape, torch.Generator(models.device).manual_seed(seed))
     feat = models.dynamics.encode(batch, noise)
     error = (models.reward.predict(feat) - batch.value).abs()

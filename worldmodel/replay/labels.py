@@ -80,13 +80,13 @@ class LabelReplay:
         columns |= {name: ((), np.int64) for name in ("env", "step", "context_step", "episode")}
         columns |= {"value": ((), np.float32), "is_uniform": ((), bool)}
         columns |= {"tier": ((), np.int64), "correction": ((), np.float32)}
-        self.training, self.held_out = (Rings(columns, 1, config.capacity) for _ in range(2))
+        self.training, self.heldout = (Rings(columns, 1, config.capacity) for _ in range(2))
         self.pending: dict[str, Asked] = {}  # by the key of the question, in the order asked
 
     @property
     def received(self) -> int:
         """Answers received since the run began, evicted ones included: what the ledger must have sold."""
-        return int(self.training.count[0] + self.held_out.count[0])
+        return int(self.training.count[0] + self.heldout.count[0])
 
     @property
     def num_training(self) -> int:
@@ -94,7 +94,7 @@ class LabelReplay:
 
     @property
     def num_heldout(self) -> int:
-        return int(self.held_out.alive[0])
+        return int(self.heldout.alive[0])
 
     def copies(self, transitions: TransitionReplay, clips: Sequence[Clip]) -> list[Copy]:
         """What the labels of these clips will need, in their order. KeyError where a row is gone."""
@@ -124,7 +124,7 @@ class LabelReplay:
         values |= {"tier": np.array([self.tiers.index(asked.question.tier)]), "correction": np.zeros(1)}
         if not copy.is_heldout:
             self._deal(copy.env + copy.episode)
-        rings = self.held_out if copy.is_heldout else self.training
+        rings = self.heldout if copy.is_heldout else self.training
         rings.append(np.zeros(1, np.int64), values)
 
     def _deal(self, fold: int) -> None:
@@ -151,27 +151,27 @@ class LabelReplay:
         """The batch as it is, and `number` labels to learn reward from."""
         return batch, self.sample(number, rng)
 
-    def heldout(self, most: int | None = None) -> LabelBatch:
+    def heldout_labels(self, most: int | None = None) -> LabelBatch:
         """Labels bought inside held-out episodes, which train nothing: all, or the newest `most`."""
-        return self._batch(self.held_out, _newest(self.held_out, most))
+        return self._batch(self.heldout, _newest(self.heldout, most))
 
     def newest(self, most: int, is_heldout: bool = False) -> tuple[LabelBatch, Tensor]:
         """The newest `most` labels of training (or held-out) episodes, and which of them were drawn uniformly, (K,) bool:
         these alone may estimate an error."""
-        rings = self.held_out if is_heldout else self.training
+        rings = self.heldout if is_heldout else self.training
         slot = _newest(rings, most)
         return self._batch(rings, slot), rings.take("is_uniform", slot)
 
     def answers(self, is_heldout: bool = False, most: int | None = None) -> Answers:
         """All that are held of training (or held-out) episodes, or the newest `most`."""
-        rings = self.held_out if is_heldout else self.training
+        rings = self.heldout if is_heldout else self.training
         slot = _newest(rings, most)
         columns = {name: rings.columns[name][slot] for name in ("env", "step", "tier", "is_uniform")}
         return Answers(**columns, value=rings.columns["value"][slot].astype(np.float64))
 
     def rows(self, index: np.ndarray, is_heldout: bool = False) -> LabelBatch:
         """The labels in these places (n,) of `answers`."""
-        rings = self.held_out if is_heldout else self.training
+        rings = self.heldout if is_heldout else self.training
         return self._batch(rings, _newest(rings, None)[index])
 
     def weigh(self, precision: Mapping[str, float]) -> None:
@@ -185,7 +185,7 @@ class LabelReplay:
 
     def correct(self, index: np.ndarray, amount: np.ndarray, is_heldout: bool = False) -> None:
         """Take `amount` (n,), reward units, off the labels in these places (n,) of `answers` whenever they are drawn."""
-        rings = self.held_out if is_heldout else self.training
+        rings = self.heldout if is_heldout else self.training
         rings.columns["correction"][_newest(rings, None)[index]] = amount
 
     def _batch(self, rings: Rings, slot: np.ndarray) -> LabelBatch:
@@ -203,7 +203,7 @@ class LabelReplay:
 
     def refresh(self, transitions: TransitionReplay) -> None:
         """Copy the context latents anew from the rows that still exist: write-back never reaches a copy."""
-        for rings, is_heldout in ((self.training, False), (self.held_out, True)):
+        for rings, is_heldout in ((self.training, False), (self.heldout, True)):
             slot = np.flatnonzero(rings.columns["context_step"][: int(rings.alive[0])] >= 0)
             env, step = rings.columns["env"][slot], rings.columns["context_step"][slot]
             is_found, deter, stoch = transitions.latents(env, step, is_heldout)
@@ -212,7 +212,7 @@ class LabelReplay:
 
     def state_dict(self) -> dict:
         """The refreshed latents, corrections and weights; questions and answers come back from the journal."""
-        rings = {"training": self.training.state_dict(SAVED), "heldout": self.held_out.state_dict(SAVED)}
+        rings = {"training": self.training.state_dict(SAVED), "heldout": self.heldout.state_dict(SAVED)}
         return rings | {"precision": torch.from_numpy(self.precision.copy())}
 
     def load_state_dict(self, state: dict) -> None:
@@ -222,7 +222,7 @@ class LabelReplay:
         if len(state["precision"]) != len(self.tiers):
             raise ValueError(f"labels: the checkpoint knows {len(state['precision'])} tiers, the run {len(self.tiers)}")
         self.training.load_state_dict(state["training"], SAVED)
-        self.held_out.load_state_dict(state["heldout"], SAVED)
+        self.heldout.load_state_dict(state["heldout"], SAVED)
         self.precision = state["precision"].numpy().copy()
 
 

@@ -290,7 +290,7 @@ def test_an_honest_tier_is_left_alone():
 def test_answers_about_heldout_rows_do_not_shape_what_is_trained():
     def spoilt(item: int) -> LabelReplay:
         labels = answered(200, np.random.default_rng(3), heldout=lambda item: item >= 180)
-        labels.held_out.columns["value"][:] = item
+        labels.heldout.columns["value"][:] = item
         return labels
 
     assert tiers.estimate(spoilt(7), NAMED, predict) == tiers.estimate(spoilt(-99), NAMED, predict)

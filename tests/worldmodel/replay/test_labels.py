@@ -101,7 +101,7 @@ def test_heldout_labels_are_never_sampled(address_streams):
     transitions, labels = transitions_of(streams, 30), labels_of(streams)
     buy(labels, transitions, transitions.open.draw(54, np.random.default_rng(0)))
     sampled = {int(v) for v in labels.sample(2000, np.random.default_rng(0)).value}
-    heldout = {int(v) for v in labels.heldout().value}
+    heldout = {int(v) for v in labels.heldout_labels().value}
     assert heldout == set(range(11, 20)) | set(range(1021, 1030))
     assert len(sampled) == 36 and not sampled & heldout
     assert labels.received == 54 and (labels.num_training, labels.num_heldout) == (36, 18)
@@ -111,7 +111,7 @@ def test_a_batch_without_labels_has_its_full_size_and_no_weight(address_streams)
     labels = labels_of(address_streams())
     batch = labels.sample(6, np.random.default_rng(0))
     assert batch.obs["state"].shape == (6, BURN_IN + 1, 2) and batch.start_stoch.shape == (6, 3)
-    assert batch.weight.tolist() == [0] * 6 and labels.heldout().value.shape == (0,)
+    assert batch.weight.tolist() == [0] * 6 and labels.heldout_labels().value.shape == (0,)
 
 
 def test_an_answer_nobody_waits_for_is_refused(address_streams):
@@ -162,7 +162,7 @@ def test_refresh_brings_written_back_latents_to_the_copies_whose_row_is_left(add
     batch = labels.sample(100, np.random.default_rng(0))
     context = {int(v): d.tolist() for v, d in zip(batch.value, batch.start_deter)}
     assert context == {16: [0, 12], 28: [-5, -5], 21: [0, 0]}
-    assert labels.heldout().start_deter.tolist() == [[-6, -6]]
+    assert labels.heldout_labels().start_deter.tolist() == [[-6, -6]]
 
 
 def test_refreshed_latents_come_back_after_a_refill(address_streams):
@@ -238,7 +238,9 @@ def test_a_correction_is_taken_off_and_the_stored_answer_stays(address_streams):
     answered_by(labels, transitions, [(7, "cheap", 10.0), (12, "expert", 20.0), (25, "cheap", 30.0)])
     labels.correct(np.array([0]), np.array([7.0]))
     labels.correct(np.array([0]), np.array([25.0]), is_heldout=True)
-    assert labels.rows(np.array([0, 1])).value.tolist() == [3.0, 20.0] and labels.heldout().value.tolist() == [5.0]
+    assert labels.rows(np.array([0, 1])).value.tolist() == [3.0, 20.0] and labels.heldout_labels().value.tolist() == [
+        5.0
+    ]
     assert labels.answers().value.tolist() == [10.0, 20.0]
     labels.correct(np.array([0]), np.ones(1))  # not on top of the last one
     assert labels.rows(np.array([0])).value.tolist() == [9.0]
