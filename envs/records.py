@@ -90,3 +90,11 @@ class Answer:
 
     key: str
     value: float
+
+
+@dataclass(frozen=True)
+class Declined:
+    """What stands in place of an answer that will never come: its money goes back. `reason` is for a person to read."""
+
+    key: str
+    reason: str

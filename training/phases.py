@@ -92,7 +92,15 @@ def buy_labels(run: Run, plan: Plan) -> None:
     else:
         due = min(due, run.config.train.label_batch)
     run.desk.ask(due, run.numpy_rng, plan.offer)
-    run.desk.collect()
+    hear(run)
+
+
+def hear(run: Run) -> int:
+    """Take in what the labeler says. -> answers and questions declined"""
+    heard = run.desk.collect()
+    for line in heard.lines():
+        run.logger.line(line)
+    return len(heard.answers) + len(heard.declined)
 
 
 def transitions_left(run: Run, plan: Plan) -> int:
@@ -117,7 +125,7 @@ def has_more(run: Run, plan: Plan) -> bool:
 def finish_phase(run: Run) -> None:
     """Late answers, in the last phase the updates still owed; then save, measure, record, look, and save again."""
     progress = run.progress
-    run.desk.collect()
+    hear(run)
     if progress.phase == progress.phases:
         wind_up(run)
     name = "the pilot" if progress.phase == 0 else f"phase {progress.phase}"
@@ -180,7 +188,7 @@ def look(run: Run, findings: Findings) -> None:
 def wind_up(run: Run) -> None:
     """Wait a little for answers on their way, and do the updates that the last unspendable coins stood for."""
     for _ in range(LAST_CALLS):
-        if run.labels.pending and not run.desk.collect():
+        if run.labels.pending and not hear(run):
             time.sleep(0.01)
     if run.labels.pending:
         run.logger.line(f"{len(run.labels.pending)} labels are not answered yet: --resume takes them in later")

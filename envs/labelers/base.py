@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from ...outside import check_name, is_class
-from ..records import Answer, Question
+from ..records import Answer, Declined, Question
 from .rater import TierConfig
 
 DEFAULT = "default"
@@ -54,6 +54,6 @@ class Labeler(Protocol):
 
     def submit(self, questions: list[Question]) -> None: ...
 
-    def collect(self) -> list[Answer]:
-        """Whatever has been answered so far, once each."""
+    def collect(self) -> list[Answer | Declined]:
+        """Whatever has been answered or declined so far, once each."""
         ...

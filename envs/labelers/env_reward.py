@@ -2,13 +2,8 @@
 
 import math
 
-from ...errors import UserError
-from ..records import Answer, Question
+from ..records import Answer, Declined, Question
 from ..vault import RewardVault
-
-
-class NonFiniteReward(UserError):
-    """A reward that was to be sold is NaN or infinite."""
 
 
 class EnvReward:
@@ -19,25 +14,25 @@ class EnvReward:
         self._delay = delay
         self._num_collects = 0
         self._waiting: dict[
-            str, tuple[int, Answer]
-        ] = {}  # question key -> (number of the collect that gives it, answer)
+            str, tuple[int, Answer | Declined]
+        ] = {}  # key -> (number of the collect that gives it, reply)
 
     def submit(self, questions: list[Question]) -> None:
-        """UnknownReward for a clip that no environment produced, NonFiniteReward for one that is not a number."""
+        """UnknownReward for a clip that no environment produced."""
         for question in questions:
-            label = Answer(question.key, self._answer(question))
-            self._waiting[question.key] = (self._num_collects + self._delay, label)
+            self._waiting[question.key] = (self._num_collects + self._delay, self._reply(question))
 
-    def collect(self) -> list[Answer]:
-        ready = [label for due, label in self._waiting.values() if due <= self._num_collects]
-        for answer in ready:
-            del self._waiting[answer.key]
+    def collect(self) -> list[Answer | Declined]:
+        ready = [reply for due, reply in self._waiting.values() if due <= self._num_collects]
+        for reply in ready:
+            del self._waiting[reply.key]
         self._num_collects += 1
         return ready
 
-    def _answer(self, question: Question) -> float:
+    def _reply(self, question: Question) -> Answer | Declined:
+        """A reward that is no number cannot be sold."""
         value = self._vault.reward(question.clip)
-        if not math.isfinite(value):
-            where = f"environment {question.clip.env}, row {question.clip.step}"
-            raise NonFiniteReward(f"task: the reward of {where} is {value}, it cannot be sold as a label")
-        return value
+        if math.isfinite(value):
+            return Answer(question.key, value)
+        where = f"environment {question.clip.env}, row {question.clip.step}"
+        return Declined(question.key, f"the reward of {where} is {value}")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..records import Answer, Question
+from ..records import Answer, Declined, Question
 from .env_reward import EnvReward
 
 
@@ -44,8 +44,12 @@ class Rater:
     def submit(self, questions: list[Question]) -> None:
         self._labeler.submit(questions)
 
-    def collect(self) -> list[Answer]:
-        return [replace(answer, value=self._answer(answer)) for answer in self._labeler.collect()]
+    def collect(self) -> list[Answer | Declined]:
+        replies = self._labeler.collect()
+        return [reply if isinstance(reply, Declined) else self._erring(reply) for reply in replies]
+
+    def _erring(self, answer: Answer) -> Answer:
+        return replace(answer, value=self._answer(answer))
 
     def _answer(self, answer: Answer) -> float:
         digest = hashlib.sha256(answer.key.encode()).digest()  # hash() differs from process to process

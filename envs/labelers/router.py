@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from ..records import Answer, Question
+from ..records import Answer, Declined, Question
 from .base import Labeler
 
 
@@ -19,5 +19,5 @@ class Router:
         for tier, labeler in self._labelers.items():
             labeler.submit([question for question in questions if question.tier == tier])
 
-    def collect(self) -> list[Answer]:
+    def collect(self) -> list[Answer | Declined]:
         return [answer for labeler in self._labelers.values() for answer in labeler.collect()]

@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 
 from tandem.envs.labelers.base import LabelerConfig
-from tandem.envs.labelers.env_reward import NonFiniteReward
 from tandem.envs.labelers.make import make_labeler
 from tandem.envs.labelers.rater import TierConfig
-from tandem.envs.records import Answer, Clip, Question
+from tandem.envs.records import Answer, Clip, Declined, Question
 from tandem.envs.vault import RewardVault, UnknownReward
 from tandem.errors import UserError
 
@@ -140,8 +139,8 @@ def test_a_question_without_a_true_answer_is_an_error(name):
     vault = vault_of()
     vault.put(0, 101, math.nan)
     labeler = make_labeler(LabelerConfig(name=name), vault, 0)
-    with pytest.raises(NonFiniteReward, match="environment 0, row 101 is nan"):
-        labeler.submit(questions(101))
+    labeler.submit(questions(101))
+    assert labeler.collect() == [Declined("q101", "the reward of environment 0, row 101 is nan")]
     with pytest.raises(UnknownReward, match="step=0"):
         labeler.submit(questions(0))
 

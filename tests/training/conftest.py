@@ -103,7 +103,9 @@ def check_books(folder: Path) -> dict:
     for tier, row in summary["by_tier"].items():
         keys = {question.key for question in questions if question.tier == tier} & set(answered)
         assert (row["labels"], to_micro(row["spent"])) == (len(keys), sum(label_prices[key] for key in keys))
-    assert {purchase.key for purchase in outstanding} == set(asked) - set(answered)
+    declined = {one.key for one in journal.read_declined()}
+    assert declined <= set(asked) and not declined & set(answered)
+    assert {purchase.key for purchase in outstanding} == set(asked) - set(answered) - declined
     assert paid_twice(folder) == []
     return summary
 

@@ -6,8 +6,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from tandem.envs.labelers.env_reward import NonFiniteReward
-from tandem.envs.vault import RewardVault
 from tandem.errors import UserError
 from tandem.training.build import build, make_learner, task_spaces
 from tandem.training.config import ConfigError
@@ -84,13 +82,6 @@ def test_a_run_killed_in_its_first_checkpoint_begins_anew_with_what_it_bought(ti
         path.rename(path.with_suffix(".tmp"))
     train(config, resume=folder)
     assert audit(folder)["spent"] == config.budget.total
-
-
-@pytest.mark.parametrize("reward", [float("nan"), float("inf")])
-def test_a_reward_that_is_no_number_is_not_sold(tiny, monkeypatch, reward):
-    monkeypatch.setattr(RewardVault, "reward", lambda self, clip: reward)
-    with pytest.raises(NonFiniteReward, match="task: the reward of environment"):
-        train(tiny())
 
 
 def test_a_labeler_that_cannot_be_made_leaves_no_folder(tiny):

@@ -1,7 +1,7 @@
 """Buying labels: choose rows, reserve, ask, and take in whatever has been answered since."""
 
-import math
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -9,13 +9,39 @@ from ...budget.ledger import Ledger
 from ...budget.money import Purchase
 from ...budget.offers import LabelOffer
 from ...envs.labelers.base import DEFAULT, Labeler
-from ...envs.labelers.env_reward import NonFiniteReward
-from ...envs.records import Clip, Question
+from ...envs.records import Answer, Clip, Declined, Question
+from ...errors import UserError
 from ...worldmodel.replay.journal.labels import LabelJournal
 from ...worldmodel.replay.journal.npz import ChunkError
 from ...worldmodel.replay.label_store import Asked, LabelStore
 from ...worldmodel.replay.transitions import TransitionReplay
 from .choice import Choice
+
+LARGEST = float(np.finfo(np.float32).max)  # that a label may be
+
+
+@dataclass
+class Heard:
+    """What a labeler said at one call. `unknown`: keys that nobody waits for, never asked or answered before."""
+
+    answers: list[Answer] = field(default_factory=list)
+    declined: list[Declined] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
+
+    def lines(self) -> list[str]:
+        """Warnings for a person."""
+        lines = []
+        if self.declined:
+            first = self.declined[0]
+            lines.append(
+                f"warning: {len(self.declined)} questions declined, their money is back: {first.key}: {first.reason}"
+            )
+        if self.unknown:
+            lines.append(
+                f"warning: {len(self.unknown)} answers to questions that nobody asked, or that were answered before, are "
+                f"left aside: {self.unknown[0]}"
+            )
+        return lines
 
 
 class LabelDesk:
@@ -133,22 +159,45 @@ class LabelDesk:
         """Of an answer; the first of the named tiers to answer about a row is shown it."""
         return self.prices[tier] + (self.item_micro if is_first and tier != DEFAULT else 0)
 
-    def collect(self) -> int:
-        """Take in the answers that have come. -> how many."""
-        answers = self.labeler.collect()
-        for label in answers:
-            if not math.isfinite(label.value):  # before it is sealed: a journal must always be readable again
-                raise NonFiniteReward(f"labeler: the answer to {label.key!r} is {label.value}")
-        if answers:
-            self.journal.seal_answers(answers)
-            for label in answers:
-                self.labels.answer(label)
-            self.ledger.settle({label.key: 1 for label in answers})
-        return len(answers)
+    def collect(self) -> Heard:
+        """Take in what the labeler says: answers are paid, the money of what is declined goes back.
+
+        Everything is checked before it is sealed, so that the journal can always be read again.
+        """
+        heard = self._checked(self.labeler.collect())
+        if heard.answers:
+            self.journal.seal_answers(heard.answers)
+            for answer in heard.answers:
+                self.labels.answer(answer)
+            self.ledger.settle({answer.key: 1 for answer in heard.answers})
+        if heard.declined:
+            self.journal.seal_declined(heard.declined)
+            for one in heard.declined:
+                self.labels.decline(one.key)
+            self.ledger.release([one.key for one in heard.declined])
+        return heard
+
+    def _checked(self, replies: list[Answer | Declined]) -> Heard:
+        """UserError for a reply that is neither an Answer nor Declined: that labeler cannot be understood."""
+        heard, open_keys = Heard(), set(self.labels.pending)
+        for reply in replies:
+            if not isinstance(reply, Answer | Declined):
+                raise UserError(f"labeler.name: collect() must give Answer or Declined, got {reply!r}")
+            if reply.key not in open_keys:
+                heard.unknown.append(reply.key)
+                continue
+            open_keys.remove(reply.key)
+            if isinstance(reply, Declined):
+                heard.declined.append(reply)
+            elif (value := _number(reply.value)) is None:
+                heard.declined.append(Declined(reply.key, f"the answer is {reply.value!r}"))
+            else:
+                heard.answers.append(Answer(reply.key, value))
+        return heard
 
     def reopen(self) -> None:
-        """After a restart: fill the store from the journal, settle what was answered, release what was never asked,
-        and ask again, under the same keys, what is still pending."""
+        """After a restart: fill the store from the journal, settle what was answered, release what was never asked
+        or was declined, and ask again, under the same keys, what is still pending."""
         asked = self.journal.read_asked()
         self.transitions.open.mark_asked([item.question.clip for item in asked])
         self._ask(asked)
@@ -158,8 +207,22 @@ class LabelDesk:
                     f"{self.journal.folder}: {label.key} was answered, but the file of its question is missing"
                 )
             self.labels.answer(label)
-        known = {item.question.key for item in asked}
+        declined = {one.key for one in self.journal.read_declined()}
+        for key in declined:
+            self.labels.decline(key)
+        wanted = {item.question.key for item in asked} - declined
         outstanding = [purchase.key for purchase in self.ledger.outstanding() if purchase.kind == "label"]
-        self.ledger.settle({key: 1 for key in outstanding if key in known and key not in self.labels.pending})
-        self.ledger.release([key for key in outstanding if key not in known])
+        self.ledger.settle({key: 1 for key in outstanding if key in wanted and key not in self.labels.pending})
+        self.ledger.release([key for key in outstanding if key not in wanted])
         self.labeler.submit([item.question for item in self.labels.pending.values()])
+
+
+def _number(value: object) -> float | None:
+    """The value as a float that the label replay can hold; None for what is none."""
+    if isinstance(value, str | bytes | bool):
+        return None
+    try:
+        number = float(value)  # type: ignore[arg-type]  anything may come from outside
+    except (TypeError, ValueError):
+        return None
+    return number if abs(number) <= LARGEST else None

@@ -31,6 +31,10 @@ class LabelColumn:
         assert asked.question.key not in self.pending, asked.question
         self.pending[asked.question.key] = asked
 
+    def decline(self, key: str) -> None:
+        """Nobody waits for an answer to this question any more."""
+        del self.pending[key]
+
     def answer(self, answer: Answer) -> None:
         """KeyError where nobody is waiting for this answer: never asked, or answered already."""
         if answer.key not in self.pending:

@@ -37,6 +37,10 @@ class LabelStore(Protocol):
         """KeyError where nobody is waiting for this answer: never asked, or answered already. ValueError: no number."""
         ...
 
+    def decline(self, key: str) -> None:
+        """Nobody waits for an answer to this question any more. KeyError where nobody did."""
+        ...
+
     def draw(self, batch: Batch, number: int, rng: np.random.Generator) -> tuple[Batch, LabelBatch | None]:
         """What an update learns reward from: the batch with its rewards, or `number` labels beside it."""
         ...

@@ -109,6 +109,10 @@ class LabelReplay:
         assert len(copy.is_first) == self.config.burn_in + 1, (len(copy.is_first), self.config.burn_in)
         self.pending[question.key] = asked
 
+    def decline(self, key: str) -> None:
+        """Nobody waits for an answer to this question any more."""
+        del self.pending[key]
+
     def answer(self, answer: Answer) -> None:
         """KeyError where nobody is waiting for this answer: never asked, or answered already. ValueError for a NaN."""
         if not np.isfinite(answer.value):

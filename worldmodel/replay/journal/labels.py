@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ....envs.records import Answer, Clip, Question
+from ....envs.records import Answer, Clip, Declined, Question
 from ..copies import Copy
 from ..label_store import Asked
 from .npz import ChunkError, read_npz, write_npz
@@ -15,11 +15,11 @@ ARRAYS = ("prev_action", "is_first", "start_deter", "start_stoch")
 
 
 class LabelJournal:
-    """Files asked-<number>.npz and answers-<number>.npz in one folder."""
+    """Files asked-<number>.npz, answers-<number>.npz and declined-<number>.npz in one folder."""
 
     def __init__(self, folder: Path):
         self.folder = Path(folder)
-        self.next_number = {kind: len(self._paths(kind)) for kind in ("asked", "answers")}
+        self.next_number = {kind: len(self._paths(kind)) for kind in ("asked", "answers", "declined")}
 
     def seal_asked(self, asked: list[Asked]) -> None:
         """Questions of one purchase; either all of them carry a copy or none does (coupled mode)."""
@@ -42,6 +42,21 @@ class LabelJournal:
             return
         arrays = {"key": np.array([answer.key for answer in labels])}
         self._seal("answers", arrays | {"value": np.array([answer.value for answer in labels], np.float64)})
+
+    def seal_declined(self, declined: list[Declined]) -> None:
+        if not declined:
+            return
+        keys, reasons = [one.key for one in declined], [one.reason for one in declined]
+        self._seal("declined", {"key": np.array(keys), "reason": np.array(reasons)})
+
+    def read_declined(self) -> list[Declined]:
+        """Every question ever declined, in order."""
+        chunks = [read_npz(path) for path in self._paths("declined")]
+        return [
+            Declined(str(key), str(reason))
+            for chunk in chunks
+            for key, reason in zip(chunk["key"], chunk["reason"], strict=True)
+        ]
 
     def read_asked(self) -> list[Asked]:
         """Every question ever sealed, in order."""
