@@ -116,10 +116,8 @@ class ActorCritic(nn.Module):
     def replay_value_loss(self, replayed: Replayed, boot: Tensor, logits: Tensor, slow_value: Tensor) -> Tensor:
         """Value loss along the replayed steps, (B, T-1); boot, slow_value (N,) and logits (N, bins) at the starts."""
         shape = replayed.is_last.shape
-        if replayed.feat.requires_grad:  # coupled: the value shapes the latent, as published
-            logits = self.critic(replayed.feat).float()
-        else:  # decoupled: the starts are these very features
-            logits = logits.view(*shape, -1)
+        # Coupled: the value shapes the latent, as published. Decoupled: the starts are these very features.
+        logits = self.critic(replayed.feat).float() if replayed.feat.requires_grad else logits.view(*shape, -1)
         last, terminal = replayed.is_last.float(), replayed.is_terminal.float()
         reward = replayed.reward.detach()
         returns = lambda_return(reward, terminal, last, boot.view(shape), self.discount, self.config.lam)

@@ -108,10 +108,10 @@ def divide_phase(
     most = 1 - (_EARLY_LEAST if 3 * evidence.phase <= evidence.phases else _LATE_LEAST)
     caps = [
         stock + lot * math.ceil(most * market.money / (price * lot))
-        for stock, lot, price in zip(market.stock, market.lots, market.prices)
+        for stock, lot, price in zip(market.stock, market.lots, market.prices, strict=True)
     ]
     held = split(replace(market, caps=tuple(caps)), dynamics, reward, weights)
-    added = (price * (now - before) for price, now, before in zip(market.prices, held, market.stock))
+    added = (price * (now - before) for price, now, before in zip(market.prices, held, market.stock, strict=True))
     # Money is left where labels are at the most that the transitions allow: it goes to transitions after all.
     return replace(market, money=market.money - sum(added), stock=held).at_transitions(math.inf)
 
@@ -121,8 +121,8 @@ def smoothed(before: tuple[float, float] | None, measured: tuple[float, float]) 
     if before is None:
         return measured
     furthest = math.log(_WEIGHT_MOST)
-    steps = [_WEIGHT_STEP * (math.log(new) - math.log(old)) for old, new in zip(before, measured)]
-    return tuple(old * math.exp(min(max(step, -furthest), furthest)) for old, step in zip(before, steps))
+    steps = [_WEIGHT_STEP * (math.log(new) - math.log(old)) for old, new in zip(before, measured, strict=True)]
+    return tuple(old * math.exp(min(max(step, -furthest), furthest)) for old, step in zip(before, steps, strict=True))
 
 
 def _trouble(evidence: Evidence) -> str:
@@ -190,7 +190,7 @@ def _plan(
     weights: tuple[float, float] | None,
     facts: Facts,
 ) -> Plan:
-    transitions, items = (now - before for now, before in zip(held, market.stock))
+    transitions, items = (now - before for now, before in zip(held, market.stock, strict=True))
     label_cost = items * offer.price_micro
     cost = transitions * market.prices[0] + label_cost
     assert 0 <= cost <= market.money and min(transitions, items) >= 0, (held, market)
@@ -212,7 +212,9 @@ def _gap_facts(belief: Belief, offer: LabelOffer, market: Market, held: Counts) 
     laws = belief.mean_laws(offer)
     now, after = (float(gap(counts, *laws, belief.weights)) for counts in (market.stock, held))
     facts = {"gap_now": now, "gap_after": after}
-    sides = zip(("dynamics", "reward"), belief.posteriors, laws, belief.weights, market.prices, market.stock)
+    sides = zip(
+        ("dynamics", "reward"), belief.posteriors, laws, belief.weights, market.prices, market.stock, strict=True
+    )
     for side, posterior, law, weight, price, stock in sides:
         low, high = posterior.exponent_interval(_INTERVAL)
         facts |= {

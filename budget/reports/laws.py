@@ -142,7 +142,7 @@ def laws_answer(dynamics: SideLaw, reward: SideLaw, measured: RunTerms | None) -
     of a run also its folder, the phase, the weights, prices and stock that it has measured, paid and bought."""
     sources = {dynamics.source, reward.source}
     answer = {"source": sources.pop() if len(sources) == 1 else "mixed"}
-    answer |= {side: {"source": law.source, **law.facts} for side, law in zip(SIDES, (dynamics, reward))}
+    answer |= {side: {"source": law.source, **law.facts} for side, law in zip(SIDES, (dynamics, reward), strict=True)}
     if measured:
         names = ("run", "phase", "explained_variance", "weights", "price_transition", "price_label", "tier")
         names += ("have_transitions", "have_labels")

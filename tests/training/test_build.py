@@ -95,7 +95,7 @@ def test_a_reward_that_is_no_number_is_not_sold(tiny, monkeypatch, reward):
 
 def test_a_labeler_that_cannot_be_made_leaves_no_folder(tiny):
     config = tiny("labeler.name=no_such_module:Labeler")
-    with pytest.raises(UserError, match="^labeler.name: no_such_module:Labeler cannot be made: ModuleNotFoundError"):
+    with pytest.raises(UserError, match=r"^labeler.name: no_such_module:Labeler cannot be made: ModuleNotFoundError"):
         train(config)
     assert not Path(config.run.dir).exists()
 

@@ -159,7 +159,7 @@ def test_heldout_rows_and_labels_change_nothing_that_is_trained(tiny, monkeypatc
     monkeypatch.setattr(LabelReplay, "answer", spoiling_answer)
     train(second)
     assert spoilt.count("row") > 10 and spoilt.count("label") > 2
-    (ours, _), (theirs, _) = ([*zip(*plans(Path(config.run.dir)))] for config in (first, second))
+    (ours, _), (theirs, _) = ([*zip(*plans(Path(config.run.dir)), strict=True)] for config in (first, second))
     assert ours != theirs  # the rubbish was seen where it may be
     assert_trained_alike(Path(first.run.dir), Path(second.run.dir))
 

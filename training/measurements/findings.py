@@ -211,7 +211,7 @@ def reward_curve(
     further = moved(refits[-1].count, training, number) * clean / max(1, training)
     points = [
         (one.count * further, level * nearer, 1.0)
-        for one, level in zip(refits, levels)
+        for one, level in zip(refits, levels, strict=True)
         if one.squared > 0 and math.isfinite(level)
     ]
     return Curve(*zip(*points, strict=True)) if points else Curve((), (), ())

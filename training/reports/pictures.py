@@ -53,7 +53,8 @@ def spends(history: list[PhaseRecord], terms: Terms) -> dict[str, np.ndarray]:
     names = ["labels"] if len(tiers) < 2 else [f"labels: {tier}" for tier in tiers]
     found = {"transitions": np.array([record.transitions * terms.transition for record in history])}
     return found | {
-        name: np.array([record.spent_on_tiers.get(tier, 0.0) for record in history]) for name, tier in zip(names, tiers)
+        name: np.array([record.spent_on_tiers.get(tier, 0.0) for record in history])
+        for name, tier in zip(names, tiers, strict=False)
     }
 
 
@@ -85,7 +86,7 @@ def _interval(facts: Facts | None) -> tuple[float, float]:
 def laws(last: PhaseRecord, terms: Terms) -> tuple[ErrorCurve, ErrorCurve]:
     """Both error curves in return units, with the laws that the next plan would be made from."""
     measured, held = last.measured, (last.transitions, last.clean_labels)
-    sides = zip((measured.dynamics, measured.reward), measured.weights, held, final_counts(last, terms))
+    sides = zip((measured.dynamics, measured.reward), measured.weights, held, final_counts(last, terms), strict=True)
     dynamics, reward = (_error_curve(*side) for side in sides)
     return dynamics, reward
 

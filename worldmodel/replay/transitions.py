@@ -184,7 +184,9 @@ class TransitionReplay:
         for rings in (self.training, self.heldout):
             row = rings.find(stream, step)
             here = np.flatnonzero(row >= 0)
-            for i, copy in zip(here, copy_rows(rings, stream[here], row[here], burn_in, rings is self.heldout)):
+            for i, copy in zip(
+                here, copy_rows(rings, stream[here], row[here], burn_in, rings is self.heldout), strict=True
+            ):
                 found[i] = copy
         if None in found:
             raise KeyError(f"{clips[found.index(None)]}: not in the replay")

@@ -50,7 +50,11 @@ class LabelJournal:
     def read_answers(self) -> list[Answer]:
         """Every answer ever sealed, in order."""
         chunks = [read_npz(path) for path in self._paths("answers")]
-        return [Answer(str(key), float(value)) for chunk in chunks for key, value in zip(chunk["key"], chunk["value"])]
+        return [
+            Answer(str(key), float(value))
+            for chunk in chunks
+            for key, value in zip(chunk["key"], chunk["value"], strict=True)
+        ]
 
     def _seal(self, kind: str, arrays: dict[str, np.ndarray]) -> None:
         write_npz(self.folder / f"{kind}-{self.next_number[kind]:08d}.npz", arrays)
