@@ -69,6 +69,8 @@ class Replayed:
 
 
 class ActorCritic(nn.Module):
+    bins: Tensor  # (bins,)
+
     def __init__(self, config: ActorCriticConfig, spaces: Spaces, feat_size: int, discount: float):
         super().__init__()
         self.config, self.discount = config, discount
@@ -162,7 +164,8 @@ class ActorCritic(nn.Module):
     @torch.no_grad()
     def update_slow_critic(self) -> None:
         """Once an update, after the optimiser."""
-        slow, fast = list(self.slow_critic.parameters()), list(self.critic.parameters())
+        slow: list[Tensor] = list(self.slow_critic.parameters())
+        fast: list[Tensor] = list(self.critic.parameters())
         torch._foreach_lerp_(slow, fast, self.config.slow_rate)
 
     def _normal(self, raw: Tensor) -> tuple[Tensor, Tensor]:

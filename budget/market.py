@@ -131,7 +131,8 @@ def best_spend(
     """The part of the wealth that transitions get, counts taken as continuous; K parts from laws that stand for K."""
     if market.wealth == 0:
         return 0.0
-    return np.clip(_unconstrained_spend(market, dynamics, reward, weights), *map(float, market.spend_range()))
+    least, most = market.spend_range()
+    return np.clip(_unconstrained_spend(market, dynamics, reward, weights), float(least), float(most))
 
 
 def _unconstrained_spend(market: Market, dynamics: ErrorLaw, reward: ErrorLaw, weights: tuple[float, float]):

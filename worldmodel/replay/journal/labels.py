@@ -33,8 +33,9 @@ class LabelJournal:
             "segment": np.array([(q.clip.env, q.clip.step, q.clip.length) for q in questions], np.int64),
             "is_uniform": np.array([item.is_uniform for item in asked]),
         }
-        if asked[0].copy is not None:
-            arrays |= _copy_arrays([item.copy for item in asked])
+        copies = [item.copy for item in asked if item.copy is not None]
+        if copies:
+            arrays |= _copy_arrays(copies)
         self._seal("asked", arrays)
 
     def seal_answers(self, labels: list[Answer]) -> None:
