@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from . import __version__
 from .errors import UserError
@@ -187,11 +188,10 @@ def _ledger(arguments: list[str]) -> None:
     from .budget.reports.decisions import decision_lines
 
     ledger = Ledger.open(_run_folder(options.run) / "ledger.db")
-    answer = ledger.decisions() if options.decisions else ledger.summary()
     if options.json:
-        print(json.dumps(answer))
+        print(json.dumps(ledger.decisions() if options.decisions else ledger.summary()))
     else:
-        print("\n".join(decision_lines(answer) if options.decisions else account_lines(answer)))
+        print("\n".join(decision_lines(ledger.decisions()) if options.decisions else account_lines(ledger.summary())))
 
 
 def _run_folder(folder: Path) -> Path:
@@ -235,7 +235,7 @@ def _plan(arguments: list[str]) -> None:
     from .budget.reports.raters import parse_tiers
 
     price = PriceConfig()
-    known = {"price_transition": price.transition, "price_label": price.label}
+    known: dict[str, Any] = {"price_transition": price.transition, "price_label": price.label}
     options = {
         name: value for name, value in vars(_plan_parser(known).parse_args(arguments)).items() if value is not None
     }

@@ -69,6 +69,8 @@ class Replayed:
 
 
 class ActorCritic(nn.Module):
+    bins: Tensor  # (bins,)
+
     def __init__(self, config: ActorCriticConfig, spaces: Spaces, feat_size: int, discount: float):
         super().__init__()
         self.config, self.discount = config, discount
@@ -116,10 +118,8 @@ class ActorCritic(nn.Module):
     def replay_value_loss(self, replayed: Replayed, boot: Tensor, logits: Tensor, slow_value: Tensor) -> Tensor:
         """Value loss along the replayed steps, (B, T-1); boot, slow_value (N,) and logits (N, bins) at the starts."""
         shape = replayed.is_last.shape
-        if replayed.feat.requires_grad:  # coupled: the value shapes the latent, as published
-            logits = self.critic(replayed.feat).float()
-        else:  # decoupled: the starts are these very features
-            logits = logits.view(*shape, -1)
+        # Coupled: the value shapes the latent, as published. Decoupled: the starts are these very features.
+        logits = self.critic(replayed.feat).float() if replayed.feat.requires_grad else logits.view(*shape, -1)
         last, terminal = replayed.is_last.float(), replayed.is_terminal.float()
         reward = replayed.reward.detach()
         returns = lambda_return(reward, terminal, last, boot.view(shape), self.discount, self.config.lam)
@@ -164,7 +164,8 @@ class ActorCritic(nn.Module):
     @torch.no_grad()
     def update_slow_critic(self) -> None:
         """Once an update, after the optimiser."""
-        slow, fast = list(self.slow_critic.parameters()), list(self.critic.parameters())
+        slow: list[Tensor] = list(self.slow_critic.parameters())
+        fast: list[Tensor] = list(self.critic.parameters())
         torch._foreach_lerp_(slow, fast, self.config.slow_rate)
 
     def _normal(self, raw: Tensor) -> tuple[Tensor, Tensor]:

@@ -43,17 +43,17 @@ class Agent:
             raise ValueError(f"obs: missing {sorted(missing)}, got {sorted(obs)}")
         key, spec = next(iter(self.spaces.obs.items()))
         is_single = obs[key].ndim == len(spec.shape)
-        obs = {k: torch.as_tensor(obs[k], device=self.device) for k in self.spaces.obs}
+        seen = {k: torch.as_tensor(obs[k], device=self.device) for k in self.spaces.obs}
         if is_single:
-            obs = {k: v.unsqueeze(0) for k, v in obs.items()}
-        obs = {k: v.to(getattr(torch, self.spaces.obs[k].dtype)) for k, v in obs.items()}
-        num = len(next(iter(obs.values())))
+            seen = {k: v.unsqueeze(0) for k, v in seen.items()}
+        seen = {k: v.to(getattr(torch, self.spaces.obs[k].dtype)) for k, v in seen.items()}
+        num = len(next(iter(seen.values())))
         if state is None:
             rssm = self.dynamics.rssm
             state = AgentState(rssm.initial(num), torch.zeros(num, self.spaces.action_size, device=self.device))
             is_first = np.ones(num, bool)
         first = torch.zeros(num, dtype=torch.bool) if is_first is None else torch.from_numpy(np.atleast_1d(is_first))
-        latent = self._filter(obs, state, first.to(self.device))
+        latent = self._filter(seen, state, first.to(self.device))
         action = self._choose(latent.feat, mode)
         result = action[0] if is_single else action
         return result.float().cpu().numpy(), AgentState(latent, action)

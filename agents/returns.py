@@ -24,6 +24,10 @@ def lambda_return(reward: Tensor, term: Tensor, last: Tensor, boot: Tensor, disc
 class PercentileScale(nn.Module):
     """Exponential averages of the 5th and 95th percentile, started at 0 and not debiased; scale = max(limit, hi - lo)."""
 
+    low: Tensor
+    high: Tensor
+    quantiles: Tensor  # (2,)
+
     def __init__(self, rate: float = 0.01, limit: float = 1.0):
         super().__init__()
         self.rate, self.limit = rate, limit

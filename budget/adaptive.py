@@ -7,6 +7,7 @@ the samples' gaps is minimised, so that doubt about a law is weighed and not onl
 import math
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from .market import Counts, Market, at_label_share, best_spend, gap, split
 from .money import MICRO
 from .offers import LabelOffer
 from .phase import UNMEASURED_LABEL_SHARE, cap_note, phase_money, plan_by, rows_asked
-from .plan import AllocatorConfig, Evidence, Facts, Measured, Plan, Purse
+from .plan import AllocatorConfig, Evidence, Facts, Plan, Purse
 from .scaling import ErrorLaw, LawSamples, MeanLaw, Posterior, fit_posterior, tail
 
 _SAMPLES, _INTERVAL_SAMPLES = 256, 64  # laws a side: for the decision, and for the interval of its share
@@ -43,7 +44,7 @@ class Adaptive:
         offer = _best_offer(evidence, ledger, belief)
         market = item_market(evidence, ledger, offer, phase_money(evidence, ledger))
         held = divide_phase(evidence, market, *belief.mean_laws(offer), belief.weights)
-        known = _gap_facts(belief, offer, market, held) | _share_facts(evidence, ledger, belief, offer)
+        known: dict[str, Any] = _gap_facts(belief, offer, market, held) | _share_facts(evidence, ledger, belief, offer)
         facts = Facts(**known)
         note = "; ".join(filter(None, [cap_note(held, market), _stop_note(facts)]))
         return _plan(evidence, offer, market, held, note, belief.weights, facts)
@@ -108,10 +109,10 @@ def divide_phase(
     most = 1 - (_EARLY_LEAST if 3 * evidence.phase <= evidence.phases else _LATE_LEAST)
     caps = [
         stock + lot * math.ceil(most * market.money / (price * lot))
-        for stock, lot, price in zip(market.stock, market.lots, market.prices)
+        for stock, lot, price in zip(market.stock, market.lots, market.prices, strict=True)
     ]
     held = split(replace(market, caps=tuple(caps)), dynamics, reward, weights)
-    added = (price * (now - before) for price, now, before in zip(market.prices, held, market.stock))
+    added = (price * (now - before) for price, now, before in zip(market.prices, held, market.stock, strict=True))
     # Money is left where labels are at the most that the transitions allow: it goes to transitions after all.
     return replace(market, money=market.money - sum(added), stock=held).at_transitions(math.inf)
 
@@ -121,8 +122,11 @@ def smoothed(before: tuple[float, float] | None, measured: tuple[float, float]) 
     if before is None:
         return measured
     furthest = math.log(_WEIGHT_MOST)
-    steps = [_WEIGHT_STEP * (math.log(new) - math.log(old)) for old, new in zip(before, measured)]
-    return tuple(old * math.exp(min(max(step, -furthest), furthest)) for old, step in zip(before, steps))
+    steps = [_WEIGHT_STEP * (math.log(new) - math.log(old)) for old, new in zip(before, measured, strict=True)]
+    dynamics, reward = (
+        old * math.exp(min(max(step, -furthest), furthest)) for old, step in zip(before, steps, strict=True)
+    )
+    return dynamics, reward
 
 
 def _trouble(evidence: Evidence) -> str:
@@ -157,13 +161,15 @@ def _offers(evidence: Evidence, ledger: Purse) -> tuple[LabelOffer, ...]:
 
 
 def _believe(evidence: Evidence) -> Belief:
-    measured: Measured = evidence.measured
+    measured = evidence.measured
+    assert measured is not None, evidence
     rng = np.random.default_rng([evidence.phase, evidence.seed])  # two words of 32 bits: no other pair has this stream
-    posteriors = fit_posterior(measured.dynamics), fit_posterior(measured.reward)
+    dynamics, reward = fit_posterior(measured.dynamics), fit_posterior(measured.reward)
+    assert dynamics is not None and reward is not None, measured  # `_trouble` has seen usable errors of both
     return Belief(
-        posteriors,
-        laws=tuple(posterior.sample(_SAMPLES, rng) for posterior in posteriors),
-        few_laws=tuple(posterior.sample(_INTERVAL_SAMPLES, rng) for posterior in posteriors),
+        posteriors=(dynamics, reward),
+        laws=(dynamics.sample(_SAMPLES, rng), reward.sample(_SAMPLES, rng)),
+        few_laws=(dynamics.sample(_INTERVAL_SAMPLES, rng), reward.sample(_INTERVAL_SAMPLES, rng)),
         weights=smoothed(evidence.weights_before, measured.weights),
     )
 
@@ -190,7 +196,7 @@ def _plan(
     weights: tuple[float, float] | None,
     facts: Facts,
 ) -> Plan:
-    transitions, items = (now - before for now, before in zip(held, market.stock))
+    transitions, items = (now - before for now, before in zip(held, market.stock, strict=True))
     label_cost = items * offer.price_micro
     cost = transitions * market.prices[0] + label_cost
     assert 0 <= cost <= market.money and min(transitions, items) >= 0, (held, market)
@@ -212,7 +218,9 @@ def _gap_facts(belief: Belief, offer: LabelOffer, market: Market, held: Counts) 
     laws = belief.mean_laws(offer)
     now, after = (float(gap(counts, *laws, belief.weights)) for counts in (market.stock, held))
     facts = {"gap_now": now, "gap_after": after}
-    sides = zip(("dynamics", "reward"), belief.posteriors, laws, belief.weights, market.prices, market.stock)
+    sides = zip(
+        ("dynamics", "reward"), belief.posteriors, laws, belief.weights, market.prices, market.stock, strict=True
+    )
     for side, posterior, law, weight, price, stock in sides:
         low, high = posterior.exponent_interval(_INTERVAL)
         facts |= {
@@ -246,7 +254,7 @@ def _share_facts(evidence: Evidence, ledger: Purse, belief: Belief, offer: Label
     }
 
 
-def _label_shares(market: Market, laws, weights: tuple[float, float]):
+def _label_shares(market: Market, laws: tuple[ErrorLaw, ErrorLaw], weights: tuple[float, float]):
     """At the best split; K of them where the laws stand for K each."""
     return 1 - best_spend(market, *laws, weights) / market.wealth
 
@@ -254,5 +262,6 @@ def _label_shares(market: Market, laws, weights: tuple[float, float]):
 def _stop_note(facts: Facts) -> str:
     if not facts.stop_buying:
         return ""
+    assert facts.gap_after is not None and facts.gap_now is not None, facts  # compared before this was advised
     cut = 1 - facts.gap_after / facts.gap_now
     return f"advice: stop buying, this phase is expected to cut the gap by {cut:.2%} only"

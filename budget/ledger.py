@@ -211,7 +211,7 @@ class Ledger:
 
     def _open_purchase(self, key: str) -> Purchase:
         event, purchase = self._last(key)
-        if event != "reserve":
+        if purchase is None or event != "reserve":
             raise LedgerError(f"{self.path}: {key} is not reserved (last booking: {event})")
         return purchase
 

@@ -48,7 +48,9 @@ class Market:
         if self.money < 0 or min(self.prices) < 0 or min(self.stock) < 0 or min(self.lots) < 1:
             raise ValueError(f"market: money, prices and stock must be 0 or more and lots 1 or more, got {self}")
         label_cap = min(self.caps[1], self.labels_per_transition)
-        if any(price == 0 and cap == math.inf for price, cap in zip(self.prices, (self.caps[0], label_cap))):
+        if any(
+            price == 0 and cap == math.inf for price, cap in zip(self.prices, (self.caps[0], label_cap), strict=True)
+        ):
             raise ValueError(f"prices: 0 needs a cap on what is free, got {self.prices} and caps {self.caps}")
 
     @property
@@ -129,7 +131,8 @@ def best_spend(
     """The part of the wealth that transitions get, counts taken as continuous; K parts from laws that stand for K."""
     if market.wealth == 0:
         return 0.0
-    return np.clip(_unconstrained_spend(market, dynamics, reward, weights), *map(float, market.spend_range()))
+    least, most = market.spend_range()
+    return np.clip(_unconstrained_spend(market, dynamics, reward, weights), float(least), float(most))
 
 
 def _unconstrained_spend(market: Market, dynamics: ErrorLaw, reward: ErrorLaw, weights: tuple[float, float]):
@@ -143,7 +146,9 @@ def _unconstrained_spend(market: Market, dynamics: ErrorLaw, reward: ErrorLaw, w
         """Log gain of the next coin in transitions over that of one in labels: strictly decreasing in u."""
         gains = [
             math.log(weight) - log_price + law.log_slope(log_spend - log_price)
-            for weight, log_price, law, log_spend in zip(weights, log_prices, (dynamics, reward), log_spends(u))
+            for weight, log_price, law, log_spend in zip(
+                weights, log_prices, (dynamics, reward), log_spends(u), strict=True
+            )
         ]
         return gains[0] - gains[1]
 

@@ -28,7 +28,7 @@ def plan_by(config: AllocatorConfig, evidence: Evidence, ledger: Purse, divide: 
     """The phase's money, divided for all that is held in the end; what is held already is then taken off."""
     market = _pilot_market(config, evidence, ledger) if evidence.phase == 0 else _phase_market(evidence, ledger)
     held = divide(market)
-    transitions, labels = (now - before for now, before in zip(held, _stock(evidence, ledger)))
+    transitions, labels = (now - before for now, before in zip(held, _stock(evidence, ledger), strict=True))
     label_cost = labels * market.prices[1]
     cost = transitions * market.prices[0] + label_cost
     assert 0 <= cost <= ledger.remaining and min(transitions, labels) >= 0, (held, evidence, ledger.remaining)

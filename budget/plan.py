@@ -4,7 +4,7 @@ A pilot comes first, then phases; each gets a plan of whole counts that what is 
 """
 
 from dataclasses import asdict, dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from ..outside import check_name
 from .offers import LabelOffer
@@ -119,7 +119,10 @@ class Facts:
     @classmethod
     def from_record(cls, record: dict[str, float]) -> "Facts":
         """From what `record` gave."""
-        return cls(**{name: bool(value) if name == "stop_buying" else value for name, value in record.items()})
+        known: dict[str, Any] = {
+            name: bool(value) if name == "stop_buying" else value for name, value in record.items()
+        }
+        return cls(**known)
 
 
 @dataclass(frozen=True)

@@ -86,13 +86,13 @@ def estimate_bias(
     start = _last_change(difference, features)
     difference, features = difference[start:], features[start:]
     fit = _Fit(difference, _design(features)) if len(difference) >= LEAST_FITTED else None
-    is_corrected = fit is not None and fit.gain > EVIDENCE_GAIN
-    left = fit.left_out() if is_corrected else difference
+    evident = fit if fit is not None and fit.gain > EVIDENCE_GAIN else None
+    left = evident.left_out() if evident else difference
     return BiasEstimate(
         bound=_upper_bound(left**2, noises, prior_variance),
         gain=fit.gain if fit else 0.0,
         pairs=len(difference),
-        weights=tuple(fit.weights().tolist()) if is_corrected else (),
+        weights=tuple(evident.weights().tolist()) if evident else (),
     )
 
 

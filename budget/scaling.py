@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
@@ -29,8 +29,8 @@ def check_positive_pair(field: str, pair: Sequence[float]) -> None:
 class ErrorLaw(Protocol):
     """What a market has to know of an error. A law that stands for K laws at once answers with K numbers."""
 
-    def error(self, count: float) -> float: ...  # infinite without data
-    def log_slope(self, log_count: float) -> float: ...  # log of -d error / d count at exp(log_count)
+    def error(self, count: float) -> Any: ...  # infinite without data
+    def log_slope(self, log_count: float) -> Any: ...  # log of -d error / d count at exp(log_count)
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,12 @@ class Curve:
         if not len(self.counts) == len(self.errors) == len(self.weights):
             lengths = len(self.counts), len(self.errors), len(self.weights)
             raise ValueError(f"curve: needs as many counts as errors and weights, got {lengths}")
+
+    @classmethod
+    def of(cls, points: Sequence[Sequence[float]]) -> "Curve":
+        """A linear one from (count, error, weight) of each of its points."""
+        counts, errors, weights = zip(*points, strict=True) if points else ((), (), ())
+        return cls(counts, errors, weights)
 
     def usable(self) -> np.ndarray:
         """(3, K): counts, errors and weights of the points of which a logarithm can be taken."""
@@ -263,4 +269,5 @@ def to_linear(curve: Curve) -> Curve:
     floor = squared_floor(curve)
     counts, errors, weights = curve.usable()
     above = errors > floor
-    return Curve(*(tuple(row[above].tolist()) for row in (counts, np.sqrt(np.maximum(errors - floor, 0)), weights)))
+    errors = np.sqrt(np.maximum(errors - floor, 0))
+    return Curve.of(np.stack([counts, errors, weights], 1)[above].tolist())

@@ -23,7 +23,8 @@ class GymnasiumEnv(gymnasium.Wrapper):
     def __init__(self, env: gymnasium.Env, task: str):
         super().__init__(env)
         self._is_dict = isinstance(env.observation_space, Dict)
-        self.observation_space = _vector_space(task, env.observation_space)
+        self.observation_space = space = _vector_space(task, env.observation_space)
+        self._keys = tuple(space.spaces)
         self.action_space, self._to_action = _action_map(task, env.action_space)
 
     def reset(self, *, seed: int | None = None, options: dict | None = None):
@@ -37,17 +38,19 @@ class GymnasiumEnv(gymnasium.Wrapper):
     def _vectors(self, obs) -> dict[str, np.ndarray]:
         if not self._is_dict:
             return {"state": np.asarray(obs, np.float32).reshape(-1)}
-        return {key: np.asarray(obs[key], np.float32).reshape(-1) for key in self.observation_space.spaces}
+        return {key: np.asarray(obs[key], np.float32).reshape(-1) for key in self._keys}
 
 
 def _vector_space(task: str, space: spaces.Space) -> Dict:
     parts = space.spaces if isinstance(space, Dict) else {"state": space}
+    widths: dict[str, int] = {}
     for key, part in parts.items():
         if not isinstance(part, Box) or len(part.shape) > 1 or 0 in part.shape:
             raise UnsupportedSpace(f"task: {task} observes {key}={part}: only vectors (1-D Box) are supported")
+        widths[key] = int(np.prod(part.shape))
     if not parts:
         raise UnsupportedSpace(f"task: {task} observes nothing")
-    return Dict({key: Box(-np.inf, np.inf, (int(np.prod(part.shape)),), np.float32) for key, part in parts.items()})
+    return Dict({key: Box(-np.inf, np.inf, (width,), np.float32) for key, width in widths.items()})
 
 
 def _action_map(task: str, space: spaces.Space):

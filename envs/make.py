@@ -3,10 +3,9 @@
 import difflib
 import os
 from dataclasses import dataclass
-from typing import Protocol
 
 import gymnasium
-from gymnasium.spaces import Space
+from gymnasium.spaces import Box, Dict, Space
 from gymnasium.wrappers import TimeLimit
 
 from ..errors import UserError
@@ -17,7 +16,7 @@ from .gymnasium_env import GymnasiumEnv, UnsupportedSpace
 from .records import ObsSpec, Spaces
 from .wrappers import ActionRepeat, EpisodeSeeds, OneHot
 
-__all__ = ["EnvConfig", "UnknownTask", "UnsupportedSpace", "episode_length", "make_env", "spaces_of"]
+__all__ = ["EnvConfig", "UnknownTask", "UnsupportedSpace", "episode_length", "make_env", "spaces_from", "spaces_of"]
 
 
 @dataclass(frozen=True)
@@ -40,11 +39,6 @@ class UnknownTask(UserError):
     """No such task, or one whose package cannot be imported."""
 
 
-class HasSpaces(Protocol):
-    observation_space: Space
-    action_space: Space
-
-
 def make_env(task: str, config: EnvConfig, seed: int, first_episode: int = 0, render: bool = False) -> gymnasium.Env:
     """The environment of `task`: observations a Dict of float32 vectors, actions Box(-1, 1, (A,)) or OneHot (width A).
 
@@ -59,10 +53,21 @@ def make_env(task: str, config: EnvConfig, seed: int, first_episode: int = 0, re
     return EpisodeSeeds(env, seed, first_episode)
 
 
-def spaces_of(env: HasSpaces) -> Spaces:
+def spaces_of(env: gymnasium.Env) -> Spaces:
     """What the model sees and does in an environment of `make_env`."""
-    obs = {key: ObsSpec(space.shape) for key, space in env.observation_space.spaces.items()}
-    return Spaces(obs, env.action_space.shape[0], isinstance(env.action_space, OneHot))
+    return spaces_from(env.observation_space, env.action_space)
+
+
+def spaces_from(observations: Space, actions: Space) -> Spaces:
+    """The same from the two spaces of such an environment."""
+    assert isinstance(observations, Dict), observations
+    obs = {key: ObsSpec(_box(space).shape) for key, space in observations.spaces.items()}
+    return Spaces(obs, _box(actions).shape[0], isinstance(actions, OneHot))
+
+
+def _box(space: Space) -> Box:
+    assert isinstance(space, Box), space
+    return space
 
 
 def episode_length(task: str, config: EnvConfig) -> int:

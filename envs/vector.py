@@ -1,14 +1,13 @@
 """N environments in lockstep: one action each in, one row each out. True rewards go to the vault and nowhere else."""
 
 import functools
-from types import SimpleNamespace
 
 import numpy as np
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 
 from ..errors import UserError
 from ..seeds import derive_seed
-from .make import EnvConfig, make_env, spaces_of
+from .make import EnvConfig, make_env, spaces_from
 from .records import Transition
 from .vault import RewardVault
 
@@ -46,10 +45,7 @@ class VectorEnv:
         self._is_heldout = np.zeros(self.num, bool)
         self._is_fresh = True  # the pool has not been reset yet
         self._pool = self._build_pool()
-        spaces = SimpleNamespace(
-            observation_space=self._pool.single_observation_space, action_space=self._pool.single_action_space
-        )
-        self.spaces = spaces_of(spaces)
+        self.spaces = spaces_from(self._pool.single_observation_space, self._pool.single_action_space)
 
     def step(self, action: np.ndarray) -> Transition:
         """action (N, A) float32 -> the rows arrived at.
@@ -90,6 +86,7 @@ class VectorEnv:
                 self._drop_pool()
                 if attempt == MAX_REBUILDS:
                     raise
+        raise AssertionError("the last attempt returns or raises")
 
     def _advance_pool(self, action: np.ndarray):
         if self._pool is None:
@@ -165,7 +162,8 @@ def _copied(obs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {key: values.copy() for key, values in obs.items()}
 
 
-def _kill(pool: AsyncVectorEnv) -> None:
+def _kill(pool: SyncVectorEnv | AsyncVectorEnv) -> None:
+    assert isinstance(pool, AsyncVectorEnv), pool  # without processes there is nothing to end
     # close() would speak to the dead worker and raise, so the processes are ended one by one.
     for process in pool.processes:
         process.kill()

@@ -38,7 +38,7 @@ class ActionRepeat(gymnasium.Wrapper):
         total_reward = 0.0
         for _ in range(self._repeat):
             obs, reward, is_terminated, is_truncated, info = self.env.step(action)
-            total_reward += reward
+            total_reward += float(reward)
             if is_terminated or is_truncated:
                 break
         return obs, total_reward, is_terminated, is_truncated, info

@@ -239,9 +239,10 @@ def make_learner(config: Config, spaces: Spaces, device: torch.device) -> Learne
         reward_config = replace(reward_config, members=1)
     reward = RewardModel(reward_config, config.dynamics.feat_size)
     actor_critic = ActorCritic(config.actor_critic, spaces, config.dynamics.feat_size, config.dynamics.discount)
-    models = [model.to(device) for model in (dynamics, reward, actor_critic)]
-    anneal = config.train.updates if config.train.anneal else 0
-    return Learner(*models, use_bfloat16(config, device), anneal)
+    for model in (dynamics, reward, actor_critic):
+        model.to(device)  # in place
+    anneal = (config.train.updates or 0) if config.train.anneal else 0  # whoever anneals counts updates
+    return Learner(dynamics, reward, actor_critic, use_bfloat16(config, device), anneal)
 
 
 def load_agent(folder: Path) -> Agent:

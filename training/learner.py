@@ -101,7 +101,9 @@ class Learner:
         for optimizer in self.optimizers.values():
             optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        has_label = (batch.reward_weight if labels is None else labels.weight).any()  # stays on the device
+        weight = batch.reward_weight if labels is None else labels.weight
+        assert weight is not None, "coupled batches carry weights"
+        has_label = weight.any()  # stays on the device
         for name, optimizer in self.optimizers.items():
             optimizer.step(is_live=has_label if name == "reward" else None)
         for model in self.models():
@@ -113,6 +115,7 @@ class Learner:
         dynamics_loss, metrics, observed = self.dynamics(batch, noise.observe)
         latent = observed.latent.detach()  # dreams start here; behaviour must not shape the model
         if labels is None:
+            assert batch.reward is not None and batch.reward_weight is not None, "coupled batches carry both"
             reward_loss, reward_metrics = self.reward(observed.feat, batch.reward, batch.reward_weight)
             with torch.no_grad():  # rows whose answer has not come yet: the prediction stands in
                 predicted = self.reward.predict(observed.feat)
@@ -138,7 +141,7 @@ class Learner:
         weight = fold_weights(labels.fold, labels.weight, self.reward.config.members)
         return self.reward(feat, labels.value, weight)
 
-    def models(self) -> list[torch.nn.Module]:
+    def models(self) -> list[DynamicsModel | RewardModel | ActorCritic]:
         return [self.dynamics, self.reward, self.actor_critic]
 
     @property

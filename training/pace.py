@@ -34,12 +34,13 @@ def pace(run: Run) -> float:
 
 def updates_due(run: Run) -> int:
     """train.updates is spread evenly over what is left to spend when learning starts; train.ratio over the rows."""
-    progress, train_config = run.progress, run.config.train
-    done = pace(run) - progress.start
+    start, train_config = run.progress.start, run.config.train
+    assert start is not None, "learning has begun"
+    done = pace(run) - start
     if train_config.ratio:
         return int(done * train_config.ratio / (train_config.batch * train_config.length))
     total = run.ledger.total / MICRO
-    share = done / (total - progress.start) if progress.start < total else 1.0
+    share = done / (total - start) if start < total else 1.0
     return int(updates_in_all(run) * min(1.0, share))
 
 
@@ -49,8 +50,8 @@ def updates_in_all(run: Run) -> int:
 
 
 def update(run: Run) -> None:
-    address, *inputs = draw_inputs(run)
-    metrics, latent = run.learner.update(*inputs)
+    address, batch, labels, noise = draw_inputs(run)
+    metrics, latent = run.learner.update(batch, labels, noise)
     run.transitions.write_back(address, latent.deter, latent.stoch.argmax(-1))
     run.logger.add(metrics)
     run.progress.updates += 1

@@ -149,7 +149,7 @@ def measure(run: Run) -> Findings:
         return Findings({})
     findings = run.measurer.measure(run.progress.phase)
     if findings.residual:
-        raters.apply(run.labels, findings.tiers, findings.residual, run.measurer.predictor(run.progress.phase))
+        raters.apply(run.measurer.labels, findings.tiers, findings.residual, run.measurer.predictor(run.progress.phase))
         for line in raters.biased(findings.tiers):
             run.logger.line(line)
     return findings
@@ -158,6 +158,7 @@ def measure(run: Run) -> Findings:
 def keep_record(run: Run, findings: Findings) -> None:
     """All that later plans remember of the phase, before anybody looks at it."""
     progress, balance = run.progress, run.ledger.balance()
+    assert progress.plan is not None, "the phase had a plan"
     record = PhaseRecord(
         phase=progress.phase,
         step=run.env_steps,

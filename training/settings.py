@@ -8,7 +8,7 @@ from functools import cache
 from importlib import resources
 from pathlib import Path
 from types import NoneType
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
 
 import yaml
 from omegaconf import OmegaConf
@@ -159,7 +159,7 @@ def _parse(argument: str) -> Setting:
     if text.startswith("{"):
         text = re.sub(r":(?=\S)", ": ", text)  # {price:1} is what people write, {price: 1} what YAML reads
     try:
-        value = OmegaConf.to_container(OmegaConf.from_dotlist([f"value={text}"]))["value"]
+        value = cast(dict, OmegaConf.to_container(OmegaConf.from_dotlist([f"value={text}"])))["value"]
     except (yaml.YAMLError, OmegaConfBaseException) as error:
         raise setting.refused(f"{text!r} is not readable as a value") from error
     return replace(setting, value=value)
@@ -202,7 +202,7 @@ def closest(word: str, known) -> str | None:
     return (close[0] if close[0] in known else short[close[0]]) if close else None
 
 
-def _value(config: Config, key: str):
+def _value(config: Config, key: str) -> Any:
     """What stands under a full key, None in an entry that a mapping has not."""
     found = config
     for name in key.split("."):
@@ -214,7 +214,7 @@ def _build(settings: list[Setting]) -> Config:
     """Later settings win. Raises ConfigError with the key and source of the first value that cannot be used."""
     kept = _without_emptied(settings)
     tree, written = _merged(OmegaConf.structured(Config), kept), {setting.key: setting for setting in kept}
-    return _section(Config, "", OmegaConf.to_container(tree, resolve=True), written)
+    return _section(Config, "", cast(dict, OmegaConf.to_container(tree, resolve=True)), written)
 
 
 def _without_emptied(settings: list[Setting]) -> list[Setting]:
@@ -269,7 +269,7 @@ def _section(section: type, prefix: str, values: dict, written: dict[str, Settin
     made = {}
     for name, hint in get_type_hints(section).items():
         value, key = values[name], prefix + name
-        if is_dataclass(hint):
+        if isinstance(hint, type) and is_dataclass(hint):
             value = _section(hint, f"{key}.", value, written)
         elif key in mappings():
             value = {entry: _section(mappings()[key], f"{key}.{entry}.", one, written) for entry, one in value.items()}

@@ -150,8 +150,10 @@ def _comments(section: type) -> dict[str, str]:
         for token in tokenize.generate_tokens(io.StringIO(source).readline)
         if token.type == tokenize.COMMENT
     }
-    body = ast.parse(source).body[0].body
-    ends = {node.target.id: node.end_lineno for node in body if isinstance(node, ast.AnnAssign)}
+    definition = ast.parse(source).body[0]
+    assert isinstance(definition, ast.ClassDef), section
+    fields = [node for node in definition.body if isinstance(node, ast.AnnAssign)]
+    ends = {node.target.id: node.end_lineno for node in fields if isinstance(node.target, ast.Name)}
     return {name: by_line[line] for name, line in ends.items() if line in by_line}
 
 

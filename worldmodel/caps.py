@@ -21,6 +21,8 @@ class SpectralCap(nn.Module):
     finds is at most the true value: after some updates the excess over the limit is a few percent at most.
     """
 
+    direction: Tensor  # (*lead, Q, 1), the power method's vector
+
     def __init__(self, lead: tuple[int, ...], inputs: int, limit: float):
         super().__init__()
         self.limit = limit

@@ -16,7 +16,8 @@ from .networks import MLP, Linear
 class Codec(Protocol):
     """How the observations of one key go into a model and come out of it again."""
 
-    spec: ObsSpec
+    @property
+    def spec(self) -> ObsSpec: ...
 
     @property
     def output_shape(self) -> tuple[int, ...]:

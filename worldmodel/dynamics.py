@@ -101,6 +101,7 @@ class DynamicsModel(nn.Module):
         observed = Observed(latent, latent.feat, posterior, prior)
         losses = self.losses(observed, batch.obs, batch.is_first, batch.is_terminal)
         loss = sum(self.scales[key] * value.mean() for key, value in losses.items())
+        assert isinstance(loss, Tensor), "there is at least one loss"
         metrics = {f"dynamics/loss/{key}": value.mean().detach() for key, value in losses.items()}
         metrics["dynamics/prior_entropy"] = categorical_entropy(prior.detach()).sum(-1).mean()
         metrics["dynamics/posterior_entropy"] = categorical_entropy(posterior.detach()).sum(-1).mean()

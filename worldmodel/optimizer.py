@@ -52,9 +52,11 @@ class LaProp(torch.optim.Optimizer):
         assert closure is None
         for group in self.param_groups:
             params = [p for p in group["params"] if p.grad is not None]
-            if params and is_live is None:
+            if not params:
+                continue
+            if is_live is None:
                 self._step(group, params)
-            elif params:
+            else:
                 self._step_or_stay(group, params, is_live)
 
     def _step_or_stay(self, group: dict, params: list[Tensor], is_live: Tensor) -> None:
@@ -80,7 +82,8 @@ class LaProp(torch.optim.Optimizer):
         torch._foreach_add_(counts, 1.0)
         count = counts[0]  # parameters of a group step together
 
-        update = clip_adaptively(params, [p.grad for p in params], group["agc"])
+        grads = [p.grad for p in params if p.grad is not None]  # all of them: the others were left out before
+        update = clip_adaptively(params, grads, group["agc"])
         torch._foreach_mul_(nu, group["beta2"])
         torch._foreach_addcmul_(nu, update, update, 1 - group["beta2"])
         root = torch._foreach_div(nu, 1 - group["beta2"] ** count)

@@ -33,6 +33,8 @@ class RewardConfig:
 class RewardModel(nn.Module):
     """All members in one pass: the first layer is one dense product, the others one bmm each."""
 
+    bins: Tensor  # (bins,)
+
     def __init__(self, config: RewardConfig, feat_size: int):
         super().__init__()
         self.config = config

@@ -162,8 +162,10 @@ def largest_stretch(
     By Golub and Kahan's bidiagonalisation, of which a few steps do what many of the power method would. start (N, P):
     directions to begin with; keep: projection on the directions that are allowed.
     """
-    output, pull = vjp(function, point)  # cotangent (N, Q) -> (N, P)
-    _, push = vjp(lambda cotangent: pull(cotangent)[0], torch.zeros_like(output))  # its transpose: the Jacobian itself
+    # vjp gives a third value only where the function has one to pass on, and none here has.
+    output, pull, *_ = vjp(function, point)  # cotangent (N, Q) -> (N, P)
+    # Its transpose: the Jacobian itself.
+    _, push, *_ = vjp(lambda cotangent: pull(cotangent)[0], torch.zeros_like(output))
     right, left, beta = _unit(keep(start)), torch.zeros_like(output), torch.zeros_like(output[:, :1])
     diagonal, above = [], []
     for _ in range(ITERATIONS):
@@ -180,7 +182,7 @@ def largest_stretch(
 
 
 def _gradient(function: Callable[[Tensor], Tensor], point: Tensor) -> Tensor:
-    value, pull = vjp(function, point)
+    value, pull, *_ = vjp(function, point)
     return pull(torch.ones_like(value))[0]
 
 

@@ -36,7 +36,10 @@ def _reasons(evidence: dict, plan: dict) -> list[str]:
         f"expected gap {gaps}, in return units",
         f"the critic explains {explained:.2f} of the variance of held-out returns",
     ]
-    lines += [_side(side, evidence, plan, weight) for side, weight in zip(("dynamics", "reward"), plan["weights"])]
+    lines += [
+        _side(side, evidence, plan, weight)
+        for side, weight in zip(("dynamics", "reward"), plan["weights"], strict=True)
+    ]
     return lines + ([_offer(plan["offer"])] if plan["offer"] else [])
 
 

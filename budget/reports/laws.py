@@ -10,7 +10,7 @@ from ..adaptive import LEAST_EXPLAINED, smoothed
 from ..ledger import Ledger
 from ..money import MICRO, Balance
 from ..plan import AllocatorConfig
-from ..scaling import Curve, ErrorLaw, MeanLaw, Posterior, PowerLaw, check_positive_pair, fit_posterior
+from ..scaling import Curve, ErrorLaw, MeanLaw, PowerLaw, check_positive_pair, fit_posterior
 
 SIDES = ("dynamics", "reward")
 PAPER = AllocatorConfig()  # its defaults are the laws fitted in arXiv 2605.06732
@@ -104,7 +104,8 @@ def _is_measured(evidence: dict) -> bool:
 
 
 def _fitted(curve: Curve, rng: np.random.Generator) -> SideLaw:
-    posterior: Posterior = fit_posterior(curve)
+    posterior = fit_posterior(curve)
+    assert posterior is not None, curve  # `_is_measured` has seen usable errors
     counts = curve.usable()[0]
     low, high = posterior.exponent_interval()
     facts = {
@@ -142,7 +143,7 @@ def laws_answer(dynamics: SideLaw, reward: SideLaw, measured: RunTerms | None) -
     of a run also its folder, the phase, the weights, prices and stock that it has measured, paid and bought."""
     sources = {dynamics.source, reward.source}
     answer = {"source": sources.pop() if len(sources) == 1 else "mixed"}
-    answer |= {side: {"source": law.source, **law.facts} for side, law in zip(SIDES, (dynamics, reward))}
+    answer |= {side: {"source": law.source, **law.facts} for side, law in zip(SIDES, (dynamics, reward), strict=True)}
     if measured:
         names = ("run", "phase", "explained_variance", "weights", "price_transition", "price_label", "tier")
         names += ("have_transitions", "have_labels")

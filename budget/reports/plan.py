@@ -111,7 +111,7 @@ def _check_numbers(weights, have_transitions, have_labels, kappa) -> None:
 
 
 def _label_share(counts: Counts, prices: tuple[int, int]) -> float:
-    spends = [count * price for count, price in zip(counts, prices)]
+    spends = [count * price for count, price in zip(counts, prices, strict=True)]
     return spends[1] / sum(spends)
 
 

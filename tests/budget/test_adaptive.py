@@ -66,7 +66,7 @@ def test_exact_curves_are_split_as_by_their_laws(exponents, within, ahead):
     """The counts to 2 %; to 6 % where the exponents lie between the cells of the grid, which are 16 % wide. Six times
     as much data as was measured is foreseen worse there, to 15 %, since a cell with a floor looks alike so far.
     """
-    laws = [PowerLaw(coefficient, float(exponent)) for coefficient, exponent in zip((3.0, 8.0), exponents)]
+    laws = [PowerLaw(coefficient, float(exponent)) for coefficient, exponent in zip((3.0, 8.0), exponents, strict=True)]
     found = Measured(exact(laws[0], 1000, points=300), exact(laws[1], 250, points=300), (1.0, 1.0), 0.9)
     plan = ADAPTIVE.plan(evidence(phase=12, measured=found), purse())
     market = Market(10_000 * MICRO, (MICRO, 4 * MICRO), Counts(1000, 250))

@@ -49,7 +49,7 @@ def test_money_moves_from_remaining_to_reserved_to_spent(ledger):
 
 
 def test_a_reservation_that_does_not_fit_writes_nothing(ledger):
-    with pytest.raises(BudgetExceeded, match="^transitions and labels: asked 1,004 coins, left 1,000 of 1,000$"):
+    with pytest.raises(BudgetExceeded, match=r"^transitions and labels: asked 1,004 coins, left 1,000 of 1,000$"):
         ledger.reserve([transitions("chunk0", 1000), labels("q0")])
     assert ledger.reserved == 0 and ledger.outstanding() == []
     ledger.reserve([transitions("chunk0", 1000)])  # to the last coin
@@ -142,7 +142,7 @@ def test_the_total_only_grows(ledger):
     ledger.raise_total(1500 * MICRO)
     assert ledger.remaining == 500 * MICRO
     ledger.raise_total(1500 * MICRO)
-    with pytest.raises(LedgerError, match="^budget.total: may only grow, from 1,500 coins, got 1,200$"):
+    with pytest.raises(LedgerError, match=r"^budget.total: may only grow, from 1,500 coins, got 1,200$"):
         ledger.raise_total(1200 * MICRO)
     assert ledger.total == 1500 * MICRO
 
@@ -316,11 +316,11 @@ def test_two_processes_together_stay_within_the_budget(ledger):
 
 @pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf"), 1e-7, 1e13])
 def test_amounts_that_are_no_money_name_their_field(value):
-    with pytest.raises(ValueError, match="^total: must be positive"):
+    with pytest.raises(ValueError, match=r"^total: must be positive"):
         BudgetConfig(total=value)
-    with pytest.raises(ValueError, match="^transition: must be positive"):
+    with pytest.raises(ValueError, match=r"^transition: must be positive"):
         PriceConfig(transition=value)
-    with pytest.raises(ValueError, match="^label: must be positive"):
+    with pytest.raises(ValueError, match=r"^label: must be positive"):
         PriceConfig(label=value)
 
 

@@ -29,8 +29,8 @@ def to_three_digits(value: float) -> float:
 
 
 def cost(market: Market, counts: Counts) -> int:
-    added = (held - had for held, had in zip(counts, market.stock))
-    return sum(price * count for price, count in zip(market.prices, added))
+    added = (held - had for held, had in zip(counts, market.stock, strict=True))
+    return sum(price * count for price, count in zip(market.prices, added, strict=True))
 
 
 @pytest.mark.parametrize("price, money, transitions, labels, share, best, fifty_fifty, pairs", TABLE)
@@ -107,9 +107,9 @@ def test_400_random_markets_are_split_as_well_as_by_brute_force():
         counts = split(market, *laws, weights)
 
         assert cost(market, counts) <= market.money
-        assert all(held >= had for held, had in zip(counts, market.stock))
-        assert all((held - had) % lot == 0 for held, had, lot in zip(counts, market.stock, market.lots))
-        assert all(held <= cap for held, cap in zip(counts, market.caps))
+        assert all(held >= had for held, had in zip(counts, market.stock, strict=True))
+        assert all((held - had) % lot == 0 for held, had, lot in zip(counts, market.stock, market.lots, strict=True))
+        assert all(held <= cap for held, cap in zip(counts, market.caps, strict=True))
         assert counts.labels <= market.labels_per_transition * counts.transitions
         assert gap(counts, *laws, weights) <= brute_force(market, *laws, weights) * 1.0005, market
 
@@ -144,7 +144,7 @@ def test_what_is_free_is_taken_up_to_its_cap():
 
 @pytest.mark.parametrize("prices", [(0, 1), (1, 0)])
 def test_a_free_good_without_a_cap_is_refused(prices):
-    with pytest.raises(ValueError, match="^prices: "):
+    with pytest.raises(ValueError, match=r"^prices: "):
         Market(1000, prices)
 
 

@@ -55,7 +55,7 @@ def test_the_best_replication_beats_every_other():
 
 @pytest.mark.parametrize("residual", [0.0, -1.0, math.nan, math.inf])
 def test_a_residual_that_means_nothing_is_refused(residual):
-    with pytest.raises(ValueError, match="^s0_squared: must be positive"):
+    with pytest.raises(ValueError, match=r"^s0_squared: must be positive"):
         clean_worth([1.0], residual)
 
 
@@ -80,7 +80,7 @@ def test_without_duplicates_the_belief_stands_and_without_a_belief_nothing_does(
     nothing = np.array([], int), np.array([])
     assert estimate_noise(*nothing, 0.49) == NoiseEstimate(0.49, 0.49 * math.sqrt(2 / 4), 0)
     assert estimate_noise(np.array([0, 1]), np.array([3.0, 4.0]), 0.49).variance == 0.49
-    with pytest.raises(ValueError, match="^prior_variance: must be given"):
+    with pytest.raises(ValueError, match=r"^prior_variance: must be given"):
         estimate_noise(*nothing)
 
 
@@ -212,7 +212,7 @@ def test_an_item_that_costs_is_answered_more_than_once():
 
 
 def test_a_tier_without_an_estimate_is_named():
-    with pytest.raises(ValueError, match="^estimates: .* cheap"):
+    with pytest.raises(ValueError, match=r"^estimates: .* cheap"):
         offers(PRICES, {"expert": estimates()["expert"]}, 1.0, "expert")
 
 

@@ -49,7 +49,7 @@ def test_level_and_noise_are_integrated_out_exactly():
 
     def evidence(alpha: float, phi: float) -> float:
         log_density = -3 * np.log(variance) - 0.02 / variance + np.log(variance)  # the last: of the log-spaced grid
-        for count, error, weight in zip(counts, errors, weights):
+        for count, error, weight in zip(counts, errors, weights, strict=True):
             off = math.log(error) - level - math.log(phi + (1 - phi) * (count / 900) ** -alpha)
             log_density = log_density - weight * (np.log(variance) / 2 + off**2 / (2 * variance))
         return float(np.exp(log_density).sum())
@@ -181,7 +181,7 @@ def test_noise_of_the_targets_alone_leaves_no_linear_error():
 
 
 def test_a_curve_of_uneven_lengths_is_refused():
-    with pytest.raises(ValueError, match="^curve: needs as many counts"):
+    with pytest.raises(ValueError, match=r"^curve: needs as many counts"):
         Curve((1.0, 2.0), (1.0,), (1.0,))
 
 

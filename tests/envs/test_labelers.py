@@ -105,7 +105,7 @@ def test_a_query_goes_to_its_tier():
     labeler.submit([Question(f"{tier}", Clip(0, 10), tier) for tier in ("expert", "default", "cheap")])
     assert {answer.key: answer.value for answer in labeler.collect()} == {"default": 10, "cheap": 11, "expert": 12}
     assert labeler.collect() == []
-    with pytest.raises(ValueError, match="^tier: must be one of default, cheap, expert, got dear"):
+    with pytest.raises(ValueError, match=r"^tier: must be one of default, cheap, expert, got dear"):
         labeler.submit([Question("q", Clip(0, 10), "dear")])
 
 
@@ -172,7 +172,7 @@ def test_an_unknown_name_is_told_the_nearest_and_all_there_are():
     )
     with pytest.raises(ValueError, match=f"^{choices}$"):
         LabelerConfig(name="nosy")
-    with pytest.raises(ValueError, match="^delay: must be 0 for a labeler of your own, my:Own, got 2"):
+    with pytest.raises(ValueError, match=r"^delay: must be 0 for a labeler of your own, my:Own, got 2"):
         LabelerConfig(name="my:Own", delay=2)
 
 

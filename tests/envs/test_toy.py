@@ -79,5 +79,5 @@ def test_the_optimal_policy_stays_inside_the_action_range_from_every_start():
 
 
 def test_a_policy_without_a_bounded_return_is_refused():
-    with pytest.raises(ValueError, match="^gain: "):
+    with pytest.raises(ValueError, match=r"^gain: "):
         LinearQuadratic().value(np.zeros(2), 0.99, np.array([[-5.0, -5.0]]))

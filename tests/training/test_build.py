@@ -86,7 +86,7 @@ def test_a_run_killed_in_its_first_checkpoint_begins_anew_with_what_it_bought(ti
 
 def test_a_labeler_that_cannot_be_made_leaves_no_folder(tiny):
     config = tiny("labeler.name=no_such_module:Labeler")
-    with pytest.raises(UserError, match="^labeler.name: no_such_module:Labeler cannot be made: ModuleNotFoundError"):
+    with pytest.raises(UserError, match=r"^labeler.name: no_such_module:Labeler cannot be made: ModuleNotFoundError"):
         train(config)
     assert not Path(config.run.dir).exists()
 

@@ -185,7 +185,7 @@ def test_named_sections_are_saved_read_again_and_kept_by_a_resume(presets, tmp_p
     content = yaml.safe_load(path.read_text())
     del content["labeler"]["tiers"]["cheap"]["flip"]
     path.write_text(yaml.safe_dump(content))
-    with pytest.raises(ConfigError, match="labeler.tiers.cheap.flip: missing"):
+    with pytest.raises(ConfigError, match=r"labeler.tiers.cheap.flip: missing"):
         read_config(path)
 
 
@@ -208,7 +208,7 @@ def test_a_saved_configuration_without_a_key_is_refused(presets, tmp_path):
     content = yaml.safe_load(path.read_text())
     del content["price"]["label"]
     path.write_text(yaml.safe_dump(content))
-    with pytest.raises(ConfigError, match="price.label: missing .*config.yaml"):
+    with pytest.raises(ConfigError, match=r"price.label: missing .*config.yaml"):
         read_config(path)
 
 
@@ -216,7 +216,7 @@ def test_a_saved_configuration_without_a_key_is_refused(presets, tmp_path):
 def test_a_file_that_is_no_configuration_is_refused(presets, tmp_path, text):
     path = tmp_path / "config.yaml"
     path.write_text(text)
-    with pytest.raises(ConfigError, match="config.yaml"):
+    with pytest.raises(ConfigError, match=r"config.yaml"):
         read_config(path)
 
 

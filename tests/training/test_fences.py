@@ -159,7 +159,7 @@ def test_heldout_rows_and_labels_change_nothing_that_is_trained(tiny, monkeypatc
     monkeypatch.setattr(LabelReplay, "answer", spoiling_answer)
     train(second)
     assert spoilt.count("row") > 10 and spoilt.count("label") > 2
-    (ours, _), (theirs, _) = ([*zip(*plans(Path(config.run.dir)))] for config in (first, second))
+    (ours, _), (theirs, _) = ([*zip(*plans(Path(config.run.dir)), strict=True)] for config in (first, second))
     assert ours != theirs  # the rubbish was seen where it may be
     assert_trained_alike(Path(first.run.dir), Path(second.run.dir))
 
@@ -352,9 +352,9 @@ def test_a_labels_features_are_close_to_those_of_the_full_history(filled):
     most, found = 0.4, {"training": [], "heldout": []}
     for seed in range(3):  # every row is sampled, and so written back, about 20 times
         run = filled("train.updates=60", "train.batch=8", f"seed={seed}", folder=f"history{seed}")
-        for name in found:  # held-out rows are never sampled: filtered anew at the end of each phase
+        for name, pieces in found.items():  # held-out rows are never sampled: filtered anew at the end of each phase
             labels, rows = getattr(run.labels, name), getattr(run.transitions, name)
-            found[name].append(distances(run, labels, rows))
+            pieces.append(distances(run, labels, rows))
     for pieces in found.values():
         error = torch.cat(pieces)
         assert error.median() < most / 2 and error.max() < most

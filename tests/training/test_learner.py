@@ -52,7 +52,9 @@ def test_the_reward_model_learns_as_if_the_updates_before_its_first_label_had_ne
     prompt = copy.deepcopy(late)
     for one in inputs:
         late.update(*without_labels(*one))
-    assert any(not torch.equal(*pair) for pair in zip(late.dynamics.parameters(), prompt.dynamics.parameters()))
+    assert any(
+        not torch.equal(*pair) for pair in zip(late.dynamics.parameters(), prompt.dynamics.parameters(), strict=True)
+    )
     start, state = copy.deepcopy(prompt.state_dict()), late.state_dict()
     late.load_state_dict(copy.deepcopy({key: (state if "reward" in key else start)[key] for key in start}))
     for learner in (late, prompt):
@@ -61,7 +63,7 @@ def test_the_reward_model_learns_as_if_the_updates_before_its_first_label_had_ne
     ours, theirs = reward_state(late), reward_state(prompt)
     assert len(ours) >= 20 and all(torch.equal(*pair) for pair in zip(ours, theirs, strict=True))
     assert all(state["count"] == 6 for state in late.optimizers["reward"].state.values())
-    assert any(not torch.equal(*pair) for pair in zip(late.reward.parameters(), start["reward"].values()))
+    assert any(not torch.equal(*pair) for pair in zip(late.reward.parameters(), start["reward"].values(), strict=True))
 
 
 @pytest.mark.parametrize("settings", [(), COUPLED], ids=["decoupled", "coupled"])

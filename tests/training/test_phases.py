@@ -189,7 +189,7 @@ def test_a_finished_run_is_refused_and_goes_on_with_a_larger_budget(tiny, audit)
     config = tiny()
     folder = Path(config.run.dir)
     train(config)
-    with pytest.raises(ConfigError, match="budget.total.*finished"):
+    with pytest.raises(ConfigError, match=r"budget.total.*finished"):
         train(config, folder)
     richer = replace(config, budget=BudgetConfig(total=480.0))
     train(richer, folder)

@@ -61,7 +61,7 @@ def test_twohot_mean_keeps_float32_under_autocast():
 
 
 def test_an_even_number_of_bins_has_no_middle_and_is_refused():
-    with pytest.raises(ValueError, match="bins.*254"):
+    with pytest.raises(ValueError, match=r"bins.*254"):
         dist.twohot_bins(254)
 
 

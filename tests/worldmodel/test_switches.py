@@ -156,7 +156,7 @@ def test_a_capped_model_goes_on_from_its_state_bit_for_bit():
     ],
 )
 def test_a_limit_of_zero_is_refused_by_name(make):
-    with pytest.raises(ValueError, match="^spectral.*: must be above 0 or null, got 0.0"):
+    with pytest.raises(ValueError, match=r"^spectral.*: must be above 0 or null, got 0.0"):
         make(0.0)
 
 

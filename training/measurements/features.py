@@ -67,7 +67,9 @@ def sampled(
 def mean_prediction(models: Models, features: SampledFeatures) -> Tensor:
     """The ensemble's reward averaged over the draws, so that chance in the latents is no error: (L,)."""
     every = slice(None)
-    return sum(models.reward.predict(features.at(k, every)) for k in range(features.samples)) / features.samples
+    total = sum(models.reward.predict(features.at(k, every)) for k in range(features.samples))
+    assert isinstance(total, Tensor), "at least one draw"
+    return total / features.samples
 
 
 def predictor(models: Models, seed: int) -> Predict:

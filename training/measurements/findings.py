@@ -150,7 +150,7 @@ class Measurer:
             for count, gap, weight in points
             if gap.value_deviation > LEAST_DEVIATION and math.isfinite(gap.one_step)
         ]
-        return Curve(*zip(*kept, strict=True)) if kept else Curve((), (), ())
+        return Curve.of(kept)
 
     def reward_errors(self, generator: torch.Generator) -> tuple[list[RefitError], Tensor]:
         """The refits' errors, and rhat - y (K,) of the ensemble in use on uniform labels of held-out episodes.
@@ -211,10 +211,10 @@ def reward_curve(
     further = moved(refits[-1].count, training, number) * clean / max(1, training)
     points = [
         (one.count * further, level * nearer, 1.0)
-        for one, level in zip(refits, levels)
+        for one, level in zip(refits, levels, strict=True)
         if one.squared > 0 and math.isfinite(level)
     ]
-    return Curve(*zip(*points, strict=True)) if points else Curve((), (), ())
+    return Curve.of(points)
 
 
 def _dynamics_scalars(gap: DynamicsGap, adjoint: float) -> dict[str, float]:

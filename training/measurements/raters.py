@@ -78,16 +78,20 @@ def offers(config: LabelerConfig, estimates: TierEstimates | None, s0_squared: f
     prices, item_micro = tier_prices(config), price_in_micro(config.item_price)
     if not prices:
         return ()
-    if not _is_known(estimates, s0_squared):
+    known = _known(estimates, s0_squared)
+    if known is None:
         return (tiers.pilot_offer(prices, config.gold_tier, item_micro),)
-    known = {name: estimates.tiers[name] for name in prices}
-    return tiers.offers(prices, known, s0_squared, config.gold_tier, item_micro)
+    estimates, s0_squared = known
+    priced = {name: estimates.tiers[name] for name in prices}
+    return tiers.offers(prices, priced, s0_squared, config.gold_tier, item_micro)
 
 
 def clean_equivalents(labels: LabelReplay, estimates: TierEstimates | None, s0_squared: float | None) -> float:
     """Labels of a perfect rater that all labels held or on their way are worth; while nothing is known, their number."""
-    if not _is_known(estimates, s0_squared):
+    known = _known(estimates, s0_squared)
+    if known is None:
         return float(labels.received + len(labels.pending))
+    estimates, s0_squared = known
     noise = np.array([estimates.tiers[name].noise.variance for name in labels.tiers])
     held = (labels.answers(), labels.answers(is_heldout=True))
     worth = sum(tiers.clean_labels(answers.item, noise[answers.tier], s0_squared) for answers in held)
@@ -98,16 +102,18 @@ def clean_equivalents(labels: LabelReplay, estimates: TierEstimates | None, s0_s
 def apply(labels: LabelReplay, estimates: TierEstimates | None, s0_squared: float | None, predict: Predict) -> None:
     """From now on labels are drawn with their tier's relative precision, s0^2 / (s0^2 + sigma^2 + b^2), b^2 the bound of
     the bias that is left, and less what is evident of it. For a phase's end: later labels are corrected at the next."""
-    if not _is_known(estimates, s0_squared):
+    known = _known(estimates, s0_squared)
+    if known is None:
         return
-    errors = {name: known.noise.variance + known.bias.bound for name, known in estimates.tiers.items()}
+    estimates, s0_squared = known
+    errors = {name: tier.noise.variance + tier.bias.bound for name, tier in estimates.tiers.items()}
     labels.weigh({name: tiers.clean_worth([error], s0_squared) for name, error in errors.items()})
     for is_heldout in (False, True):
-        tier = labels.answers(is_heldout).tier
-        for name, known in estimates.tiers.items():
-            places = np.flatnonzero(tier == labels.tiers.index(name))
+        given_by = labels.answers(is_heldout).tier
+        for name, tier in estimates.tiers.items():
+            places = np.flatnonzero(given_by == labels.tiers.index(name))
             for piece in (places[start : start + PIECE] for start in range(0, len(places), PIECE)):
-                amount = correction(known.bias, estimates, labels.rows(piece, is_heldout), predict)
+                amount = correction(tier.bias, estimates, labels.rows(piece, is_heldout), predict)
                 labels.correct(piece, amount, is_heldout)
 
 
@@ -137,8 +143,11 @@ def squared_error(error: np.ndarray, weight: np.ndarray, answers: Answers) -> tu
     return float(products[has_pair].sum() / worth[has_pair].sum()), int(has_pair.sum())
 
 
-def _is_known(estimates: TierEstimates | None, s0_squared: float | None) -> bool:
-    return estimates is not None and s0_squared is not None and math.isfinite(s0_squared) and s0_squared > 0
+def _known(estimates: TierEstimates | None, s0_squared: float | None) -> tuple[TierEstimates, float] | None:
+    """Both of them, or None while either is not known or without a meaning."""
+    if estimates is None or s0_squared is None or not math.isfinite(s0_squared) or s0_squared <= 0:
+        return None
+    return estimates, s0_squared
 
 
 def _feared_noise(config: LabelerConfig, name: str, spread: float) -> float:

@@ -196,15 +196,15 @@ def duration(seconds: float) -> str:
 
 def _to_floats(values: dict[str, float | torch.Tensor]) -> dict[str, float]:
     """Numbers as Python floats in the given order; the tensors of each device cross to the host in one copy."""
-    by_device: dict[torch.device, list[str]] = {}
+    by_device: dict[torch.device, dict[str, torch.Tensor]] = {}
     for key, value in values.items():
         if isinstance(value, torch.Tensor):
             assert value.numel() == 1, f"{key}: one number is logged, got shape {tuple(value.shape)}"
-            by_device.setdefault(value.device, []).append(key)
+            by_device.setdefault(value.device, {})[key] = value
     on_host: dict[str, float] = {}
-    for keys in by_device.values():
-        stacked = torch.stack([values[key].detach().float().reshape(()) for key in keys])
-        on_host.update(zip(keys, stacked.tolist(), strict=True))
+    for tensors in by_device.values():
+        stacked = torch.stack([value.detach().float().reshape(()) for value in tensors.values()])
+        on_host.update(zip(tensors, stacked.tolist(), strict=True))
     return {key: on_host[key] if key in on_host else float(value) for key, value in values.items()}
 
 

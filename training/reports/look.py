@@ -119,6 +119,6 @@ class Onlooker:
     def _shielded(self, what: str) -> Iterator[None]:
         try:
             yield
-        except Exception as error:  # of any kind: nothing that a person only looks at may end a run
+        except Exception as error:  # noqa: BLE001 - of any kind: nothing that a person only looks at may end a run
             self.logger.line(f"warning: {what} failed, the run goes on: {type(error).__name__}: {error}")
             self.logger.aside(traceback.format_exc())

@@ -35,7 +35,7 @@ def allocation_pictures(
 ) -> dict[str, Callable[[], Figure]]:
     """Name -> how to draw it, from the finished phases; evidence and purse: what a plan would be made from now."""
     steps = np.array([record.step for record in history])
-    pictures = {
+    pictures: dict[str, Callable[[], Figure]] = {
         "budget/money": partial(figures.spend_over_time, steps, spends(history, terms), terms.total),
         "plan/shares": partial(shares, history, terms, evidence, purse),
     }
@@ -53,7 +53,8 @@ def spends(history: list[PhaseRecord], terms: Terms) -> dict[str, np.ndarray]:
     names = ["labels"] if len(tiers) < 2 else [f"labels: {tier}" for tier in tiers]
     found = {"transitions": np.array([record.transitions * terms.transition for record in history])}
     return found | {
-        name: np.array([record.spent_on_tiers.get(tier, 0.0) for record in history]) for name, tier in zip(names, tiers)
+        name: np.array([record.spent_on_tiers.get(tier, 0.0) for record in history])
+        for name, tier in zip(names, tiers, strict=False)
     }
 
 
@@ -79,13 +80,15 @@ def shares(history: list[PhaseRecord], terms: Terms, evidence: Evidence, purse: 
 def _interval(facts: Facts | None) -> tuple[float, float]:
     """Ends of where a plan believed the best share to be, NaN where it did not know."""
     ends = (facts.best_share_low, facts.best_share_high) if facts else (None, None)
-    return tuple(math.nan if end is None else end for end in ends)
+    low, high = (math.nan if end is None else end for end in ends)
+    return low, high
 
 
 def laws(last: PhaseRecord, terms: Terms) -> tuple[ErrorCurve, ErrorCurve]:
     """Both error curves in return units, with the laws that the next plan would be made from."""
     measured, held = last.measured, (last.transitions, last.clean_labels)
-    sides = zip((measured.dynamics, measured.reward), measured.weights, held, final_counts(last, terms))
+    assert measured is not None, "drawn only where something was measured"
+    sides = zip((measured.dynamics, measured.reward), measured.weights, held, final_counts(last, terms), strict=True)
     dynamics, reward = (_error_curve(*side) for side in sides)
     return dynamics, reward
 

@@ -13,7 +13,7 @@ from ...envs.records import Answer, Clip, Spaces
 from ..records import Batch, LabelBatch
 from .copies import Copy
 from .label_store import Asked
-from .rings import Rings
+from .rings import Columns, Rings
 from .transitions import TransitionReplay
 
 # Refreshed since they were copied, or estimated, so the journal does not know them.
@@ -74,7 +74,7 @@ class LabelReplay:
         self.per_fold = np.zeros(folds, np.int64)  # labels of training episodes held
         self.precision = np.ones(len(self.tiers), np.float32)  # weight of a label by tier
         length = config.burn_in + 1
-        columns = {f"obs/{k}": ((length, *s.shape), s.dtype) for k, s in spaces.obs.items()}
+        columns: Columns = {f"obs/{k}": ((length, *s.shape), s.dtype) for k, s in spaces.obs.items()}
         columns |= {"prev_action": ((length, spaces.action_size), np.float32), "is_first": ((length,), bool)}
         columns |= {"start_deter": ((deter,), np.float32), "start_stoch": ((stoch,), np.uint8)}
         columns |= {name: ((), np.int64) for name in ("env", "step", "context_step", "episode")}
@@ -103,6 +103,7 @@ class LabelReplay:
     def ask(self, asked: Asked) -> None:
         """The answer will belong to the copy that comes with the question."""
         question, copy = asked.question, asked.copy
+        assert copy is not None, question
         assert question.key not in self.pending, question
         assert question.tier in self.tiers, (question, self.tiers)
         assert (question.clip.env, question.clip.step) == (copy.env, copy.step), (question, copy.env, copy.step)
@@ -121,6 +122,7 @@ class LabelReplay:
             raise KeyError(f"label {answer.key!r}: not asked, or answered already")
         asked = self.pending.pop(answer.key)
         copy = asked.copy
+        assert copy is not None, asked  # `ask` has seen it
         names = ["prev_action", "is_first", "start_deter", "start_stoch", "env", "step", "context_step", "episode"]
         values = {name: np.asarray(getattr(copy, name))[None] for name in names}
         values |= {f"obs/{name}": value[None] for name, value in copy.obs.items()}

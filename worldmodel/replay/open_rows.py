@@ -1,5 +1,6 @@
 """Which rows may still be asked about: bought, still held, and never asked before."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,7 +74,7 @@ def clips_at(rings: Rings, slot: np.ndarray) -> list[Clip]:
     return [Clip(env, step) for env, step in pairs]
 
 
-def stream_and_step(clips: list[Clip]) -> tuple[np.ndarray, np.ndarray]:
+def stream_and_step(clips: Sequence[Clip]) -> tuple[np.ndarray, np.ndarray]:
     """(n,) each."""
     pairs = np.array([(clip.env, clip.step) for clip in clips], np.int64).reshape(-1, 2)
     return pairs[:, 0], pairs[:, 1]

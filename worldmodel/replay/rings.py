@@ -2,8 +2,11 @@
 
 import numpy as np
 import torch
+from numpy.typing import DTypeLike
 
 FIRST_ROWS = 1024  # allocated at the start; doubled on demand, so that a large capacity costs nothing until it is used
+
+Columns = dict[str, tuple[tuple[int, ...], DTypeLike]]  # name -> shape and type of one row
 
 
 class Rings:
@@ -13,7 +16,7 @@ class Rings:
     tensor scatter does not promise.
     """
 
-    def __init__(self, columns: dict[str, tuple[tuple[int, ...], type | str]], num_streams: int, capacity: int):
+    def __init__(self, columns: Columns, num_streams: int, capacity: int):
         self.num_streams, self.capacity = num_streams, capacity
         self.count = np.zeros(num_streams, np.int64)  # rows ever written
         self.length = min(capacity, FIRST_ROWS)

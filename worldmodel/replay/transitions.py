@@ -1,6 +1,6 @@
 """The transition replay: a training and a held-out ring for each environment, and windows drawn from them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,7 +13,7 @@ from .copies import Copy, copy_rows
 from .counts import Counts
 from .online import OnlineWindows
 from .open_rows import OpenRows, stream_and_step
-from .rings import Rings
+from .rings import Columns, Rings
 from .tick import Tick, as_stored
 
 SAVED = ("deter", "stoch")  # written back since they were collected, so the chunks do not know them
@@ -40,7 +40,7 @@ class TransitionReplay:
 
     def __init__(self, config: ReplayConfig, spaces: Spaces, num_streams: int, length: int, deter: int, stoch: int):
         self.config, self.spaces, self.num_streams, self.length = config, spaces, num_streams, length
-        columns = {f"obs/{k}": (s.shape, s.dtype) for k, s in spaces.obs.items()}
+        columns: Columns = {f"obs/{k}": (s.shape, s.dtype) for k, s in spaces.obs.items()}
         columns |= {name: ((), bool) for name in ("is_first", "is_last", "is_terminal", "is_open")}
         columns |= {name: ((), np.int64) for name in ("step", "episode")}
         columns |= {"action": ((spaces.action_size,), np.float32)}
@@ -134,10 +134,10 @@ class TransitionReplay:
         whole = (stream[first] == stream[last]) & (row[last] > row[first])
         first, last = first[whole], last[whole]
         newest = np.argsort(self.heldout.columns["step"][slot[last]], kind="stable")[max(len(last) - most, 0) :]
-        return [self._episode(stream[first[i]], row[first[i]], row[last[i]]) for i in newest if most]
+        return [self._episode(int(stream[first[i]]), int(row[first[i]]), int(row[last[i]])) for i in newest if most]
 
-    def _episode(self, stream: np.int64, first: np.int64, last: np.int64) -> Batch:
-        batch = self._window(self.heldout, stream[None], np.array([first - 1]), int(last - first) + 1)
+    def _episode(self, stream: int, first: int, last: int) -> Batch:
+        batch = self._window(self.heldout, np.array([stream]), np.array([first - 1]), last - first + 1)
         prev_action = batch.prev_action.clone()
         prev_action[:, 0] = 0
         zero = {"start_deter": torch.zeros_like(batch.start_deter), "start_stoch": torch.zeros_like(batch.start_stoch)}
@@ -176,19 +176,20 @@ class TransitionReplay:
     def copy(self, clip: Clip, burn_in: int) -> Copy:
         return self.copies([clip], burn_in)[0]
 
-    def copies(self, clips: list[Clip], burn_in: int) -> list[Copy]:
+    def copies(self, clips: Sequence[Clip], burn_in: int) -> list[Copy]:
         """Own copies of what the labels of these clips need, in their order. KeyError where a row is gone."""
         assert all(clip.length == 1 for clip in clips), "clips of more than one row are not built yet"
         stream, step = stream_and_step(clips)
-        found: list[Copy | None] = [None] * len(clips)
+        found: dict[int, Copy] = {}  # by place
         for rings in (self.training, self.heldout):
             row = rings.find(stream, step)
             here = np.flatnonzero(row >= 0)
-            for i, copy in zip(here, copy_rows(rings, stream[here], row[here], burn_in, rings is self.heldout)):
-                found[i] = copy
-        if None in found:
-            raise KeyError(f"{clips[found.index(None)]}: not in the replay")
-        return found
+            copies = copy_rows(rings, stream[here], row[here], burn_in, rings is self.heldout)
+            found |= zip(here.tolist(), copies, strict=True)
+        for place, clip in enumerate(clips):
+            if place not in found:
+                raise KeyError(f"{clip}: not in the replay")
+        return [found[place] for place in range(len(clips))]
 
     def latents(self, stream: np.ndarray, step: np.ndarray, is_heldout: bool) -> tuple[np.ndarray, ...]:
         """(is_found (n,), deter, stoch) with the stored latents of the rows (stream, step) that were found."""

@@ -121,7 +121,7 @@ def test_the_newest_measured_decision_counts(run):
 
 
 def test_a_run_that_has_measured_nothing_is_one_line(run):
-    with pytest.raises(UserError, match="^runs/x: no decision with measured errors yet.*--dynamics") as caught:
+    with pytest.raises(UserError, match=r"^runs/x: no decision with measured errors yet.*--dynamics") as caught:
         run_terms(run(evidence(phase=0, measured=None)), "runs/x")
     assert "\n" not in str(caught.value)
 

@@ -189,7 +189,7 @@ def test_a_tier_too_dear_to_buy_one_label_is_never_the_best():
     answer = plan_answer(100, 1, 10, tiers=parse_tiers("gold:price=1000,sigma=0;cheap:price=1,sigma=1"))
     assert answer["tiers"]["gold"]["gap"] is None and answer["best_tier"] == "cheap"
     assert "none of a kind" in plan_table(answer)
-    with pytest.raises(ValueError, match="^budget: "):
+    with pytest.raises(ValueError, match=r"^budget: "):
         plan_answer(100, 1, 10, tiers=parse_tiers("gold:price=1000,sigma=0"))
 
 
@@ -210,7 +210,7 @@ def test_a_tier_too_dear_to_buy_one_label_is_never_the_best():
     ],
 )
 def test_tiers_that_cannot_be_used_are_one_line(text, words):
-    with pytest.raises(ValueError, match="^tiers: ") as caught:
+    with pytest.raises(ValueError, match=r"^tiers: ") as caught:
         parse_tiers(text)
     assert words in str(caught.value)
 
@@ -225,5 +225,5 @@ def test_a_term_of_tiers_out_of_range_is_named(field, value):
 
 
 def test_rollouts_need_somebody_to_score_them():
-    with pytest.raises(ValueError, match="^rollout_price: "):
+    with pytest.raises(ValueError, match=r"^rollout_price: "):
         plan_answer(1e5, 1, 10, rollout_price=5.0)

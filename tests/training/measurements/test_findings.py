@@ -119,6 +119,6 @@ def test_a_full_disk_is_told_as_such(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(torch, "save", full)
-    with pytest.raises(CheckpointError, match="phase-0000.pt: could not be saved .*No space left"):
+    with pytest.raises(CheckpointError, match=r"phase-0000.pt: could not be saved .*No space left"):
         Snapshots(tmp_path, most=3).take(FakeLearner(1.0), 0, 10, 0.5)
     assert list(tmp_path.iterdir()) == []

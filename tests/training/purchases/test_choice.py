@@ -67,7 +67,7 @@ def test_held_out_rows_come_from_the_uniform_part_alone(dynamics):
     replay = filled(heldout=(3, 4, 5, 6))
     chosen = choose(replay, Opinions(1.0, 1.0), dynamics, 60, 30, np.random.default_rng(0))
     is_heldout = [3 <= clip.step // EPISODE <= 6 for clip, _ in chosen]
-    assert not any(held and not is_uniform for held, (_, is_uniform) in zip(is_heldout, chosen))
+    assert not any(held and not is_uniform for held, (_, is_uniform) in zip(is_heldout, chosen, strict=True))
     assert any(is_heldout)
 
 

@@ -192,5 +192,5 @@ def test_durations_read_as_a_person_says_them(seconds, text):
 
 @pytest.mark.parametrize("seconds", [0.0, -1.0, math.nan])
 def test_a_wait_that_is_not_positive_is_refused(seconds):
-    with pytest.raises(ValueError, match="^every_seconds: must be positive"):
+    with pytest.raises(ValueError, match=r"^every_seconds: must be positive"):
         LogConfig(every_seconds=seconds)

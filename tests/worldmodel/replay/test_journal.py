@@ -103,7 +103,7 @@ def test_a_truncated_chunk_is_named(address_streams, tmp_path):
     collect(streams, ChunkWriter(tmp_path), replay_of(streams), chunks=1, ticks=3)
     path = tmp_path / "00000001.npz"
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(ChunkError, match="00000001.npz"):
+    with pytest.raises(ChunkError, match=r"00000001.npz"):
         list(read_chunks(tmp_path))
 
 
@@ -137,7 +137,10 @@ def test_pending_and_answered_labels_survive_a_restart(address_streams, tmp_path
         replay.add(Tick.of(*tick))
     journal, labels = LabelJournal(tmp_path), labels_of(streams)
     clips = replay.open.draw(20, np.random.default_rng(0))
-    asked = [Asked(Question(f"q{i}", s), c, i % 2 == 0) for i, (s, c) in enumerate(zip(clips, replay.copies(clips, 3)))]
+    asked = [
+        Asked(Question(f"q{i}", s), c, i % 2 == 0)
+        for i, (s, c) in enumerate(zip(clips, replay.copies(clips, 3), strict=True))
+    ]
     journal.seal_asked(asked[:12])
     journal.seal_asked(asked[12:])
     for item in asked:
@@ -177,7 +180,7 @@ def test_a_missing_file_of_the_label_journal_is_named(tmp_path):
     for i in range(3):
         journal.seal_answers([Answer(f"{i}", float(i))])
     (tmp_path / "answers-00000001.npz").unlink()
-    with pytest.raises(ChunkError, match="answers-00000001.npz is missing"):
+    with pytest.raises(ChunkError, match=r"answers-00000001.npz is missing"):
         journal.read_answers()
 
 

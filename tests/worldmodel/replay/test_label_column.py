@@ -38,5 +38,5 @@ def test_rows_beyond_every_answer_are_unanswered(address_streams):
 
 
 def test_an_answer_that_is_no_number_is_refused():
-    with pytest.raises(ValueError, match="env 1, step 5: .*nan"):
+    with pytest.raises(ValueError, match=r"env 1, step 5: .*nan"):
         LabelColumn(2).put(1, 5, float("nan"))

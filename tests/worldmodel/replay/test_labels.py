@@ -29,7 +29,7 @@ def labels_of(streams, **config):
 
 def buy(labels, transitions, clips):
     """The answer to (env, step) is 1000 env + step."""
-    for clip, copy in zip(clips, transitions.copies(clips, BURN_IN)):
+    for clip, copy in zip(clips, transitions.copies(clips, BURN_IN), strict=True):
         key = f"{clip.env}-{clip.step}"
         labels.ask(Asked(Question(key, clip), copy, is_uniform=True))
         labels.answer(Answer(key, 1000.0 * clip.env + clip.step))
@@ -75,7 +75,7 @@ def test_copies_of_many_segments_equal_single_ones_in_their_order(address_stream
     transitions = transitions_of(address_streams(num=2, heldout={(0, 1)}), 40)
     clips = transitions.open.draw(30, np.random.default_rng(0))
     clips = [clips[i] for i in np.random.default_rng(1).permutation(30)]
-    for clip, copy in zip(clips, transitions.copies(clips, BURN_IN)):
+    for clip, copy in zip(clips, transitions.copies(clips, BURN_IN), strict=True):
         single = transitions.copy(clip, BURN_IN)
         assert (copy.env, copy.step) == (clip.env, clip.step)
         assert copy.is_heldout == single.is_heldout == (clip.env == 0 and 10 <= clip.step < 20)
@@ -129,7 +129,7 @@ def test_an_answer_that_is_no_number_is_refused_and_stays_pending(address_stream
     streams = address_streams()
     labels = labels_of(streams)
     labels.ask(Asked(Question("a", Clip(0, 7)), transitions_of(streams, 30).copy(Clip(0, 7), BURN_IN), True))
-    with pytest.raises(ValueError, match="'a'.*nan"):
+    with pytest.raises(ValueError, match=r"'a'.*nan"):
         labels.answer(Answer("a", float("nan")))
     assert list(labels.pending) == ["a"]
 
@@ -160,7 +160,7 @@ def test_refresh_brings_written_back_latents_to_the_copies_whose_row_is_left(add
     )
     labels.refresh(transitions)
     batch = labels.sample(100, np.random.default_rng(0))
-    context = {int(v): d.tolist() for v, d in zip(batch.value, batch.start_deter)}
+    context = {int(v): d.tolist() for v, d in zip(batch.value, batch.start_deter, strict=True)}
     assert context == {16: [0, 12], 28: [-5, -5], 21: [0, 0]}
     assert labels.heldout_labels().start_deter.tolist() == [[-6, -6]]
 
@@ -179,8 +179,11 @@ def test_refreshed_latents_come_back_after_a_refill(address_streams):
     buy(again, transitions_of(address_streams(num=1), 40), [Clip(0, 16), Clip(0, 28)])
     again.load_state_dict(labels.state_dict())
     batch = again.sample(50, np.random.default_rng(0))
-    assert {int(v): d.tolist() for v, d in zip(batch.value, batch.start_deter)} == {16: [-5, -5], 28: [0, 24]}
-    with pytest.raises(ValueError, match="^labels: "):
+    assert {int(v): d.tolist() for v, d in zip(batch.value, batch.start_deter, strict=True)} == {
+        16: [-5, -5],
+        28: [0, 24],
+    }
+    with pytest.raises(ValueError, match=r"^labels: "):
         again.load_state_dict({"training": {}})
 
 
@@ -250,5 +253,5 @@ def test_a_correction_is_taken_off_and_the_stored_answer_stays(address_streams):
 
 def test_a_checkpoint_of_other_tiers_is_refused(address_streams):
     streams = address_streams(num=1)
-    with pytest.raises(ValueError, match="^labels: the checkpoint knows 1 tiers, the run 3"):
+    with pytest.raises(ValueError, match=r"^labels: the checkpoint knows 1 tiers, the run 3"):
         tiered(streams).load_state_dict(labels_of(streams).state_dict())

@@ -134,7 +134,7 @@ def test_no_heldout_row_is_ever_in_a_training_window(address_streams):
         batch = replay.sample(16, rng)
         number = batch.address.step // streams.rows
         env = batch.address.stream[:, None].expand_as(number)
-        assert not {(int(e), int(k)) for e, k in zip(env.flatten(), number.flatten())} & streams.heldout
+        assert not {(int(e), int(k)) for e, k in zip(env.flatten(), number.flatten(), strict=True)} & streams.heldout
         is_jump = batch.address.step.diff(dim=1) != 1
         assert batch.is_first[:, 1:][is_jump].all() and batch.is_last[:, :-1][is_jump].all()
     assert replay.num_heldout_rows == 40 and replay.received == 2 * 72
@@ -222,7 +222,7 @@ def test_candidates_are_drawn_uniformly_over_both_kinds(address_streams):
     is_open = [rings.columns["is_open"].copy() for rings in (replay.training, replay.heldout)]
     rng = np.random.default_rng(0)
     for _ in range(1000):
-        for rings, saved in zip((replay.training, replay.heldout), is_open):
+        for rings, saved in zip((replay.training, replay.heldout), is_open, strict=True):
             rings.columns["is_open"][:] = saved
         for clip in replay.open.draw(27, rng):
             counts[clip.env, clip.step] += 1
@@ -286,7 +286,7 @@ def test_a_state_that_does_not_fit_is_refused(address_streams, damage):
 
 
 def test_a_capacity_below_one_is_refused_by_name():
-    with pytest.raises(ValueError, match="^capacity: must be at least 1, got 0"):
+    with pytest.raises(ValueError, match=r"^capacity: must be at least 1, got 0"):
         ReplayConfig(capacity=0)
 
 
@@ -301,7 +301,7 @@ def test_candidates_are_open_training_rows_with_their_latents_and_age(address_st
     assert found.deter.tolist() == [[s.env, s.step] for s in found.clips]
     assert found.stoch.tolist() == [[s.env, s.step, 0] for s in found.clips] and found.stoch.dtype == torch.int64
     # stream 1 holds 30 rows, of which row 20 has 9 newer ones; stream 0 holds 20, of which row 5 has 14 newer ones
-    age = {(s.env, s.step): a for s, a in zip(found.clips, found.age)}
+    age = {(s.env, s.step): a for s, a in zip(found.clips, found.age, strict=True)}
     assert all(age[1, step] == (29 - step) / 30 for env, step in rows if env == 1)
     assert all(age[0, step] == (29 - step - 10 * (step < 10)) / 20 for env, step in rows if env == 0)
     assert len(replay.open.candidates(7, np.random.default_rng(1)).clips) == 7
@@ -312,7 +312,7 @@ def test_candidates_of_a_full_ring_are_the_rows_it_still_holds(address_streams):
     found = replay.open.candidates(50, np.random.default_rng(0))
     # rows 86 .. 99 are left, one of which (90) is a first row
     assert sorted(s.step for s in found.clips) == [*range(86, 90), *range(91, 100)]
-    assert {s.step: a for s, a in zip(found.clips, found.age)}[99] == 0
+    assert {s.step: a for s, a in zip(found.clips, found.age, strict=True)}[99] == 0
     assert max(found.age) == 13 / 14
     empty = replay_of(address_streams(num=1)).open.candidates(5, np.random.default_rng(0))
     assert empty.clips == [] and empty.deter.shape == (0, 2)

@@ -33,8 +33,9 @@ class LabelJournal:
             "segment": np.array([(q.clip.env, q.clip.step, q.clip.length) for q in questions], np.int64),
             "is_uniform": np.array([item.is_uniform for item in asked]),
         }
-        if asked[0].copy is not None:
-            arrays |= _copy_arrays([item.copy for item in asked])
+        copies = [item.copy for item in asked if item.copy is not None]
+        if copies:
+            arrays |= _copy_arrays(copies)
         self._seal("asked", arrays)
 
     def seal_answers(self, labels: list[Answer]) -> None:
@@ -65,7 +66,11 @@ class LabelJournal:
     def read_answers(self) -> list[Answer]:
         """Every answer ever sealed, in order."""
         chunks = [read_npz(path) for path in self._paths("answers")]
-        return [Answer(str(key), float(value)) for chunk in chunks for key, value in zip(chunk["key"], chunk["value"])]
+        return [
+            Answer(str(key), float(value))
+            for chunk in chunks
+            for key, value in zip(chunk["key"], chunk["value"], strict=True)
+        ]
 
     def _seal(self, kind: str, arrays: dict[str, np.ndarray]) -> None:
         write_npz(self.folder / f"{kind}-{self.next_number[kind]:08d}.npz", arrays)

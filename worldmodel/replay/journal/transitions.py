@@ -41,6 +41,7 @@ class ChunkWriter:
         if not self.ticks:
             return 0
         assert key.isdigit() and key > self.last_key, (key, self.last_key)
+        assert self.counts is not None and self.origin is not None, "ticks were counted as they came"
         units = self.counts.received - self.origin.received
         write_npz(_path(self.folder, key), _arrays(self.ticks, self.origin, units))
         self.last_key, self.origin, self.ticks = key, self.counts, []
@@ -96,8 +97,12 @@ def _ticks(arrays: dict[str, np.ndarray]) -> Iterator[Tick]:
 
 
 def _origin(arrays: dict[str, np.ndarray]) -> Counts:
-    values = {name: arrays[f"origin/{name}"] for name in ORIGIN}
-    return Counts(**values | {"received": int(values["received"])})
+    return Counts(
+        rows=arrays["origin/rows"],
+        received=int(arrays["origin/received"]),
+        next_step=arrays["origin/next_step"],
+        next_episode=arrays["origin/next_episode"],
+    )
 
 
 def _counts_after(path: Path) -> Counts:
