@@ -1,14 +1,10 @@
 """Tandem: agents trained in a learned world model on two budgets, one for transitions and one for reward labels."""
 
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 __all__ = ["__version__", "load"]
 
-try:
-    __version__ = version("tandem-worldmodel")
-except PackageNotFoundError:  # a bare checkout, run by `python train.py`
-    __version__ = "0 (not installed)"
+__version__ = "0.2.0"
 
 
 def load(run_dir: str | Path):

@@ -30,6 +30,7 @@ DISK_ERRORS = {
     errno.EROFS,
     errno.ENOTDIR,
     errno.EEXIST,
+    errno.EISDIR,
 }
 
 
@@ -242,7 +243,7 @@ def _plan(arguments: list[str]) -> None:
     as_json, run = options.pop("json"), options.pop("run", None)
     if run:
         ledger = Ledger.open(_run_folder(run) / "ledger.db")
-        known = run_terms(ledger, str(run)).arguments()
+        known = run_terms(ledger, str(run), run / "phases.jsonl").arguments()
     try:
         options["tiers"] = parse_tiers(options["tiers"]) if options["tiers"] else ()
         answer = plan_answer(**known | options)

@@ -5,6 +5,7 @@ import importlib
 import inspect
 import os
 import sys
+import traceback
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -47,12 +48,22 @@ def make_own(
         named = inspect.signature(own_class).parameters if offered else ()
         own = own_class(*arguments, **{key: value for key, value in (offered or {}).items() if key in named})
     except Exception as error:  # whatever a person's own code raises; the cause is chained and named
-        raise UserError(f"{setting}: {name} cannot be made: {type(error).__name__}: {error}") from error
+        why = f"{type(error).__name__}: {error}{_place(error)}"
+        raise UserError(f"{setting}: {name} cannot be made: {why}") from error
     missing = [method for method in methods if not callable(getattr(own, method, None))]
     if missing:
         needed, absent = (" and ".join(f"{method}()" for method in some) for some in (methods, missing))
         raise UserError(f"{setting}: {name} must have {needed}, got no {absent}")
     return own
+
+
+def _place(error: Exception) -> str:
+    """Where a person's own code raised, or where it was looked for."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    is_theirs = last.filename not in (__file__, importlib.__file__) and not last.filename.startswith("<")
+    if is_theirs:
+        return f" ({last.filename}, line {last.lineno})"
+    return f" (looked for in {os.getcwd()} too)" if isinstance(error, ModuleNotFoundError) else ""
 
 
 def _found(name: str) -> Any:

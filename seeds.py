@@ -6,7 +6,10 @@ import numpy as np
 
 
 class Channel(IntEnum):
-    """Who draws: derive_seed(seed, Channel.X, ...) is a stream of random numbers of its own."""
+    """Who draws: derive_seed(seed, Channel.X, ...) is a stream of random numbers of its own.
+
+    The streams of environments are numbered from 0 and share the small numbers; their generators are of another kind.
+    """
 
     AGENT = 1  # the collecting agent's latents and actions
     DRAWS = 2  # batches, labels, rows to ask about
@@ -16,7 +19,7 @@ class Channel(IntEnum):
     MEASURING = 6  # errors at a phase's end
     RATERS = 7  # predictions that raters are held against
     LOOKING = 8  # noise of what a person looks at, and of the latents made anew at a phase's end
-    EVALUATION = 1_000_003  # far from the training environments, whose streams are numbered from 0
+    EVALUATION = 1_000_003  # environments too, and so far from those of training
 
 
 def derive_seed(*entropy: int) -> int:

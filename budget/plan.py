@@ -3,9 +3,11 @@
 A pilot comes first, then phases; each gets a plan of whole counts that what is left can pay.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
+from ..errors import UserError
 from ..outside import check_name
 from .offers import LabelOffer
 from .scaling import Curve, check_positive_pair
@@ -152,6 +154,21 @@ class Plan:
             "facts": Facts.from_record(facts) if facts else None,
         }
         return cls(**{**_tuples(record), **made})
+
+
+def checked(plan: Plan, allocator: str, tiers: Sequence[str]) -> Plan:
+    """The plan itself. UserError "allocator.name: ..." for one that cannot be carried out: an allocator may be a person's
+    own. tiers: who can be asked for labels."""
+    wrong = f"allocator.name: {allocator} planned"
+    if not isinstance(plan, Plan):
+        raise UserError(f"{wrong} {plan!r}, expected a tandem.budget.plan.Plan")
+    for name in ("transitions", "labels", "money_micro"):
+        count = getattr(plan, name)
+        if type(count) is not int or count < 0:
+            raise UserError(f"{wrong} {name}={count!r}, expected a whole number from 0 on (int)")
+    if plan.offer and plan.offer.tier not in tiers:
+        raise UserError(f"{wrong} labels of {plan.offer.tier!r}, expected one of {', '.join(tiers)}")
+    return plan
 
 
 class Purse(Protocol):

@@ -1,4 +1,4 @@
-"""The nouns that every part shares: spaces, transitions, clips, questions, labels. Imports nothing of ours.
+"""The nouns that every part shares: spaces, transitions, clips, questions, answers. Imports nothing of ours.
 
 Shapes: N environments in lockstep, A action numbers. A *row* is one tick of one environment's stream; rows of a stream are
 numbered from 0 by `step`, reset rows included, so that (env, step) names a row for ever.

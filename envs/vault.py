@@ -31,7 +31,7 @@ class RewardVault:
         self._unsealed.append((env, step, reward))
 
     def reward(self, clip: Clip) -> float:
-        """Sum of the true rewards of the segment's rows. UnknownReward if one of them has none."""
+        """Sum of the true rewards of the clip's rows. UnknownReward if one of them has none."""
         stream = self._streams.get(clip.env)
         first = clip.step - clip.length + 1
         if clip.length < 1 or first < 0 or stream is None or not stream.has(first, clip.step + 1):

@@ -67,3 +67,19 @@ def test_an_allocator_of_ones_own_plans_every_phase(trained):
         spent += decision["outputs"]["money_micro"]
         labels += decision["outputs"]["money_micro"] * decision["outputs"]["label_spend_share"]
         assert labels / spent == pytest.approx(share, abs=0.02)
+
+
+def test_a_slip_in_ones_own_file_is_told_with_its_place(tmp_path):
+    (tmp_path / "slip.py").write_text("class Slip:\n    def __init__(self):\n        import nothing_like_it\n")
+    command = [sys.executable, "-m", "tandem", "train", "smoke", "run.dir=run"]
+    for name, told in (
+        ("slip:Slip", f"({tmp_path / 'slip.py'}, line 3)"),
+        ("slap:Slip", f"(looked for in {tmp_path} too)"),
+    ):
+        done = subprocess.run(
+            [*command, f"labeler.name={name}"], check=False, cwd=tmp_path, capture_output=True, text=True
+        )
+        assert done.returncode == 2 and done.stderr.count("\n") == 1 and done.stderr.rstrip().endswith(told), (
+            done.stderr
+        )
+    assert not (tmp_path / "run").exists()

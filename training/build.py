@@ -134,7 +134,9 @@ def terms_of(config: Config) -> Terms:
 
 def open_ledger(config: Config, folder: RunFolder) -> Ledger:
     ledger = Ledger.open(folder.ledger)
-    if ledger.prices != config.price.in_micro():
+    written = config.price.in_micro()
+    # What the ledger says counts. Version 0.1 rounded a price to the nearest micro-coin, which may be one less.
+    if any(not 0 <= written[kind] - price <= 1 for kind, price in ledger.prices.items()):
         raise ConfigError(f"price: {folder.config} says other prices than the ledger, which has {ledger.prices}")
     return ledger
 
@@ -220,7 +222,7 @@ def make_onlooker(
         labels=labels,
         evaluator=Evaluator(config.task, config.envs, config.evaluate, config.seed),
         logger=logger,
-        terms=pictures.Terms(config.budget.total, prices.transition, prices.label, bool(config.labeler.tiers)),
+        coins=pictures.Coins(config.budget.total, prices.transition, prices.label, bool(config.labeler.tiers)),
         horizon=config.train.horizon,
         seed=config.seed,
     )

@@ -1,9 +1,10 @@
 """What a finished phase bought and found: all that later plans remember of it."""
 
 import json
+import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from ..budget.offers import LabelOffer
 from ..budget.plan import Measured, Plan
@@ -42,6 +43,14 @@ class PhaseRecord:
 
 
 def write_phases(history: list[PhaseRecord], path: Path) -> None:
-    """A line of JSON a phase; the file is replaced as a whole, so that a phase done again stands there once."""
+    """A line of JSON a phase, null for what is no finite number; the file is replaced as a whole."""
     with whole_file(path, "w") as file:
-        file.writelines(json.dumps(record.to_plain()) + "\n" for record in history)
+        file.writelines(json.dumps(_finite(record.to_plain()), allow_nan=False) + "\n" for record in history)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 
 from ..budget.money import MICRO, to_micro
-from ..budget.plan import Plan
+from ..budget.plan import Plan, checked
 from ..seeds import Channel, derive_seed
 from .build import build
 from .config import Config, ConfigError
@@ -50,7 +50,7 @@ def decide(run: Run) -> Plan:
     if progress.plan is not None:
         return progress.plan
     known = run.evidence()
-    plan = run.allocator.plan(known, run.ledger)
+    plan = checked(run.allocator.plan(known, run.ledger), run.config.allocator.name, run.desk.tiers)
     run.ledger.record_decision(progress.phase, known.record(), plan.record())
     run.logger.scalars(run.env_steps, {"plan/transitions": plan.transitions, "plan/labels": plan.labels})
     if plan.note:
@@ -173,7 +173,8 @@ def keep_record(run: Run, findings: Findings) -> None:
         offers=findings.offers,
         gaps={name: findings.scalars[key] for name, key in GAPS.items() if key in findings.scalars},
     )
-    progress.history.append(record)
+    # A run that goes on for late answers alone does its last phase again.
+    progress.history = [*(one for one in progress.history if one.phase != record.phase), record]
     write_phases(progress.history, run.folder.phases)
 
 
@@ -182,7 +183,7 @@ def look(run: Run, findings: Findings) -> None:
     progress = run.progress
     is_last = progress.phase >= progress.phases
     progress.evaluations = run.onlooker.look(
-        progress.history, progress.evaluations, findings.scalars, is_last, run.evidence(), run.ledger
+        progress.history, progress.evaluations, findings.scalars, is_last, run.evidence, run.ledger
     )
 
 

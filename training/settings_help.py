@@ -34,8 +34,6 @@ FIRST = (  # what most people set, in the order in which they ask
     "train.updates",
     "labels.choice",
     "labeler.tiers",
-    "evaluate.episodes",
-    "log.every_seconds",
 )
 
 
@@ -57,7 +55,9 @@ def help_text(section: str = "") -> str:
     found = {name: _inside(rows, name, wanted) for name, rows in sections.items()}
     if not any(found.values()):
         known = [GENERAL, ALL, *_section_comments(), *settings.leaves(), *settings.preset_files()]
-        raise ConfigError(f"{section}: no such section, {settings.nearest(section, known)}")
+        meant = settings.closest(section, known)
+        hint = f"did you mean {meant}?" if meant else f"sections are {', '.join([GENERAL, ALL, *_section_comments()])}"
+        raise ConfigError(f"{section}: no such section, {hint}")
     return "\n".join([DEFAULTS, *_blocks({name: rows for name, rows in found.items() if rows})])
 
 

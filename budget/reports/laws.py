@@ -1,6 +1,9 @@
 """The laws by which `tandem plan` reckons that errors fall with data, and who says so: the person, the paper or a run."""
 
+import json
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -66,8 +69,9 @@ def law_of(side: str, given: tuple[float, float] | None, measured: RunTerms | No
     return SideLaw("paper" if given is None else "given", PowerLaw(*pair), facts)
 
 
-def run_terms(ledger: Ledger, run: str) -> RunTerms:
-    """From the newest decision of a run before which both errors were measured.
+def run_terms(ledger: Ledger, run: str, phases: Path | None = None) -> RunTerms:
+    """From what a run has measured last: the newest record in `phases` (phases.jsonl) or, of runs that have none or where
+    it holds no errors of both, the newest decision before which both were measured.
 
     The laws are those that the adaptive allocator would weigh: the mean of laws drawn from the posterior, floors included,
     which one measured error suffices for and which never rises. A straight line through the logs has neither quality.
@@ -75,7 +79,8 @@ def run_terms(ledger: Ledger, run: str) -> RunTerms:
     Raises:
         UserError: nothing is measured yet.
     """
-    decision = next((one for one in reversed(ledger.decisions()) if _is_measured(one["inputs"])), None)
+    known = [*ledger.decisions(), *_after_last(ledger.decisions(), phases)]
+    decision = next((one for one in reversed(known) if _is_measured(one["inputs"])), None)
     if decision is None:
         raise UserError(
             f"{run}: no decision with measured errors yet, so the run knows no laws: use --dynamics and --reward"
@@ -94,6 +99,24 @@ def run_terms(ledger: Ledger, run: str) -> RunTerms:
         weights=smoothed(tuple(before) if before else None, tuple(measured["weights"])),
         **_prices_and_stock(ledger.balance(), ledger.prices, decision),
     )
+
+
+def _after_last(decisions: list[dict], phases: Path | None) -> Iterator[dict]:
+    """What the decision after the newest finished phase would be made from, where none was made yet."""
+    if phases is None or not phases.is_file() or not decisions:
+        return
+    record = json.loads(phases.read_text().splitlines()[-1])
+    if record["phase"] < decisions[-1]["phase"]:
+        return
+    has_tiers = bool(record["offers"])
+    known = {
+        "measured": record["measured"],
+        "weights_before": record["plan"]["weights"],
+        "labels": record["labels"],
+        "clean_labels": record["clean_labels"] if has_tiers else None,
+    }
+    inputs = decisions[-1]["inputs"] | known
+    yield {"phase": record["phase"] + 1, "inputs": inputs, "outputs": {"offer": record["plan"]["offer"]}}
 
 
 def _is_measured(evidence: dict) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tandem.budget.ledger import Ledger
-from tandem.budget.money import to_micro
+from tandem.budget.money import price_in_micro, to_micro
 from tandem.envs.records import Question
 from tandem.training.config import Config
 from tandem.training.settings import load_config, read_config
@@ -115,10 +115,10 @@ def prices_of(questions: list[Question], config: Config) -> dict[str, int]:
     labeler, seen, prices = config.labeler, set(), {}
     for question in questions:
         if question.tier == "default":
-            prices[question.key] = to_micro(config.price.label)
+            prices[question.key] = price_in_micro(config.price.label)
         else:
-            showing = 0 if question.clip in seen else to_micro(labeler.item_price)
-            prices[question.key] = to_micro(labeler.tiers[question.tier].price) + showing
+            showing = 0 if question.clip in seen else price_in_micro(labeler.item_price)
+            prices[question.key] = price_in_micro(labeler.tiers[question.tier].price) + showing
         seen.add(question.clip)
     return prices
 

@@ -6,11 +6,14 @@ from pathlib import Path
 import pytest
 import torch
 
+from tandem.budget.ledger import Ledger
+from tandem.budget.money import to_micro
 from tandem.errors import UserError
 from tandem.training.build import build, make_learner, task_spaces
 from tandem.training.config import ConfigError
 from tandem.training.learner import Noise
 from tandem.training.phases import train
+from tandem.training.settings import to_yaml
 from tandem.training.storage import checkpoint
 from tandem.training.storage.folder import RunFolder
 from tandem.worldmodel.replay.journal.npz import ChunkError
@@ -82,6 +85,17 @@ def test_a_run_killed_in_its_first_checkpoint_begins_anew_with_what_it_bought(ti
         path.rename(path.with_suffix(".tmp"))
     train(config, resume=folder)
     assert audit(folder)["spent"] == config.budget.total
+
+
+def test_a_price_that_0_1_rounded_down_is_the_ledgers_and_goes_on(tiny):
+    """1.2345672 coins were 1,234,567 micro-coins then and are 1,234,568 now: what the ledger says counts."""
+    config = tiny("price.label=1.2345672")
+    prices = {"transition": 1_000_000, "label": 1_234_567}
+    RunFolder(Path(config.run.dir)).make(to_yaml(config), to_micro(config.budget.total), prices)
+    train(config, resume=Path(config.run.dir))
+    ledger = Ledger.open(Path(config.run.dir) / "ledger.db")
+    assert ledger.prices == prices and ledger.remaining < 3_000_000
+    ledger.close()
 
 
 def test_a_labeler_that_cannot_be_made_leaves_no_folder(tiny):

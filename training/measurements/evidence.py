@@ -45,6 +45,6 @@ def evidence(terms: Terms, phase: int, phases: int, stock: Stock, last: PhaseRec
         rows_asked=stock.rows_asked,
         pending=stock.pending,
         clean_labels=clean_labels if terms.labeler.tiers else None,
-        offers=last.offers if last else raters.offers(terms.labeler, None, None),
+        offers=(last.offers if last else ()) or raters.offers(terms.labeler, None, None),
         seed=terms.seed,
     )

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...budget import offers as tiers
 from ...budget.money import price_in_micro
-from ...budget.offers import LabelOffer, TierEstimate
+from ...budget.offers import LabelOffer, TierEstimate, clean_labels, clean_worth, pilot_offer
+from ...budget.offers import offers as priced_offers
 from ...budget.raters import EVIDENCE_GAIN, PRIOR_PAIRS, BiasEstimate, NoiseEstimate, estimate_bias, estimate_noise
 from ...envs.labelers.base import LabelerConfig
 from ...worldmodel.records import LabelBatch
@@ -73,17 +73,17 @@ def estimate(labels: LabelReplay, config: LabelerConfig, predict: Predict) -> Ti
 
 def offers(config: LabelerConfig, estimates: TierEstimates | None, s0_squared: float | None) -> tuple[LabelOffer, ...]:
     """The ways to buy labels for `Evidence.offers`: none without named tiers (the default tier at price.label is left),
-    the pilot's while nothing is known, and then one a tier. s0_squared: of `budget.tiers.residual_squared`; None or
+    the pilot's while nothing is known, and then one a tier. s0_squared: of `budget.offers.residual_squared`; None or
     without a meaning, here and below: not known."""
     prices, item_micro = tier_prices(config), price_in_micro(config.item_price)
     if not prices:
         return ()
     known = _known(estimates, s0_squared)
     if known is None:
-        return (tiers.pilot_offer(prices, config.gold_tier, item_micro),)
+        return (pilot_offer(prices, config.gold_tier, item_micro),)
     estimates, s0_squared = known
     priced = {name: estimates.tiers[name] for name in prices}
-    return tiers.offers(prices, priced, s0_squared, config.gold_tier, item_micro)
+    return priced_offers(prices, priced, s0_squared, config.gold_tier, item_micro)
 
 
 def clean_equivalents(labels: LabelReplay, estimates: TierEstimates | None, s0_squared: float | None) -> float:
@@ -94,9 +94,9 @@ def clean_equivalents(labels: LabelReplay, estimates: TierEstimates | None, s0_s
     estimates, s0_squared = known
     noise = np.array([estimates.tiers[name].noise.variance for name in labels.tiers])
     held = (labels.answers(), labels.answers(is_heldout=True))
-    worth = sum(tiers.clean_labels(answers.item, noise[answers.tier], s0_squared) for answers in held)
+    worth = sum(clean_labels(answers.item, noise[answers.tier], s0_squared) for answers in held)
     pending = [noise[labels.tiers.index(asked.question.tier)] for asked in labels.pending.values()]
-    return float(worth + sum(tiers.clean_worth([one], s0_squared) for one in pending))
+    return float(worth + sum(clean_worth([one], s0_squared) for one in pending))
 
 
 def apply(labels: LabelReplay, estimates: TierEstimates | None, s0_squared: float | None, predict: Predict) -> None:
@@ -107,7 +107,7 @@ def apply(labels: LabelReplay, estimates: TierEstimates | None, s0_squared: floa
         return
     estimates, s0_squared = known
     errors = {name: tier.noise.variance + tier.bias.bound for name, tier in estimates.tiers.items()}
-    labels.weigh({name: tiers.clean_worth([error], s0_squared) for name, error in errors.items()})
+    labels.weigh({name: clean_worth([error], s0_squared) for name, error in errors.items()})
     for is_heldout in (False, True):
         given_by = labels.answers(is_heldout).tier
         for name, tier in estimates.tiers.items():

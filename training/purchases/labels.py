@@ -67,6 +67,11 @@ class LabelDesk:
         self.num_items = self.num_uniform = 0  # rows asked about, and those of them that were drawn uniformly
 
     @property
+    def tiers(self) -> list[str]:
+        """Who can be asked."""
+        return list(self.prices)
+
+    @property
     def num_bought(self) -> int:
         """Labels received or on their way."""
         return self.labels.received + len(self.labels.pending)
@@ -201,12 +206,12 @@ class LabelDesk:
         asked = self.journal.read_asked()
         self.transitions.open.mark_asked([item.question.clip for item in asked])
         self._ask(asked)
-        for label in self.journal.read_answers():
-            if label.key not in self.labels.pending:
+        for answer in self.journal.read_answers():
+            if answer.key not in self.labels.pending:
                 raise ChunkError(
-                    f"{self.journal.folder}: {label.key} was answered, but the file of its question is missing"
+                    f"{self.journal.folder}: {answer.key} was answered, but the file of its question is missing"
                 )
-            self.labels.answer(label)
+            self.labels.answer(answer)
         declined = {one.key for one in self.journal.read_declined()}
         for key in declined:
             self.labels.decline(key)

@@ -172,7 +172,9 @@ def _imageio() -> Any:
         import imageio.v2 as imageio  # optional: the extra named in the message
         import imageio_ffmpeg  # noqa: F401  mp4 needs it, and imageio says so only after the first picture
     except ImportError as error:
-        raise VideoError("videos need imageio with ffmpeg: pip install -c constraints.txt -e '.[video]'") from error
+        raise VideoError(
+            "videos need imageio with ffmpeg: pip install 'tandem-worldmodel[video]', or -e '.[video]' in a checkout"
+        ) from error
     return imageio
 
 

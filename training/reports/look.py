@@ -27,7 +27,7 @@ from . import figures
 from .dreams import imagined_gap, open_loop, reward_along
 from .evaluate import Evaluation, Evaluator
 from .logger import Logger
-from .pictures import Terms, allocation_pictures
+from .pictures import Coins, allocation_pictures
 
 Makers = dict[str, Callable[[], Figure]]  # name of a picture -> how to draw it
 
@@ -42,7 +42,7 @@ class Onlooker:
     labels: LabelStore
     evaluator: Evaluator
     logger: Logger
-    terms: Terms
+    coins: Coins
     horizon: int  # rows of a dream
     seed: int
 
@@ -52,19 +52,19 @@ class Onlooker:
         evaluations: list[Evaluation],
         scalars: dict[str, float],
         is_last: bool,
-        evidence: Evidence,
+        evidence: Callable[[], Evidence],
         purse: Purse,
     ) -> list[Evaluation]:
         """Evaluate, write the phase's scalars (those measured too) and pictures. -> the evaluations with the new one.
 
-        history: of all finished phases, the newest last; evidence, purse: what a plan would be made from now.
+        history: of all finished phases, the newest last; evidence(), purse: what a plan would be made from now.
         """
         now, trace = history[-1], None
         seed = derive_seed(self.seed, Channel.LOOKING, now.phase)
         row = scalars | {"budget/spent": now.spent}
         with self._shielded("the evaluation"):
             evaluation, trace, seen = self._evaluated(now, is_last, seed)
-            evaluations = [*evaluations, evaluation]
+            evaluations = [*(one for one in evaluations if one.phase != now.phase), evaluation]
             row |= seen
         with self._shielded("the held-out losses"):
             row |= heldout_dynamics(self.models, self.transitions, seed)
@@ -72,8 +72,9 @@ class Onlooker:
                 row |= heldout_reward(self.models, self.labels, seed)
         self.logger.scalars(now.step, row)
         if self.logger.has_figures:
-            makers = allocation_pictures(history, self.terms, evidence, purse)
-            self._draw(makers | self._pictures(evaluations, trace, seed), now.step)
+            with self._shielded("a picture"):
+                makers = allocation_pictures(history, self.coins, evidence(), purse)
+                self._draw(makers | self._pictures(evaluations, trace, seed), now.step)
         return evaluations
 
     def _evaluated(self, now: PhaseRecord, is_last: bool, seed: int) -> tuple[Evaluation, Trace, dict[str, float]]:

@@ -20,7 +20,7 @@ LAW_POINTS = 40  # of a drawn law
 
 
 @dataclass(frozen=True)
-class Terms:
+class Coins:
     """What the pictures must know of a run: coins there are to spend, coins a transition and a label, and whether labels
     come from named tiers."""
 
@@ -31,39 +31,39 @@ class Terms:
 
 
 def allocation_pictures(
-    history: list[PhaseRecord], terms: Terms, evidence: Evidence, purse: Purse
+    history: list[PhaseRecord], coins: Coins, evidence: Evidence, purse: Purse
 ) -> dict[str, Callable[[], Figure]]:
     """Name -> how to draw it, from the finished phases; evidence and purse: what a plan would be made from now."""
     steps = np.array([record.step for record in history])
     pictures: dict[str, Callable[[], Figure]] = {
-        "budget/money": partial(figures.spend_over_time, steps, spends(history, terms), terms.total),
-        "plan/shares": partial(shares, history, terms, evidence, purse),
+        "budget/money": partial(figures.spend_over_time, steps, spends(history, coins), coins.total),
+        "plan/shares": partial(shares, history, coins, evidence, purse),
     }
     if history[-1].measured:
-        counted = "labels held [clean-label equivalents]" if terms.has_tiers else "labels bought"
-        pictures["scaling/errors"] = lambda: error_curves(*laws(history[-1], terms), counted)
+        counted = "labels held [clean-label equivalents]" if coins.has_tiers else "labels bought"
+        pictures["scaling/errors"] = lambda: error_curves(*laws(history[-1], coins), counted)
         gaps = {name: column(history, name) for name in ("lemma", "horizon", "dynamics", "reward")}
         pictures["gap/bounds"] = partial(bound_against_gap, [record.phase for record in history], **gaps)
     return pictures
 
 
-def spends(history: list[PhaseRecord], terms: Terms) -> dict[str, np.ndarray]:
+def spends(history: list[PhaseRecord], coins: Coins) -> dict[str, np.ndarray]:
     """What was bought -> coins spent on it at each phase's end, (P,)."""
     tiers = sorted({tier for record in history for tier in record.spent_on_tiers})
     names = ["labels"] if len(tiers) < 2 else [f"labels: {tier}" for tier in tiers]
-    found = {"transitions": np.array([record.transitions * terms.transition for record in history])}
+    found = {"transitions": np.array([record.transitions * coins.transition for record in history])}
     return found | {
         name: np.array([record.spent_on_tiers.get(tier, 0.0) for record in history])
         for name, tier in zip(names, tiers, strict=False)
     }
 
 
-def shares(history: list[PhaseRecord], terms: Terms, evidence: Evidence, purse: Purse) -> Figure:
+def shares(history: list[PhaseRecord], coins: Coins, evidence: Evidence, purse: Purse) -> Figure:
     """The plans in coins; the labels' part of all spend, the interval in which each plan believed the best one to be, and
     where it is by all that is known now."""
     plans = [record.plan for record in history]
     ends = [_interval(plan.facts) for plan in plans]
-    transitions, *labels = spends(history, terms).values()
+    transitions, *labels = spends(history, coins).values()
     on_labels = np.sum(labels, axis=0)
     money = np.array([plan.money_micro / MICRO for plan in plans])
     share = np.array([plan.label_spend_share for plan in plans])
@@ -84,25 +84,25 @@ def _interval(facts: Facts | None) -> tuple[float, float]:
     return low, high
 
 
-def laws(last: PhaseRecord, terms: Terms) -> tuple[ErrorCurve, ErrorCurve]:
+def laws(last: PhaseRecord, coins: Coins) -> tuple[ErrorCurve, ErrorCurve]:
     """Both error curves in return units, with the laws that the next plan would be made from."""
     measured, held = last.measured, (last.transitions, last.clean_labels)
     assert measured is not None, "drawn only where something was measured"
-    sides = zip((measured.dynamics, measured.reward), measured.weights, held, final_counts(last, terms), strict=True)
+    sides = zip((measured.dynamics, measured.reward), measured.weights, held, final_counts(last, coins), strict=True)
     dynamics, reward = (_error_curve(*side) for side in sides)
     return dynamics, reward
 
 
-def final_counts(last: PhaseRecord, terms: Terms) -> tuple[float, float]:
+def final_counts(last: PhaseRecord, coins: Coins) -> tuple[float, float]:
     """Transitions and clean labels once all the money is spent: at the believed share, or as until now where nothing is
     believed."""
     plan = last.plan
     if plan.facts is None or plan.facts.label_share is None:
-        growth = terms.total / max(last.spent, 1e-9)
+        growth = coins.total / max(last.spent, 1e-9)
         return last.transitions * growth, last.clean_labels * growth
     share = plan.facts.label_share
-    clean_price = plan.offer.price_per_clean / MICRO if plan.offer else terms.label
-    return (1 - share) * terms.total / terms.transition, share * terms.total / clean_price
+    clean_price = plan.offer.price_per_clean / MICRO if plan.offer else coins.label
+    return (1 - share) * coins.total / coins.transition, share * coins.total / clean_price
 
 
 def _error_curve(curve: Curve, weight: float, today: float, planned: float) -> ErrorCurve:

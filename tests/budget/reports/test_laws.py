@@ -120,6 +120,19 @@ def test_the_newest_measured_decision_counts(run):
     assert run_terms(run(older, evidence(), unmeasured, evidence(phase=8, measured=None)), "x").phase == 5
 
 
+def test_what_was_measured_after_the_last_decision_counts(run, tmp_path):
+    """A finished run's newest errors stand in phases.jsonl alone: no decision came after them."""
+    ledger, path = run(evidence()), tmp_path / "phases.jsonl"
+    newer = Measured(Curve((4000.0,), (1.0,), (1.0,)), MEASURED.reward, (1.0, 1.0), 0.4)
+    record = {"phase": 5, "measured": asdict(newer), "plan": {"weights": None, "offer": None}, "offers": []}
+    path.write_text(json.dumps(record | {"labels": 10, "clean_labels": 10.0}) + "\n")
+    terms = run_terms(ledger, "x", path)
+    assert (terms.phase, terms.dynamics.facts["largest_count"]) == (6, 4000.0)
+    path.write_text(json.dumps(record | {"phase": 4, "labels": 10, "clean_labels": 10.0}) + "\n")
+    assert run_terms(ledger, "x", path).phase == 5  # that one is older than the last decision
+    assert run_terms(ledger, "x", tmp_path / "none").phase == 5
+
+
 def test_a_run_that_has_measured_nothing_is_one_line(run):
     with pytest.raises(UserError, match=r"^runs/x: no decision with measured errors yet.*--dynamics") as caught:
         run_terms(run(evidence(phase=0, measured=None)), "runs/x")
