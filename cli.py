@@ -18,6 +18,7 @@ from typing import Any
 
 from . import __version__
 from .errors import UserError
+from .training.stop import at_once, listening
 
 USER_ERROR, SIGNALLED = 2, 128  # what a shell adds to the number of a signal that ended a command
 # What a person can set right about disk and folders; any other OSError is a bug and keeps its traceback.
@@ -51,10 +52,11 @@ def main(arguments: list[str] | None = None) -> int:
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())  # so that task=module:Class finds a module of the person's folder
     try:
-        return _command(arguments)(arguments[1:]) or 0
-    except KeyboardInterrupt:
+        with listening(at_once):
+            return _command(arguments)(arguments[1:]) or 0
+    except KeyboardInterrupt as stop:
         print("interrupted", file=sys.stderr)
-        return SIGNALLED + signal.SIGINT
+        return SIGNALLED + getattr(stop, "number", signal.SIGINT)
     except BrokenPipeError:  # the reader of our output has gone: `tandem plan ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

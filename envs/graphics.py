@@ -42,7 +42,7 @@ def choose_graphics() -> None:
     found. ImportError, AttributeError or RuntimeError where a library that was asked for is missing."""
     triton_first()
     with warnings.catch_warnings():
-        if CHOICE not in os.environ:
+        if not os.environ.get(CHOICE):
             # Without a display GLFW only warns, and dm_control then chooses it all the same. As an error the warning sends
             # dm_control on to EGL and OSMesa.
             warnings.filterwarnings("error", message=r"\(655\d\d\)")

@@ -180,6 +180,25 @@ def test_a_signal_saves_the_run_and_says_how_to_go_on(folder, number, status):
     assert list((folder / "run" / "checkpoints").glob("*/manifest.json"))
 
 
+@pytest.mark.run
+def test_sigterm_is_heard_before_a_run_listens_and_in_evaluation(folder):
+    """As the first process of a container it would not be heard at all without a handler."""
+    train = [sys.executable, str(ROOT / "train.py"), *SHORT.split(), "run.dir=run"]
+    with subprocess.Popen(train, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+        assert "making the environments" in next(iter(run.stdout))
+        run.send_signal(signal.SIGTERM)
+        _, told = run.communicate(timeout=60)
+    assert run.returncode == 143 and told.startswith("interrupted") and told.count("\n") == 1
+    subprocess.run([*train[:-1], "run.dir=done"], cwd=folder, check=True, capture_output=True)
+    evaluate = [sys.executable, "-u", "-m", "tandem", "eval", "done", "--episodes", "1000"]
+    with subprocess.Popen(evaluate, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+        with pytest.raises(subprocess.TimeoutExpired):
+            run.wait(timeout=8)  # it plays
+        run.send_signal(signal.SIGTERM)
+        _, told = run.communicate(timeout=60)
+    assert (run.returncode, told) == (143, "interrupted\n")
+
+
 @pytest.mark.parametrize(
     "error", [ValueError("budget.total: a bug that begins like a setting"), OSError(9, "Bad file descriptor")]
 )

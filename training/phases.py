@@ -35,7 +35,7 @@ def train(config: Config, resume: Path | None = None) -> None:
             go_on(run)
         heading = describe(config, run.learner.num_parameters, run.device, run.ledger.balance())
         run.logger.line(f"{config.task}: {heading}; folder {run.folder.path}")
-        with listening(run.stop):
+        with listening(run.stop.ask):
             while not run.progress.is_over:
                 spend(run, decide(run))
                 finish_phase(run)

@@ -2,9 +2,10 @@
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 
 class Interrupted(KeyboardInterrupt):
@@ -31,12 +32,17 @@ class Stop:
         self.is_asked, self.number = True, number
 
 
+def at_once(number: int, frame) -> None:
+    """What a signal does where there is nothing to save. Without it a container's first process would not hear SIGTERM."""
+    raise Interrupted(number)
+
+
 @contextmanager
-def listening(stop: Stop) -> Iterator[None]:
-    """SIGINT and SIGTERM ask `stop` while this lasts. Outside the main thread Python has no signals to hear."""
+def listening(ask: Callable[[int, Any], None]) -> Iterator[None]:
+    """SIGINT and SIGTERM call `ask(number, frame)` meanwhile. Outside the main thread Python has no signals to hear."""
     before = {}
     if threading.current_thread() is threading.main_thread():
-        before = {number: signal.signal(number, stop.ask) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
