@@ -38,37 +38,19 @@ class Config:
     threads: int = 0  # of torch; 0: torch's own choice
     mode: Literal["decoupled", "coupled"] = "decoupled"  # coupled: DreamerV3 as published, a label for every transition
     run: RunConfig = field(default_factory=RunConfig)  # where the run is kept
-    envs: EnvConfig = field(
-        default_factory=EnvConfig
-    )  # the environments: how many, action repeat, time limit, held-out episodes
+    envs: EnvConfig = field(default_factory=EnvConfig)  # how many, action repeat, time limit, held-out share
     budget: BudgetConfig = field(default_factory=BudgetConfig)  # coins there are to spend
     price: PriceConfig = field(default_factory=PriceConfig)  # coins for a transition and for a label
-    allocator: AllocatorConfig = field(
-        default_factory=AllocatorConfig
-    )  # who decides what the coins buy, the pilot and the phases
-    labeler: LabelerConfig = field(
-        default_factory=LabelerConfig
-    )  # who answers: the default rater, or tiers of raters with prices of their own
+    allocator: AllocatorConfig = field(default_factory=AllocatorConfig)  # who decides what the coins buy
+    labeler: LabelerConfig = field(default_factory=LabelerConfig)  # who answers: one rater, or tiers of raters
     replay: ReplayConfig = field(default_factory=ReplayConfig)  # how many transitions are held
-    labels: LabelReplayConfig = field(
-        default_factory=LabelReplayConfig
-    )  # how many labels are held, and which rows are labelled
-    dynamics: DynamicsConfig = field(
-        default_factory=DynamicsConfig
-    )  # the model of what happens next: size, losses, optimizer
-    reward: RewardConfig = field(
-        default_factory=RewardConfig
-    )  # the model of what it is worth: ensemble, size, optimizer
-    actor_critic: ActorCriticConfig = field(
-        default_factory=ActorCriticConfig
-    )  # the agent: size, return, exploration, optimizer
-    train: TrainConfig = field(
-        default_factory=TrainConfig
-    )  # how much is learned: updates, batches, horizon of the dreams
+    labels: LabelReplayConfig = field(default_factory=LabelReplayConfig)  # how many are held, which rows are asked
+    dynamics: DynamicsConfig = field(default_factory=DynamicsConfig)  # the model of what happens next
+    reward: RewardConfig = field(default_factory=RewardConfig)  # the model of what it is worth
+    actor_critic: ActorCriticConfig = field(default_factory=ActorCriticConfig)  # the agent: size, return, exploration
+    train: TrainConfig = field(default_factory=TrainConfig)  # how much is learned: updates, batches, dreams
     measure: MeasureConfig = field(default_factory=MeasureConfig)  # how closely errors are measured
-    evaluate: EvaluateConfig = field(
-        default_factory=EvaluateConfig
-    )  # episodes for your eyes, whose rewards nothing learns from
+    evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)  # episodes for your eyes, that nothing learns from
     log: LogConfig = field(default_factory=LogConfig)  # terminal lines and pictures
 
     def __post_init__(self):
