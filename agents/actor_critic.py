@@ -162,10 +162,12 @@ class ActorCritic(nn.Module):
             self.actor_cap(self.actor.out.weight, self.actor.mlp.norms[-1].scale)
 
     @torch.no_grad()
-    def update_slow_critic(self) -> None:
-        """Once an update, after the optimiser."""
+    def update_slow_critic(self, is_live: Tensor | None = None) -> None:
+        """Once an update, after the optimiser; nothing moves where `is_live`, a scalar bool, is false."""
         slow: list[Tensor] = list(self.slow_critic.parameters())
         fast: list[Tensor] = list(self.critic.parameters())
+        if is_live is not None:
+            fast = [torch.where(is_live, now, then) for now, then in zip(fast, slow, strict=True)]
         torch._foreach_lerp_(slow, fast, self.config.slow_rate)
 
     def _normal(self, raw: Tensor) -> tuple[Tensor, Tensor]:

@@ -43,5 +43,14 @@ class PercentileScale(nn.Module):
         self.high.lerp_(high, self.rate)
         return self.scale()
 
+    def state(self) -> tuple[Tensor, Tensor]:
+        """Copies, for `keep`."""
+        return self.low.clone(), self.high.clone()
+
+    def keep(self, is_live: Tensor, before: tuple[Tensor, Tensor]) -> None:
+        """Go back to `before` where `is_live`, a scalar bool, is false."""
+        for now, then in zip((self.low, self.high), before, strict=True):
+            torch.where(is_live, now, then, out=now)
+
     def scale(self) -> Tensor:
         return (self.high - self.low).clamp(min=self.limit)

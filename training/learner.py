@@ -88,28 +88,50 @@ class Learner:
             "reward": LaProp(reward.parameters(), reward.config.optimizer, anneal),
             "actor_critic": LaProp(actor_critic.trained_parameters(), actor_critic.config.optimizer, anneal),
         }
+        # On the models' device, read by the host now and then: updates skipped, and those since the last that was not.
+        self.skipped, self.skipped_in_a_row = (torch.zeros((), device=self._device) for _ in range(2))
 
     def update(self, batch: Batch, labels: LabelBatch | None, noise: Noise) -> tuple[dict[str, Tensor], Latent]:
         """Labels are None in coupled mode, where batch.reward is what trains the reward. Tensors on the models' device.
 
-        The reward model takes no step on an update without any label: its warm-up begins with the first one.
+        The reward model takes no step on an update without any label: its warm-up begins with the first one. Where the loss,
+        a label or a gradient is not finite nothing takes a step: no parameter changes, and no moment or running statistic.
         -> metrics (detached scalars) and the new latents (B, T, ...) for the replay.
         """
         device_type = noise.observe.device.type
+        scale = self.actor_critic.return_scale.state()
         with torch.autocast(device_type, torch.bfloat16, enabled=self.is_bfloat16):
             loss, metrics, latent = self._losses(batch, labels, noise)
         for optimizer in self.optimizers.values():
             optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        weight = batch.reward_weight if labels is None else labels.weight
-        assert weight is not None, "coupled batches carry weights"
-        has_label = weight.any()  # stays on the device
+        told, weight = (batch.reward, batch.reward_weight) if labels is None else (labels.value, labels.weight)
+        assert told is not None and weight is not None, "coupled batches carry both"
+        # A label that is no number would be taken for the largest there is. The flags stay on the device.
+        is_finite = loss.isfinite() & told.isfinite().all() & self._has_finite_gradients()
+        has_label = weight.any()
         for name, optimizer in self.optimizers.items():
-            optimizer.step(is_live=has_label if name == "reward" else None)
+            optimizer.step(is_live=is_finite & has_label if name == "reward" else is_finite)
         for model in self.models():
             model.cap_slopes()
-        self.actor_critic.update_slow_critic()
-        return metrics, latent
+        self.actor_critic.update_slow_critic(is_finite)
+        self.actor_critic.return_scale.keep(is_finite, scale)
+        self._count(is_finite)
+        return {**metrics, "train/skipped": (~is_finite).float()}, latent
+
+    def _has_finite_gradients(self) -> Tensor:
+        """A scalar bool; a gradient too large for its norm to be finite is none."""
+        grads = [p.grad for model in self.models() for p in model.parameters() if p.grad is not None]
+        return torch.stack(torch._foreach_norm(grads)).isfinite().all()
+
+    def _count(self, is_finite: Tensor) -> None:
+        skipped = (~is_finite).float()
+        self.skipped += skipped
+        self.skipped_in_a_row.add_(1.0).mul_(skipped)
+
+    @property
+    def _device(self) -> torch.device:
+        return self.dynamics.rssm.in_deter.weight.device
 
     def _losses(self, batch: Batch, labels: LabelBatch | None, noise: Noise):
         dynamics_loss, metrics, observed = self.dynamics(batch, noise.observe)

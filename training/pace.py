@@ -1,10 +1,13 @@
 """When to learn and on what: how many updates are due for the coins spent so far, and one update's draw and write-back."""
 
 from ..budget.money import MICRO
+from ..errors import UserError
 from ..worldmodel.records import Address, Batch, LabelBatch
 from .learner import Noise
 from .reports import status
 from .run import Run
+
+CHECKED_EVERY = 100  # updates between two looks at the device's count of skipped ones
 
 
 def learn(run: Run) -> None:
@@ -55,6 +58,21 @@ def update(run: Run) -> None:
     run.transitions.write_back(address, latent.deter, latent.stoch.argmax(-1))
     run.logger.add(metrics)
     run.progress.updates += 1
+    if run.progress.updates % CHECKED_EVERY == 0:
+        check_skipped(run)
+
+
+def check_skipped(run: Run) -> None:
+    """Say how many updates were skipped since the last check. UserError, saved, where all of them were: the run goes nowhere."""
+    skipped, in_a_row = (int(count) for count in (run.learner.skipped, run.learner.skipped_in_a_row))
+    run.learner.skipped.zero_()
+    if not skipped:
+        return
+    what = f"{skipped} of the last {CHECKED_EVERY} updates were skipped: a loss or a gradient was not finite, no parameter changed"
+    run.logger.line(f"warning: {what}")
+    if in_a_row >= CHECKED_EVERY:
+        run.save()
+        raise UserError(f"train: {what}; saved in {run.folder.path}, --resume goes on from there")
 
 
 def draw_inputs(run: Run) -> tuple[Address, Batch, LabelBatch | None, Noise]:

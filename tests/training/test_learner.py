@@ -1,14 +1,18 @@
-"""One update: what an update without any label leaves alone."""
+"""One update: what an update without any label leaves alone, and what one that is not finite does."""
 
 import copy
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
+from tandem.errors import UserError
 from tandem.training.build import build
 from tandem.training.learner import Learner
 from tandem.training.pace import draw_inputs
+from tandem.training.phases import train
+from tandem.training.storage import checkpoint
 
 COUPLED = ("mode=coupled", "allocator.name=coupled", "envs.heldout_share=0")
 
@@ -79,3 +83,91 @@ def test_an_update_without_labels_leaves_a_trained_reward_model_and_its_optimise
     assert any(not torch.equal(*pair) for pair in zip(before, reward_state(learner), strict=True))
     counts = {name: one.state_dict()["state"][0]["count"] for name, one in learner.optimizers.items()}
     assert counts == {"dynamics": 6, "reward": 5, "actor_critic": 6}
+
+
+def everything(learner: Learner) -> list[torch.Tensor]:
+    """All that an update may change: parameters, buffers, and what the optimisers remember."""
+    moments = [v for one in learner.optimizers.values() for state in one.state.values() for v in state.values()]
+    states = [value for model in learner.models() for value in model.state_dict().values()]
+    return [value.clone() for value in (*states, *moments)]
+
+
+def poisoned(place: str, value: float, batch, labels, noise):
+    """The inputs with one number that is not finite."""
+    if place == "observation":
+        obs = {key: one.clone() for key, one in batch.obs.items()}
+        next(iter(obs.values()))[0, 1] = value
+        return replace(batch, obs=obs), labels, noise
+    if place == "action":
+        prev_action = batch.prev_action.clone()
+        prev_action[1, 2] = value
+        return replace(batch, prev_action=prev_action), labels, noise
+    if place == "latent":
+        start = batch.start_deter.clone()
+        start[:] = value
+        return replace(batch, start_deter=start, is_first=torch.zeros_like(batch.is_first)), labels, noise
+    if labels is None:
+        return replace(batch, reward=batch.reward + value, reward_weight=torch.ones_like(batch.reward)), None, noise
+    return batch, replace(labels, value=labels.value + value), noise
+
+
+@pytest.mark.parametrize("settings", [(), COUPLED])
+@pytest.mark.parametrize("place", ["observation", "action", "latent", "label"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("after", [0, 3])
+def test_an_update_that_is_not_finite_changes_nothing(inputs_of, settings, place, value, after):
+    learner, inputs = inputs_of(after + 2, *settings)
+    for one in inputs[:after]:
+        learner.update(*one)
+    before = everything(learner)
+    metrics, _ = learner.update(*poisoned(place, value, *inputs[after]))
+    assert metrics["train/skipped"] == 1 and learner.skipped == learner.skipped_in_a_row == 1
+    # What the optimisers had not begun to remember they remember as nothing.
+    kept = everything(learner)
+    assert all(torch.equal(now, then) for now, then in zip(kept, before, strict=False))
+    assert not any(value.any() for value in kept[len(before) :])
+    learner.update(*inputs[after + 1])
+    assert learner.skipped_in_a_row == 0 and not all(map(torch.equal, everything(learner), kept))
+
+
+@pytest.mark.parametrize("model", ["dynamics", "reward", "actor_critic"])
+def test_a_gradient_that_is_not_finite_changes_nothing(inputs_of, model):
+    learner, inputs = inputs_of(2)
+    learner.update(*inputs[0])
+    before = everything(learner)
+    chosen = next(p for p in getattr(learner, model).parameters() if p.requires_grad)
+    hook = chosen.register_hook(lambda grad: grad * float("nan"))
+    metrics, _ = learner.update(*inputs[1])
+    hook.remove()
+    assert metrics["train/skipped"] == 1
+    assert all(map(torch.equal, everything(learner), before))
+
+
+@pytest.mark.parametrize("number", [7, 100])
+def test_skipped_updates_are_told_and_a_run_of_them_is_stopped_and_saved(tiny, monkeypatch, capsys, number):
+    """The first hundred updates, or seven of them, meet an action that is not finite; a resume without the fault goes on."""
+    update, calls = Learner.update, []
+
+    def spoilt(self, batch, labels, noise):
+        calls.append(0)
+        return update(
+            self,
+            *(
+                poisoned("action", float("nan"), batch, labels, noise)
+                if len(calls) <= number
+                else (batch, labels, noise)
+            ),
+        )
+
+    monkeypatch.setattr(Learner, "update", spoilt)
+    config = tiny("train.updates=120")
+    if number < 100:
+        train(config)
+    else:
+        with pytest.raises(UserError, match=r"^train: 100 of the last 100 updates were skipped.*saved in .*--resume"):
+            train(config)
+    assert f"warning: {number} of the last 100 updates were skipped" in capsys.readouterr().out
+    if number == 100:
+        train(config, resume=Path(config.run.dir))
+    progress = checkpoint.load(Path(config.run.dir) / "checkpoints").parts["progress"]
+    assert progress["updates"] == 120

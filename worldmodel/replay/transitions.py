@@ -165,12 +165,14 @@ class TransitionReplay:
         )
 
     def write_back(self, address: Address, deter: Tensor, stoch: Tensor) -> None:
-        """Store newer latents, deter (B, T, D) and stoch (B, T, S), of a batch; rows overwritten since are skipped."""
+        """Store newer latents, deter (B, T, D) and stoch (B, T, S), of a batch; rows overwritten since are skipped, and
+        latents that are not finite."""
         rings = self.heldout if address.is_heldout else self.training
         stream, row = address.stream.numpy()[:, None], address.row.numpy()
-        kept = rings.is_alive(stream, row)
+        newer = as_stored(deter, torch.float32)
+        kept = rings.is_alive(stream, row) & np.isfinite(newer).all(-1)
         slot = rings.slot(stream, row)[kept]
-        rings.columns["deter"][slot] = as_stored(deter, torch.float32)[kept]
+        rings.columns["deter"][slot] = newer[kept]
         rings.columns["stoch"][slot] = as_stored(stoch, torch.uint8)[kept]
 
     def copy(self, clip: Clip, burn_in: int) -> Copy:
