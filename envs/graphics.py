@@ -43,6 +43,7 @@ def choose_graphics() -> None:
     triton_first()
     with warnings.catch_warnings():
         if not os.environ.get(CHOICE):
+            os.environ.pop(CHOICE, None)  # empty is none, and not GLFW, which dm_control takes it for
             # Without a display GLFW only warns, and dm_control then chooses it all the same. As an error the warning sends
             # dm_control on to EGL and OSMesa.
             warnings.filterwarnings("error", message=r"\(655\d\d\)")

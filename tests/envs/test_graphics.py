@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 pytestmark = pytest.mark.run  # each is a program of its own
+EMPTY = " "  # MUJOCO_GL is set, to nothing
 MESA = ("EGL", "OSMesa", "libGL", "LLVM")
 TRAIN = """
 import sys
@@ -35,7 +36,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def run(program: str, *arguments: str, gl: str, path: str = "") -> subprocess.CompletedProcess:
     env = {key: value for key, value in os.environ.items() if key not in ("MUJOCO_GL", "PYOPENGL_PLATFORM")}
-    env |= {"MUJOCO_GL": gl} if gl else {}
+    env |= {"MUJOCO_GL": gl.strip()} if gl else {}
     env |= {"PYTHONPATH": os.pathsep.join(filter(None, [path, env.get("PYTHONPATH")]))}
     command = [sys.executable, "-c", program, *arguments]
     return subprocess.run(command, check=False, env=env, cwd=ROOT, capture_output=True, text=True)
@@ -48,7 +49,7 @@ def test_training_from_states_loads_no_graphics_library(tmp_path, gl):
     assert done.stdout.splitlines()[-3:] == ["exit 0", "mapped []", "imported []"], done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("gl", ["", "egl", "osmesa"])
+@pytest.mark.parametrize("gl", ["", EMPTY, "egl", "osmesa"])
 def test_pictures_choose_a_library_after_triton(tmp_path, gl):
     (tmp_path / "triton.py").write_text(FAKE_TRITON)
     done = run(DRAW, gl=gl, path=str(tmp_path))
