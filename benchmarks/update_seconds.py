@@ -18,6 +18,7 @@ from tandem.training.build import make_learner, resolve_device, use_bfloat16
 from tandem.training.learner import Noise
 from tandem.training.settings import load_config
 from tandem.worldmodel.records import LabelBatch
+from tandem.worldmodel.replay.tick import Tick
 from tandem.worldmodel.replay.transitions import TransitionReplay
 
 MODES = {
@@ -83,7 +84,7 @@ def inputs(config, device: torch.device):
         first, last = np.array([step % 100 == 0]), np.array([step % 100 == 99])
         row = Transition(obs, first, last, np.zeros(1, bool), np.array([step]), np.zeros(1, bool))
         latent = torch.zeros(1, config.dynamics.deter), torch.zeros(1, config.dynamics.stoch)
-        replay.add(row, rng.normal(size=(1, 6)).astype(np.float32), *latent)
+        replay.add(Tick.of(row, rng.normal(size=(1, 6)), *latent))
     batch = replay.sample(train.batch, rng).to(device)
     rows = config.labels.burn_in + 1
     if config.mode == "coupled":

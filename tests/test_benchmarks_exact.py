@@ -61,6 +61,35 @@ def test_a_folder_is_run_by_its_path_alone():
     assert done.returncode == 0 and "--alarms" in done.stdout, done.stderr
 
 
+@pytest.mark.run
+def test_the_time_of_an_update_is_measured(script, capsys, monkeypatch):
+    arguments = ["--sizes", "size_nano", "--threads", "1", "--updates", "1", "train.batch=2", "train.length=8"]
+    monkeypatch.setattr(sys, "argv", ["update_seconds.py", *arguments])
+    script("update_seconds").main()
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in lines[-2:]] == ["size_nano coupled", "size_nano decoupled"]
+
+
+@pytest.mark.run
+@pytest.mark.parametrize("method", ["chooser", "cheap alone"])
+def test_raters_are_bought_and_fitted(script, monkeypatch, method):
+    """A cell of the experiment with little money and short fits: it spends, and its error is a number."""
+    experiment = script("raters.experiment")
+    monkeypatch.setattr(experiment, "STEPS", 5)
+    found = experiment.run(method, 300, 0)
+    assert (
+        found["spent"][-1] > 290 and np.isfinite(found["error"]).all() and len(found["tier"]) == experiment.PHASES + 1
+    )
+
+
+@pytest.mark.run
+def test_an_injected_bias_is_looked_for(script, monkeypatch):
+    alarms = script("raters.alarms")
+    for name, value in (("INJECTED_AFTER", 100), ("BLOCK", 50), ("MOST_BLOCKS", 2)):
+        monkeypatch.setattr(alarms, name, value)
+    assert alarms.delay(next(iter(alarms.INJECTED)), 0).keys() == {"labels", "gold", "early"}
+
+
 @pytest.fixture(scope="module")
 def learned(worlds):
     """A world and what it taught."""

@@ -10,6 +10,7 @@ from tandem.envs.records import Answer, Clip, Question
 from tandem.envs.vault import RewardVault
 from tandem.training.measurements import raters as tiers
 from tandem.worldmodel.records import LabelBatch
+from tandem.worldmodel.replay.label_store import Asked
 from tandem.worldmodel.replay.labels import LabelReplay
 
 from .settings import BLOCK, INJECTED, INJECTED_AFTER, MOST_BLOCKS, RATERS
@@ -67,7 +68,7 @@ def answer_block(
         gold += is_gold
         for tier, repeat in asked + [("expert", 0)] * is_gold:
             question = Question(f"label/0/{item}/{tier}/{repeat}", Clip(0, item), tier)
-            labels.ask(question, copy_of(item, one), repeat == 0)
+            labels.ask(Asked(question, copy_of(item, one), repeat == 0))
             labeler.submit([question])
     for answer in labeler.collect():
         labels.answer(Answer(answer.key, answer.value))

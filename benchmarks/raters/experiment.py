@@ -93,7 +93,6 @@ def run(method: str, money: int, seed: int) -> dict:
             make_labeler(config, vault, seed),
             ledger,
             LabelJournal(Path(folder) / "labels"),
-            0,
             tiers.tier_prices(config),
         )
         found = _run(method, desk, config, rng, lambda model: rms(predicted(model, fresh) - truth))

@@ -22,10 +22,14 @@ class Pool:
         self.seen, self.sold = seen, 0
 
     @property
-    def num_unlabelled(self) -> int:
+    def open(self) -> "Pool":
+        """Its own open rows."""
+        return self
+
+    def __len__(self) -> int:
         return len(self.seen) - self.sold
 
-    def draw_unlabelled(self, number: int, rng: np.random.Generator) -> list[Clip]:
+    def draw(self, number: int, rng: np.random.Generator) -> list[Clip]:
         first, self.sold = self.sold, min(self.sold + number, len(self.seen))
         return [Clip(0, step) for step in range(first + 1, self.sold + 1)]
 
