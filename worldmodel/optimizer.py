@@ -54,17 +54,7 @@ class LaProp(torch.optim.Optimizer):
             params = [p for p in group["params"] if p.grad is not None]
             if not params:
                 continue
-            if is_live is None:
-                self._step(group, params)
-            else:
-                self._step_or_stay(group, params, is_live)
-
-    def _step_or_stay(self, group: dict, params: list[Tensor], is_live: Tensor) -> None:
-        changing = [*params, *(value for p in params for value in self._state_of(p).values())]
-        before = [value.clone() for value in changing]
-        self._step(group, params)
-        for now, then in zip(changing, before, strict=True):
-            torch.where(is_live, now, then, out=now)
+            self._step(group, params, is_live)
 
     def _state_of(self, p: Tensor) -> dict[str, Tensor]:
         if p not in self.state:
@@ -75,24 +65,37 @@ class LaProp(torch.optim.Optimizer):
             }
         return self.state[p]
 
-    def _step(self, group: dict, params: list[Tensor]) -> None:
+    def _step(self, group: dict, params: list[Tensor], is_live: Tensor | None) -> None:
         states = [self._state_of(p) for p in params]
         mu, nu = [s["mu"] for s in states], [s["nu"] for s in states]
         counts = [s["count"] for s in states]
-        torch._foreach_add_(counts, 1.0)
+        # Where it is not live each factor is the one that changes nothing: no copy of parameters or moments is made.
+        one = 1.0 if is_live is None else is_live.float()
+        torch._foreach_add_(counts, one)
         count = counts[0]  # parameters of a group step together
 
         grads = [p.grad for p in params if p.grad is not None]  # all of them: the others were left out before
         update = clip_adaptively(params, grads, group["agc"])
-        torch._foreach_mul_(nu, group["beta2"])
+        update = _chosen(is_live, update, [update[0].new_zeros(())] * len(update))
+        torch._foreach_mul_(
+            nu, group["beta2"] if is_live is None else torch.where(is_live, group["beta2"], 1.0).float()
+        )
         torch._foreach_addcmul_(nu, update, update, 1 - group["beta2"])
         root = torch._foreach_div(nu, 1 - group["beta2"] ** count)
         torch._foreach_sqrt_(root)
         torch._foreach_add_(root, group["eps"])
         torch._foreach_div_(update, root)
-        torch._foreach_lerp_(mu, update, 1 - group["beta1"])
+        torch._foreach_lerp_(mu, _chosen(is_live, update, mu), 1 - group["beta1"])
         scale = learning_rate(group, count) / (1 - group["beta1"] ** count)
+        if is_live is not None:
+            scale = torch.where(is_live, scale, 0.0)
         torch._foreach_sub_(params, torch._foreach_mul(mu, scale))
+
+
+def _chosen(is_live: Tensor | None, live: list[Tensor], other: list[Tensor]) -> list[Tensor]:
+    if is_live is None:
+        return live
+    return [torch.where(is_live, now, then) for now, then in zip(live, other, strict=True)]
 
 
 def learning_rate(group: dict, count: Tensor) -> Tensor | float:
