@@ -48,13 +48,17 @@ def make_own(
         named = inspect.signature(own_class).parameters if offered else ()
         own = own_class(*arguments, **{key: value for key, value in (offered or {}).items() if key in named})
     except Exception as error:  # whatever a person's own code raises; the cause is chained and named
-        why = f"{type(error).__name__}: {error}{_place(error)}"
-        raise UserError(f"{setting}: {name} cannot be made: {why}") from error
+        raise UserError(f"{setting}: {name} cannot be made: {told(error)}") from error
     missing = [method for method in methods if not callable(getattr(own, method, None))]
     if missing:
         needed, absent = (" and ".join(f"{method}()" for method in some) for some in (methods, missing))
         raise UserError(f"{setting}: {name} must have {needed}, got no {absent}")
     return own
+
+
+def told(error: Exception) -> str:
+    """What a person's own code raised, in one line with its file and line."""
+    return f"{type(error).__name__}: {error}{_place(error)}"
 
 
 def _place(error: Exception) -> str:

@@ -1,5 +1,7 @@
 """Any gymnasium environment with vector observations, in the form every environment of ours has."""
 
+import math
+
 import gymnasium
 import numpy as np
 from gymnasium import spaces
@@ -33,12 +35,17 @@ class GymnasiumEnv(gymnasium.Wrapper):
 
     def step(self, action: np.ndarray):
         obs, reward, is_terminated, is_truncated, _ = self.env.step(self._to_action(action))
-        return self._vectors(obs), float(reward), bool(is_terminated), bool(is_truncated), {}
+        return self._vectors(obs), _number(reward), bool(is_terminated), bool(is_truncated), {}
 
     def _vectors(self, obs) -> dict[str, np.ndarray]:
         if not self._is_dict:
             return {"state": np.asarray(obs, np.float32).reshape(-1)}
         return {key: np.asarray(obs[key], np.float32).reshape(-1) for key in self._keys}
+
+
+def _number(reward) -> float:
+    """Of an array of one too; NaN where an environment does not know it."""
+    return math.nan if reward is None else float(np.asarray(reward, float).reshape(()))
 
 
 def _vector_space(task: str, space: spaces.Space) -> Dict:

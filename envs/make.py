@@ -24,11 +24,13 @@ class EnvConfig:
     num: int = 4  # environments in lockstep
     repeat: int = 1  # times each action is taken; one agent step, one transition
     processes: bool = False  # one subprocess per environment: pays off for slow environments only
+    timeout: float = 60.0  # seconds that a process may take for a step before it is made anew; 0: any number
+    patience: int = 5  # failures of an environment in a row, without a whole episode between, that end the run
     heldout_share: float = 0.1  # of the episodes, never trained on; 0: none. Rounded to one in a whole number
     time_limit: int = 0  # cuts episodes to this many environment steps (repeats counted singly); 0: the task's own
 
     def __post_init__(self):
-        for name, least in (("num", 1), ("repeat", 1), ("time_limit", 0)):
+        for name, least in (("num", 1), ("repeat", 1), ("time_limit", 0), ("patience", 1), ("timeout", 0)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name}: must be at least {least}, got {getattr(self, name)}")
         if not 0 <= self.heldout_share <= 0.5:

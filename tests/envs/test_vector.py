@@ -2,17 +2,23 @@
 
 import os
 import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
 
 import gymnasium
 import numpy as np
 import pytest
 from gymnasium.spaces import Box
 
-from tandem.envs import vector
 from tandem.envs.make import EnvConfig
 from tandem.envs.records import Clip
+from tandem.envs.standing import OpenEpisode, Standing
 from tandem.envs.vault import RewardVault, UnknownReward
-from tandem.envs.vector import NonFiniteObservation, VectorEnv, is_heldout
+from tandem.envs.vector import VectorEnv, is_heldout
+from tandem.errors import UserError
 
 
 class Counting(gymnasium.Env):
@@ -36,6 +42,20 @@ class Broken(Counting):
         obs, *rest = super().step(action)
         obs[1] = np.nan if self._num_steps == 2 else 0.0
         return obs, *rest
+
+
+class Raising(Counting):
+    def step(self, action):
+        if self._num_steps == 1:
+            raise RuntimeError("connection lost")
+        return super().step(action)
+
+
+class Hanging(Counting):
+    def step(self, action):
+        if self._num_steps == 1:
+            time.sleep(1000)
+        return super().step(action)
 
 
 class Mortal(Counting):
@@ -125,19 +145,57 @@ def test_the_seed_decides_everything_and_environments_differ():
     assert len({state.tobytes() for seed in (0, 1) for state in first_states(seed)}) == 6
 
 
-def test_a_resumed_stream_goes_on_with_its_numbers_and_new_episodes():
-    config = EnvConfig(num=2, time_limit=4)
-    whole = VectorEnv("gym:Pendulum-v1", config, 0, RewardVault())
-    rows = run(whole, 11)  # rows 0-4, 5-9, 10: the third episode begins at row 10
-    vault = RewardVault()
-    resumed = VectorEnv("gym:Pendulum-v1", config, 0, vault, np.array([7, 8]), np.array([2, 2]))
-    row = run(resumed, 1)[0]
-    np.testing.assert_array_equal(row.obs["state"], rows[10].obs["state"])
-    np.testing.assert_array_equal(row.is_heldout, rows[10].is_heldout)
-    assert row.step.tolist() == [7, 8] and row.is_first.all()
-    assert resumed.next_steps.tolist() == [8, 9] and resumed.next_episodes.tolist() == [3, 3]
-    run(resumed, 1)
-    vault.reward(Clip(0, 8)), vault.reward(Clip(1, 9))
+def standing(rows):
+    """Where streams stand after these rows, whose actions were all alike."""
+    last, num = rows[-1], len(rows[-1].step)
+    first = [max(t for t, row in enumerate(rows) if row.is_first[n]) for n in range(num)]
+    episodes = np.sum([row.is_first for row in rows], 0)
+    opened = tuple(
+        OpenEpisode(
+            n,
+            int(episodes[n]) - 1,
+            {key: np.stack([row.obs[key][n] for row in rows[first[n] :]]) for key in last.obs},
+            np.full((len(rows) - first[n] - 1, 1), 0.5, np.float32),
+        )
+        for n in range(num)
+        if not last.is_last[n]
+    )
+    return Standing(last.step + 1, episodes, last.is_last, last.is_heldout, np.zeros(2, np.int64), opened)
+
+
+@pytest.mark.run
+@pytest.mark.parametrize("processes", [False, True])
+@pytest.mark.parametrize("task", ["toy_lq", "gym:Pendulum-v1", "dmc_cartpole_swingup"])
+@pytest.mark.parametrize(("num", "before"), [(1, 3), (4, 7), (4, 6)])  # episodes have 6 rows
+def test_streams_go_on_bit_for_bit_where_they_stood(task, processes, num, before):
+    config = EnvConfig(num=num, time_limit=5, processes=processes)
+    whole = VectorEnv(task, config, 0, RewardVault())
+    rows = run(whole, before + 8, action=0.5)
+    warnings, vault = [], RewardVault()
+    resumed = VectorEnv(task, config, 0, vault, warnings.append)
+    resumed.go_on(standing(rows[:before]))
+    again = run(resumed, 8, action=0.5)
+    for one, other in zip(rows[before:], again, strict=True):
+        for key in one.obs:
+            np.testing.assert_array_equal(one.obs[key], other.obs[key])
+        for name in ("is_first", "is_last", "is_terminal", "step", "is_heldout"):
+            np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+    assert warnings == []
+    assert vault.reward(Clip(0, before + 7)) == whole._vault.reward(Clip(0, before + 7))
+    whole.close(), resumed.close()
+
+
+def test_an_episode_that_does_not_repeat_is_closed_and_said():
+    env = counting(EnvConfig(num=2))
+    rows = run(env, 3, action=0.5)
+    stands = standing(rows)
+    stands.open[1].obs["state"][1] += 1
+    warnings = []
+    again = VectorEnv("test_vector:Counting", EnvConfig(num=2), 0, RewardVault(), warnings.append)
+    again.go_on(stands)
+    assert len(warnings) == 1 and "environment 1: its open episode does not repeat" in warnings[0]
+    row = run(again, 1)[0]
+    assert row.is_first.tolist() == [False, True] and row.step.tolist() == [3, 3]
 
 
 def test_an_episode_is_held_out_as_a_whole():
@@ -167,46 +225,86 @@ def test_nothing_is_held_out_at_share_zero():
     )
 
 
-def test_an_observation_that_is_not_finite_is_named():
-    env = counting(name="Broken")
-    run(env, 2)
-    with pytest.raises(NonFiniteObservation, match="environment 0, key 'state', row 2"):
-        run(env, 1)
+def warned(name, config):
+    warnings, vault = [], RewardVault()
+    return VectorEnv(f"test_vector:{name}", config, 0, vault, warnings.append), warnings, vault
 
 
-def test_a_dead_worker_begins_every_stream_again():
-    vault = RewardVault()
-    env = counting(EnvConfig(num=2, processes=True), vault=vault)
+def test_an_episode_ends_before_an_observation_that_is_not_finite():
+    env, warnings, vault = warned("Broken", EnvConfig(num=1, patience=3))
+    rows = run(env, 4)  # first row, step 1, the second step fails: a first row again, step 1
+    assert [bool(row.is_first[0]) for row in rows] == [True, False, True, False]
+    assert not any(row.is_last[0] or row.is_terminal[0] for row in rows)
+    assert all(np.isfinite(row.obs["state"]).all() for row in rows) and vault.num_rows == 2
+    assert len(warnings) == 1 and "environment 0, row 2: an observation is not finite: 'state'" in warnings[0]
+    run(env, 1)
+    with pytest.raises(UserError, match=r"3 failures in a row \(envs.patience\).*Broken, environment 0, row 6"):
+        run(env, 3)
+
+
+def test_an_environment_that_raises_is_named_with_its_own_file_and_line():
+    env, warnings, _ = warned("Raising", EnvConfig(num=2))
+    run(env, 3)
+    assert (
+        len(warnings) == 2 and "RuntimeError: connection lost" in warnings[0] and "test_vector.py, line" in warnings[0]
+    )
+
+
+@pytest.mark.run
+def test_a_dead_process_is_made_anew_alone_and_said():
+    env, warnings, vault = warned("Counting", EnvConfig(num=2, processes=True))
     rows = run(env, 3)
-    worker = env._pool.processes[1]
-    worker.kill()
-    worker.join()
+    process = env._pool._workers[1][0]
+    process.kill()
+    process.join()
     rows += run(env, 2)
     env.close()
-    assert [row.is_first.tolist() for row in rows] == [[step in (0, 3)] * 2 for step in range(5)]
-    assert [row.step.tolist() for row in rows] == [[step] * 2 for step in range(5)]
-    assert env.next_episodes.tolist() == [2, 2]
-    assert vault.reward(Clip(0, 4)) == 11.0
+    assert [row.is_first.tolist() for row in rows] == [[step == 0, step in (0, 3)] for step in range(5)]
+    assert env.next_episodes.tolist() == [1, 2] and vault.reward(Clip(1, 4)) == 11.0
+    assert len(warnings) == 1 and "environment 1, row 3: its process died (exit code -9)" in warnings[0]
     with pytest.raises(UnknownReward):
-        vault.reward(Clip(0, 3))  # the tick that was lost earned nothing
+        vault.reward(Clip(1, 3))  # the step that was lost earned nothing
 
 
-def test_closing_after_a_worker_died_is_quiet():
-    env = counting(EnvConfig(num=2, processes=True))
-    run(env, 1)
-    processes = env._pool.processes
-    processes[0].kill()
-    processes[0].join()
+@pytest.mark.run
+def test_a_process_that_hangs_is_made_anew():
+    env, warnings, _ = warned("Hanging", EnvConfig(num=1, processes=True, timeout=0.5))
+    rows = run(env, 3)
     env.close()
-    assert not any(process.is_alive() for process in processes)
+    assert [bool(row.is_first[0]) for row in rows] == [True, False, True]
+    assert len(warnings) == 1 and "no answer in 0.5 seconds" in warnings[0]
 
 
-def test_a_worker_that_dies_every_time_is_given_up(monkeypatch):
-    env = counting(EnvConfig(num=1, processes=True), name="Mortal")
-    builds = []
-    build = VectorEnv._build_pool
-    monkeypatch.setattr(VectorEnv, "_build_pool", lambda self: builds.append(1) or build(self))
-    with pytest.raises((EOFError, ConnectionError)):
+@pytest.mark.run
+def test_an_environment_that_dies_every_time_ends_the_run():
+    env, warnings, _ = warned("Mortal", EnvConfig(num=1, processes=True, patience=2))
+    with pytest.raises(UserError, match="2 failures in a row"):
         run(env, 1)
-    assert len(builds) == vector.MAX_REBUILDS
     env.close()
+    assert len(warnings) == 1
+
+
+@pytest.mark.run
+def test_no_process_outlives_the_trainer():
+    code = (
+        "import os, numpy as np; from tandem.envs.vector import VectorEnv; from tandem.envs.make import EnvConfig\n"
+        "from tandem.envs.vault import RewardVault\n"
+        "if __name__ == '__main__':\n"
+        "    env = VectorEnv('test_vector:Hanging', EnvConfig(num=2, processes=True), 0, RewardVault())\n"
+        "    print(*[process.pid for process, _ in env._pool._workers], flush=True)\n"
+        "    for _ in range(3): env.step(np.zeros((2, 1), np.float32))\n"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "trainer.py"
+        file.write_text(code)
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [os.path.dirname(__file__), *sys.path]))}
+        trainer = subprocess.Popen([sys.executable, file], stdout=subprocess.PIPE, text=True, env=environment)
+        pids = [int(pid) for pid in trainer.stdout.readline().split()]
+        time.sleep(0.5)  # they hang in a step
+        trainer.kill()
+        trainer.wait()
+        trainer.stdout.close()
+    deadline = time.monotonic() + 10
+    while any(Path(f"/proc/{pid}").exists() for pid in pids) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert pids and not any(Path(f"/proc/{pid}").exists() for pid in pids)

@@ -28,14 +28,14 @@ class Policy(Protocol):
 
 @dataclass(frozen=True)
 class EvaluateConfig:
-    episodes: int = 4  # of each kind (mode and sampled actions) at the end of a phase
+    episodes: int = 4  # of each kind (mode and sampled actions) at the end of a phase; 0: none, not at the end either
     envs: int = 4  # environments in lockstep
     final_episodes: int = 10  # of each kind at the end of the run
 
     def __post_init__(self) -> None:
-        for name in ("episodes", "envs", "final_episodes"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}: must be at least 1, got {getattr(self, name)}")
+        for name, least in (("episodes", 0), ("envs", 1), ("final_episodes", 1)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name}: must be at least {least}, got {getattr(self, name)}")
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Evaluator:
 
     def episodes(self, is_final: bool) -> int:
         """How many are configured for a phase's end, or for the end of the run."""
-        return self._config.final_episodes if is_final else self._config.episodes
+        return self._config.final_episodes if is_final and self._config.episodes else self._config.episodes
 
     def run(self, policy: Policy, episodes: int, mode: bool) -> EvalResult:
         """Play `episodes` episodes with the policy's mode or with sampled actions.

@@ -62,10 +62,12 @@ class Onlooker:
         now, trace = history[-1], None
         seed = derive_seed(self.seed, Channel.LOOKING, now.phase)
         row = scalars | {"budget/spent": now.spent}
-        with self._shielded("the evaluation"):
-            evaluation, trace, seen = self._evaluated(now, is_last, seed)
-            evaluations = [*(one for one in evaluations if one.phase != now.phase), evaluation]
-            row |= seen
+        if self.evaluator.episodes(is_last):
+            self.logger.line("evaluating: true returns, for your eyes alone")
+            with self._shielded("the evaluation"):
+                evaluation, trace, seen = self._evaluated(now, is_last, seed)
+                evaluations = [*(one for one in evaluations if one.phase != now.phase), evaluation]
+                row |= seen
         with self._shielded("the held-out losses"):
             row |= heldout_dynamics(self.models, self.transitions, seed)
             if isinstance(self.labels, LabelReplay):

@@ -153,7 +153,13 @@ def test_an_episode_whose_start_was_not_seen_has_no_return():
     assert [(one.length, one.episode_return) for one in ended] == [(2, 4.0)]  # rows 7 and 8
 
 
-@pytest.mark.parametrize("name", ["episodes", "envs", "final_episodes"])
+def test_evaluation_can_be_off():
+    config = EvaluateConfig(episodes=0)
+    evaluator = Evaluator("toy_lq", EnvConfig(), config, 0)
+    assert evaluator.episodes(is_final=False) == evaluator.episodes(is_final=True) == 0
+
+
+@pytest.mark.parametrize("name", ["envs", "final_episodes"])
 def test_counts_below_one_are_refused(name):
     with pytest.raises(ValueError, match=f"^{name}: must be at least 1, got 0"):
         EvaluateConfig(**{name: 0})
