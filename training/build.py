@@ -79,6 +79,7 @@ def build(config: Config, is_resumed: bool, is_exact: bool = True) -> Run:
         if is_resumed and bring_over(folder):
             print("the journals of an older version were brought into today's form; the old ones stay beside them")
         begin = standpoint(folder, is_exact, print) if is_resumed else Standpoint(None, is_exact=True)
+        vault.load()
         return assemble(config, folder, spaces, device, vault, labeler, allocator, begin, lock)
     except BaseException:
         lock.close()
@@ -100,7 +101,6 @@ def assemble(
     seed_everything(config.seed)
     ledger, stop = open_ledger(config, folder), Stop()
     learner = make_learner(config, spaces, device)
-    vault.load()
     journal = TransitionJournal(folder.transitions)
     transitions = make_transitions(config, spaces)
     later = refill(transitions, journal, begin.positions.ticks if begin.is_exact else None)
@@ -110,7 +110,6 @@ def assemble(
     check_received(folder, ledger, journal.received, desk.num_answers, vault.num_rows)
     logger = Logger(folder.path, config.log, purge_step=begin.found.step + 1 if begin.found else None)
     env = VectorEnv(config.task, config.envs, config.seed, vault, logger.line)
-    has_returns = config.mode == "coupled"
     run = Run(
         config=config,
         folder=folder,
@@ -120,7 +119,7 @@ def assemble(
         agent=Agent(learner.dynamics, learner.actor_critic, spaces, derive_seed(config.seed, Channel.AGENT)),
         transitions=transitions,
         labels=labels,
-        collector=Collector(env, vault, transitions, ledger, journal, stop, device, has_returns),
+        collector=Collector(env, vault, transitions, ledger, journal, stop, device, config.mode == "coupled"),
         desk=desk,
         ledger=ledger,
         allocator=allocator,
