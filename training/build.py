@@ -75,15 +75,21 @@ def build(config: Config, is_resumed: bool, is_exact: bool = True) -> Run:
         check_pilot(config)
         folder.make(to_yaml(config), to_micro(config.budget.total), config.price.in_micro())
     lock = folder.hold()
+    told: list[str] = []
     try:
         if is_resumed and bring_over(folder):
-            print("the journals of an older version were brought into today's form; the old ones stay beside them")
-        begin = standpoint(folder, is_exact, print) if is_resumed else Standpoint(None, is_exact=True)
+            told.append(
+                "the journals of an older version were brought into today's form; the old ones stay beside them"
+            )
+        begin = standpoint(folder, is_exact, told.append) if is_resumed else Standpoint(None, is_exact=True)
         vault.load()
-        return assemble(config, folder, spaces, device, vault, labeler, allocator, begin, lock)
+        run = assemble(config, folder, spaces, device, vault, labeler, allocator, begin, lock)
     except BaseException:
         lock.close()
         raise
+    for line in told:
+        run.logger.line(line)
+    return run
 
 
 def assemble(
