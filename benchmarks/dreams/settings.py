@@ -44,7 +44,7 @@ class Task:
 
 TASKS = (
     Task("pendulum", ("quick_pendulum", "price.label=10", "budget.total=4000", "train.updates=1500"), -1250, -171),
-    Task("balance", ("quick_balance", "price.label=10", "budget.total=10000", "train.updates=2500"), 350, 950),
+    Task("balance", ("quick_balance", "price.label=10", "budget.total=10000", "train.updates=2500"), 250, 950),
     Task("cartpole", ("quick_cartpole", "price.label=10", "budget.total=10000", "train.updates=2500"), 22, 400),
     Task("swingup", ("quickstart", "price.label=10", "budget.total=24000", "train.updates=4000"), 30, 748),
 )
