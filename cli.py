@@ -186,7 +186,7 @@ def _ledger(arguments: list[str]) -> None:
     parser.add_argument("--json", action="store_true", help="for machines")
     parser.add_argument("--decisions", action="store_true", help="what each phase planned, and from which evidence")
     parser.add_argument(
-        "--verify", action="store_true", help="check every row and every sum, also while the run goes on"
+        "--verify", action="store_true", help="check every row, every sum and every file, also of a run that goes on"
     )
     options = parser.parse_args(arguments)
     from .budget.ledger import Ledger
@@ -196,7 +196,11 @@ def _ledger(arguments: list[str]) -> None:
 
     path = _run_folder(options.run) / "ledger.db"
     if options.verify:
-        print("\n".join(verify_ledger(path)))  # what else a run holds is checked here
+        from .training.storage.folder import RunFolder
+        from .training.storage.verify import verify_files
+
+        folder = RunFolder(options.run)
+        print("\n".join(verify_ledger(path) + (verify_files(folder) if folder.checkpoints.is_dir() else [])))
         return
     ledger = Ledger.open(path)
     if options.json:

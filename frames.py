@@ -102,7 +102,7 @@ class FrameLog:
                 frame, size = _parsed(view[segment.size :], number)
             except ValueError as error:
                 # Nothing whole can follow what a crash tore. What it tore was never synced, so nobody counts on it.
-                if is_last and not find_frames(view, segment.size + 1):
+                if is_last and not _has_frame(content, segment.size + 1):
                     return
                 raise DamagedLog(segment.path, number, str(error)) from error
             segment.digest.update(view[segment.size : segment.size + size])
@@ -230,15 +230,14 @@ def _unpacked(body: memoryview, number: int) -> Frame:
     return Frame(number, head["kind"], head["values"], arrays)
 
 
-def find_frames(view: memoryview, start: int) -> list[tuple[int, Frame]]:
-    """(offset, frame) of every whole frame from `start` on, whatever lies between them: what a damage has left over."""
-    found, content = [], bytes(view)
+def _has_frame(content: bytes, start: int) -> bool:
+    """Whether a whole frame stands anywhere from `start` on."""
+    view = memoryview(content)
     while (start := content.find(MAGIC, start)) >= 0:
         try:
-            frame, size = _parsed(view[start:], None)
+            _parsed(view[start:], None)
         except ValueError:
             start += 1
         else:
-            found.append((start, frame))
-            start += size
-    return found
+            return True
+    return False

@@ -31,8 +31,8 @@ class Pool(Protocol):
 
     def begin(self, env: int, command: str, *arguments: Any) -> None: ...
 
-    def finish(self, env: int) -> Any:
-        """What came of it. EnvFailed."""
+    def finish(self, env: int, steps: int = 1) -> Any:
+        """What came of it. EnvFailed. steps: that it may take the time of."""
         ...
 
     def rebuild(self, env: int) -> None:
@@ -86,7 +86,7 @@ class InProcess:
     def begin(self, env: int, command: str, *arguments: Any) -> None:
         self._asked[env] = (command, *arguments)
 
-    def finish(self, env: int) -> Any:
+    def finish(self, env: int, steps: int = 1) -> Any:
         try:
             return obey(self._envs[env], *self._asked.pop(env))
         except Exception as error:  # of any kind: it is a person's own code
@@ -128,8 +128,8 @@ class Processes:
         with contextlib.suppress(OSError):  # a dead one is found out by `finish`
             self._workers[env][1].send((command, *arguments))
 
-    def finish(self, env: int) -> Any:
-        return self._answer(env, self._timeout)
+    def finish(self, env: int, steps: int = 1) -> Any:
+        return self._answer(env, self._timeout and steps * self._timeout)
 
     def _answer(self, env: int, seconds: float | None) -> Any:
         process, pipe = self._workers[env]

@@ -127,7 +127,7 @@ class VectorEnv:
 
     def _is_repeated(self, episode: OpenEpisode) -> bool:
         try:
-            is_repeated, why = self._pool.finish(episode.env), "its observations differ"
+            is_repeated, why = self._pool.finish(episode.env, len(episode.action) + 1), "its observations differ"
         except EnvFailed as error:
             is_repeated, why = False, str(error)
             self._pool.rebuild(episode.env)

@@ -114,7 +114,7 @@ def assemble(
     desk = make_desk(config, folder, learner, labeler, transitions, labels, ledger, stop)
     desk.reopen(begin.positions.entries if begin.is_exact else None)
     check_received(folder, ledger, journal.received, desk.num_answers, vault.num_rows)
-    logger = Logger(folder.path, config.log, purge_step=begin.found.step + 1 if begin.found else None)
+    logger = Logger(folder.path, config.log, purge_step=begin.purge_step)
     env = VectorEnv(config.task, config.envs, config.seed, vault, logger.line)
     run = Run(
         config=config,
@@ -161,7 +161,6 @@ def take_up(run: Run, begin: Standpoint, later: list[Ticks]) -> None:
         "going on with everything that was bought; from here on it is not what an uninterrupted run would be"
     )
     run.save()
-    run.folder.repaired.unlink(missing_ok=True)
 
 
 def seed_everything(seed: int) -> None:
@@ -274,7 +273,7 @@ def make_onlooker(
         spaces=spaces,
         transitions=transitions,
         labels=labels,
-        evaluator=Evaluator(config.task, config.envs, config.evaluate, config.seed),
+        evaluator=Evaluator(config.task, config.envs, config.evaluate, config.seed, logger.line),
         logger=logger,
         coins=pictures.Coins(config.budget.total, prices.transition, prices.label, bool(config.labeler.tiers)),
         horizon=config.train.horizon,

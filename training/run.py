@@ -117,6 +117,7 @@ class Run:
         with ExitStack() as last:  # each of them, whatever another one raises
             for one in (self.lock, self.ledger, self.logger, *self.logs(), self.collector.env):
                 last.callback(one.close)
+            last.callback(self.keeper.wait)  # first: the lock must not end before the checkpoint under way is written
 
     def logs(self) -> list[FrameLog]:
         """The append-only logs on disk."""

@@ -58,6 +58,12 @@ class Hanging(Counting):
         return super().step(action)
 
 
+class Slow(Counting):
+    def step(self, action):
+        time.sleep(0.3)
+        return super().step(action)
+
+
 class Mortal(Counting):
     """Kills its process at every reset."""
 
@@ -183,6 +189,18 @@ def test_streams_go_on_bit_for_bit_where_they_stood(task, processes, num, before
     assert warnings == []
     assert vault.reward(Clip(0, before + 7)) == whole._vault.reward(Clip(0, before + 7))
     whole.close(), resumed.close()
+
+
+@pytest.mark.run
+def test_an_episode_may_take_the_time_of_all_its_steps_to_be_played_again():
+    config, warnings = EnvConfig(num=1, processes=True, timeout=0.8), []
+    env = counting(config, "Slow")
+    rows = run(env, 4, action=0.5)  # 0.9 seconds of steps
+    env.close()
+    again = VectorEnv("test_vector:Slow", config, 0, RewardVault(), warnings.append)
+    again.go_on(standing(rows))
+    assert not run(again, 1)[0].is_first[0] and warnings == []
+    again.close()
 
 
 def test_an_episode_that_does_not_repeat_is_closed_and_said():

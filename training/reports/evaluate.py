@@ -1,5 +1,6 @@
 """True returns, for the eyes alone: nothing here is ever trained on or bought by."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -77,8 +78,11 @@ class Evaluator:
     Every run() plays the same start states, which no training episode has: results along a run compare like with like.
     """
 
-    def __init__(self, task: str, env_config: EnvConfig, config: EvaluateConfig, seed: int):
-        self._task, self._env_config, self._config = task, env_config, config
+    def __init__(
+        self, task: str, env_config: EnvConfig, config: EvaluateConfig, seed: int, warn: Callable[[str], None] = print
+    ):
+        """warn: told of environments that fail."""
+        self._task, self._env_config, self._config, self._warn = task, env_config, config, warn
         self._seed = derive_seed(seed, Channel.EVALUATION)
 
     def episodes(self, is_final: bool) -> int:
@@ -93,7 +97,9 @@ class Evaluator:
         """
         num = min(self._config.envs, episodes)
         vault = RewardVault()
-        env = VectorEnv(self._task, replace(self._env_config, num=num, heldout_share=0.0), self._seed, vault)
+        env = VectorEnv(
+            self._task, replace(self._env_config, num=num, heldout_share=0.0), self._seed, vault, self._warn
+        )
         try:
             return self._play(env, vault, policy, episodes, mode)
         finally:
