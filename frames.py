@@ -225,7 +225,8 @@ def _unpacked(body: memoryview, number: int) -> Frame:
         size = int(np.prod(shape, dtype=np.int64)) * kind.itemsize
         if size < 0 or place + size > len(body):
             raise ValueError(f"{name} is cut off")
-        arrays[name] = np.frombuffer(body, kind, size // kind.itemsize if kind.itemsize else 0, place).reshape(shape)
+        flat = np.frombuffer(body, kind, size // kind.itemsize if kind.itemsize else 0, place)
+        arrays[name] = flat.reshape(shape).copy()  # torch warns of arrays that cannot be written to
         place += size
     return Frame(number, head["kind"], head["values"], arrays)
 
