@@ -207,7 +207,7 @@ def make_labels(config: Config, spaces: Spaces) -> LabelStore:
         return LabelColumn(config.envs.num)
     latent = (config.dynamics.deter, config.dynamics.stoch)
     tiers, members = (DEFAULT, *config.labeler.tiers), config.reward.members
-    return LabelReplay(config.labels, spaces, *latent, tiers, folds=members)
+    return LabelReplay(config.labels, spaces, *latent, tiers, folds=members, latents=config.replay.latents)
 
 
 def make_desk(

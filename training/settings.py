@@ -28,6 +28,7 @@ ADDED = (
     "envs.timeout",
     "labeler.patience",
     "log.every_updates",
+    "replay.latents",
 )
 COMMAND_LINE = "command line"
 # Where a resumed run may differ from its saved configuration: full keys, and sections that end with a dot.
