@@ -16,8 +16,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from .. import configs
 from ..durable import whole_file
-from .config import Config, ConfigError
-from .storage.folder import SAVED_AS
+from .config import Config, ConfigError, DamagedConfig
+from .storage.folder import SAVED_AS, RunFolder
+from .storage.seal import is_broken, sealed
 
 DEFAULT_PRESET = "quickstart"
 # Settings that versions 0.1 and 0.2 did not know: a run of theirs goes on with the defaults.
@@ -93,13 +94,20 @@ def _may_change(key: str) -> bool:
 
 def read_config(path: Path) -> Config:
     """The configuration that `save_config` wrote. A missing, unknown or unusable key is a ConfigError."""
-    return _build(_saved_settings(path))
+    if not path.is_file():
+        if RunFolder(path.parent).ledger.exists():
+            raise DamagedConfig(f"{path}: is missing")
+        raise ConfigError(f"{path.parent}: not a run, it has no {path.name}")
+    try:
+        return _build(_saved_settings(path))
+    except ConfigError as error:
+        raise DamagedConfig(str(error)) from error
 
 
 def save_config(config: Config, path: Path) -> None:
     """Write the whole configuration so that a crash leaves either all of it or nothing under `path`."""
     with whole_file(path, "w") as file:
-        file.write(to_yaml(config))
+        file.write(sealed(to_yaml(config)))
 
 
 def to_yaml(config: Config) -> str:
@@ -146,9 +154,10 @@ def _preset_settings(preset: str) -> list[Setting]:
 
 
 def _saved_settings(path: Path) -> list[Setting]:
-    if not path.is_file():
-        raise ConfigError(f"{path.parent}: not a run, it has no {path.name}")
-    settings = _file_settings(path.read_text(), str(path))
+    text = path.read_text(errors="replace")
+    if is_broken(text):
+        raise ConfigError(f"{path}: is not what was written (sha256 differs): settings change on the command line alone")
+    settings = _file_settings(text, str(path))
     keys = {setting.key for setting in settings}
     expected = {key for written in keys for key in keys_at(written)} | leaves().keys()
     # A mapping stands there itself only where it is empty.

@@ -15,7 +15,7 @@ from ...envs.records import Transition
 from ...envs.standing import OpenEpisode, Standing
 from ...envs.vault import RewardVault
 from ...envs.vector import VectorEnv
-from ...worldmodel.replay.journal.transitions import TransitionJournal
+from ...worldmodel.replay.journal.transitions import PREFIX, TransitionJournal
 from ...worldmodel.replay.tick import Tick, Ticks
 from ...worldmodel.replay.transitions import TransitionReplay
 from ...worldmodel.rssm import Latent
@@ -23,7 +23,6 @@ from ..stop import Stop
 from .sellers import calling
 
 CHUNK = 128  # transitions between two commits, about
-PREFIX = "transitions/"  # of the keys of chunks in the ledger
 STATE = {"chunks", "left", "received", "action", "agent", "starts"}
 
 
@@ -83,7 +82,8 @@ class Collector:
         """Close the open episodes as truncated: where they stand is not known."""
         self.is_live = True
         self.env.go_on(self._standing(opened=False))
-        self.num_chunks = max((int(key) for key in self.journal.units), default=0)
+        sold = (key.removeprefix(PREFIX) for key in self.ledger.state_of_keys() if key.startswith(PREFIX))
+        self.num_chunks = max(map(int, (*self.journal.units, *sold)), default=0)  # what was lost is not sold again
 
     def open(self, wanted: int) -> int:
         """Reserve the next chunk, for at most `wanted` transitions. -> ticks that it may take."""

@@ -14,6 +14,7 @@ from ...durable import whole_file
 from ...errors import UserError
 from ...frames import FrameLog
 from .checkpoint import Hashes, hashed
+from .seal import sealed
 
 SAVED_AS = "config.yaml"  # its presence makes a folder a run
 
@@ -40,6 +41,11 @@ class RunFolder:
     @property
     def config(self) -> Path:
         return self.path / SAVED_AS
+
+    @property
+    def spare_config(self) -> Path:
+        """As it was at the start, for a run that has no checkpoint yet."""
+        return self.checkpoints / SAVED_AS
 
     @property
     def ledger(self) -> Path:
@@ -99,8 +105,9 @@ class RunFolder:
                     )
             self.ledger.unlink()
         Ledger.create(self.ledger, total_micro, prices).close()
-        with whole_file(self.config, "w") as file:  # last: its presence makes the folder a run
-            file.write(config)
+        for path in (self.spare_config, self.config):  # the latter last: its presence makes the folder a run
+            with whole_file(path, "w") as file:
+                file.write(sealed(config))
 
     def hold(self) -> IO:
         """A lock, so that two processes never spend from one purse. It ends with the process, or when it is closed."""

@@ -6,13 +6,15 @@ from dataclasses import asdict, dataclass
 from typing import Protocol, Self
 
 from ...budget.ledger import Ledger, Position
-from ...errors import UserError
+from ...errors import Damaged
 from ...worldmodel.replay.journal.transitions import TransitionJournal
 from . import checkpoint
-from .checkpoint import Checkpoint, CheckpointError
+from .checkpoint import Checkpoint, DamagedCheckpoint
 from .folder import SAVED_AS, RunFolder
+from .marks import is_repaired, read_mark
 
 SALVAGED = ("learner", "transitions", "labels", "progress", "rng")  # parts that fit data which has grown since
+ROWS = ("transitions", "labels")  # those that speak of rows in the journals, by their numbers
 START = Position(events=1, decisions=0)  # of a ledger: its total is written, and nothing else
 
 
@@ -24,7 +26,7 @@ class Part(Protocol):
     def load_state_dict(self, state: dict) -> None: ...
 
 
-class FilesMissing(UserError):
+class FilesMissing(Damaged):
     """The ledger has sold more than is on disk."""
 
 
@@ -50,6 +52,7 @@ class Standpoint:
 
     found: Checkpoint | None
     is_exact: bool
+    has_rows: bool = True  # the checkpoint's rows are the journals': not so after a repair
 
     @property
     def purge_step(self) -> int | None:
@@ -70,12 +73,14 @@ def standpoint(folder: RunFolder, is_exact: bool, say: Callable[[str], None]) ->
     """
     if not checkpoint.list_checkpoints(folder.checkpoints):
         say("no checkpoint yet: what was bought is learned from again, from the beginning")
-        return Standpoint(None, is_exact)
+        return Standpoint(None, is_exact and not is_repaired(folder.checkpoints))
     found = checkpoint.load(folder.checkpoints)
     for warning in found.warnings:
         say(f"warning: {warning}; it is set aside")
     checkpoint.set_aside(found.damaged)
-    return Standpoint(found, is_exact and "positions" in found.parts)
+    mark = read_mark(found.path)
+    has_rows = mark is None or mark.is_exact
+    return Standpoint(found, is_exact and has_rows and "positions" in found.parts, has_rows)
 
 
 def load_parts(begin: Standpoint, parts: Mapping[str, Part]) -> None:
@@ -85,19 +90,26 @@ def load_parts(begin: Standpoint, parts: Mapping[str, Part]) -> None:
     # Version 0.1 saved no labels in coupled mode, whose store has no state.
     states = {"labels": {}} | {name: state for name, state in begin.found.parts.items() if name != "positions"}
     if begin.is_exact and states.keys() != parts.keys():
-        raise CheckpointError(f"{begin.found.path}: holds {sorted(states)}, expected {sorted(parts)}")
+        raise DamagedCheckpoint(f"{begin.found.path}: holds {sorted(states)}, expected {sorted(parts)}")
     with fitting(begin.found):
-        for name in parts if begin.is_exact else SALVAGED:
-            parts[name].load_state_dict(states[name])
+        if begin.is_exact:
+            for name, part in parts.items():
+                part.load_state_dict(states[name])
+            return
+        for name in SALVAGED:
+            if name not in ROWS:
+                parts[name].load_state_dict(states[name])
+            elif begin.has_rows:
+                parts[name].load_state_dict(states[name], is_exact=False)  # type: ignore[call-arg]  both can
 
 
 @contextmanager
 def fitting(found: checkpoint.Checkpoint) -> Iterator[None]:
-    """CheckpointError for parts that do not take what the checkpoint holds."""
+    """DamagedCheckpoint for parts that do not take what the checkpoint holds."""
     try:
         yield
     except (RuntimeError, ValueError, TypeError, KeyError) as error:  # torch and dataclasses say it each in their way
-        raise CheckpointError(f"{found.path}: does not fit the run's {SAVED_AS} and data: {error}") from error
+        raise DamagedCheckpoint(f"{found.path}: does not fit the run's {SAVED_AS} and data: {error}") from error
 
 
 def reconcile_transitions(ledger: Ledger, journal: TransitionJournal, prefix: str) -> None:

@@ -1,0 +1,79 @@
+"""Append-only logs that are damaged: what is whole in them, before and after what is not."""
+
+import shutil
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ....frames import NAME, Frame, FrameLog, Hole, scan
+from .bench import NEW
+
+Row = tuple[str, dict, dict[str, Any]]  # kind, arrays and values of a frame
+
+
+@dataclass
+class Condition:
+    """Of a log's files. An unfinished frame at the very end may be what a crash left, and is no damage by itself."""
+
+    frames: int = 0  # whole ones
+    lost: int = 0  # at least
+    why: str = ""  # the first damage; empty: there is none
+
+    def add(self, lost: int, why: str) -> None:
+        self.lost += lost
+        self.why = self.why or why
+
+
+def condition(folder: Path) -> Condition:
+    """What is wrong with the files of a log."""
+    found, torn, expected = Condition(), "", 0
+    paths = _paths(folder)
+    for place, path in enumerate(paths):
+        if path.name != f"{place:06d}.log":
+            found.why = found.why or f"{place:06d}.log is missing"
+        for item in scan(path):
+            if torn:
+                found.add(0, torn)
+            torn = ""
+            if isinstance(item, Hole):
+                torn = f"{path.name}: {item.size:,} bytes from {item.start:,} on are no whole frame"
+            elif item.number >= expected:
+                found.frames += 1
+                if item.number > expected:
+                    found.add(item.number - expected, f"{path.name}: frame {expected} is missing")
+                expected = item.number + 1
+            else:
+                found.add(0, f"{path.name}: frame {item.number} stands where frame {expected} is expected")
+        if torn and place < len(paths) - 1:
+            found.add(0, torn)
+            torn = ""
+    return found
+
+
+def whole_frames(folder: Path) -> Iterator[Frame]:
+    """All that can be read, in the order of their numbers."""
+    expected = 0
+    for path in _paths(folder):
+        for item in scan(path):
+            if isinstance(item, Frame) and item.number >= expected:
+                expected = item.number + 1
+                yield item
+
+
+def write_new(folder: Path, rows: Iterable[Row]) -> Path:
+    """A whole log of these rows beside `folder`, which waits to take its place."""
+    new = folder.with_name(folder.name + NEW)
+    if new.exists():
+        shutil.rmtree(new)
+    new.mkdir(parents=True)
+    log = FrameLog(new)
+    for kind, arrays, values in rows:
+        log.append(kind, arrays, **values)
+    log.sync()
+    log.close()
+    return new
+
+
+def _paths(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("*.log") if NAME.fullmatch(path.name))
