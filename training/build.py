@@ -55,7 +55,15 @@ from .storage import checkpoint
 from .storage.folder import SAVED_AS, RunFolder
 from .storage.keeper import Keeper
 from .storage.older import bring_over
-from .storage.restore import Standpoint, check_received, fitting, load_parts, reconcile_transitions, standpoint
+from .storage.restore import (
+    Standpoint,
+    check_received,
+    check_waiting,
+    fitting,
+    load_parts,
+    reconcile_transitions,
+    standpoint,
+)
 
 
 def build(config: Config, is_resumed: bool, is_exact: bool = True) -> Run:
@@ -114,6 +122,7 @@ def assemble(
     desk = make_desk(config, folder, learner, labeler, transitions, labels, ledger, stop)
     desk.reopen(begin.positions.entries if begin.is_exact else None)
     check_received(folder, ledger, journal.received, desk.num_answers, vault.num_rows)
+    check_waiting(folder, ledger, desk.waiting)
     logger = Logger(folder.path, config.log, purge_step=begin.purge_step)
     env = VectorEnv(config.task, config.envs, config.seed, vault, logger.line)
     run = Run(

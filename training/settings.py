@@ -156,7 +156,9 @@ def _preset_settings(preset: str) -> list[Setting]:
 def _saved_settings(path: Path) -> list[Setting]:
     text = path.read_text(errors="replace")
     if is_broken(text):
-        raise ConfigError(f"{path}: is not what was written (sha256 differs): settings change on the command line alone")
+        raise ConfigError(
+            f"{path}: is not what was written (sha256 differs): settings change on the command line alone"
+        )
     settings = _file_settings(text, str(path))
     keys = {setting.key for setting in settings}
     expected = {key for written in keys for key in keys_at(written)} | leaves().keys()

@@ -42,7 +42,7 @@ TINY = [
 def pytest_collection_modifyitems(items):
     """A test that takes a tiny run makes one: it bears the mark `run` without saying so."""
     for item in items:
-        if {"tiny", "tiny_command"} & set(item.fixturenames):
+        if {"tiny", "tiny_command", "tiny_arguments"} & set(item.fixturenames):
             item.add_marker("run")
 
 
@@ -66,6 +66,12 @@ def tiny(tmp_path):
         return replace(config, run=replace(config.run, dir=str(tmp_path / folder)))
 
     return make
+
+
+@pytest.fixture(scope="session")
+def tiny_arguments():
+    """tiny_arguments("seed=3") -> the arguments of a tiny run, without a folder."""
+    return lambda *settings: merged(*settings)
 
 
 def merged(*settings: str) -> list[str]:

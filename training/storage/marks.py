@@ -1,7 +1,7 @@
 """What a repair leaves beside checkpoints: which of them the journals no longer fit, and what is known to be gone.
 
-    checkpoints/repaired.json           {}: the journals were repaired, a run without a checkpoint takes them in as they are
-    checkpoints/<step>/repaired.json    {"is_exact", "metrics_bytes", "lost"}
+checkpoints/repaired.json           {}: the journals were repaired, a run without a checkpoint takes them in as they are
+checkpoints/<step>/repaired.json    {"is_exact", "metrics_bytes", "lost"}
 """
 
 import json

@@ -134,3 +134,11 @@ def check_received(folder: RunFolder, ledger: Ledger, transitions: int, labels: 
             raise FilesMissing(
                 f"{folder.path}: {sold:,} {name} were paid for, {found:,} are on disk: files are missing or damaged"
             )
+
+
+def check_waiting(folder: RunFolder, ledger: Ledger, keys: set[str]) -> None:
+    """The ledger waits for the answers of questions that have no reply on disk: FilesMissing where it has had one."""
+    states = ledger.state_of_keys()
+    over = sorted(key for key in keys if key not in states or not states[key].is_open)
+    if over:
+        raise FilesMissing(f"{folder.labels}: the replies to {len(over):,} questions are missing, such as {over[0]}")

@@ -50,4 +50,6 @@ def _check_beginning(path: Path, expected: dict[str, Any]) -> None:
     with open(path, "rb") as file:
         content = file.read(expected["size"])
     if hashlib.sha256(content).hexdigest() != expected["sha256"]:
-        raise DamagedCheckpoint(f"{path}: its first {expected['size']:,} bytes are not what was written (sha256 differs)")
+        raise DamagedCheckpoint(
+            f"{path}: its first {expected['size']:,} bytes are not what was written (sha256 differs)"
+        )

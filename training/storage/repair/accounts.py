@@ -35,8 +35,7 @@ def settle_accounts(bench: Bench, config: Config, rows: Rows, questions: Questio
         states = ledger.state_of_keys()
         lost = list(_lost(states, rows, questions))
         unknown = _unknown(states, rows, questions, config, ledger.prices)
-        open_keys = [key for key, state in states.items() if state.is_open and state.purchase.kind == "label"]
-        orphans = [key for key in open_keys if key not in questions.asked] if questions.why or is_rebuilt else []
+        orphans = list(_orphans(states, rows, questions, is_rebuilt))
         if not (lost or unknown or orphans):
             return False
     bench.are_rows_changed = True
@@ -46,7 +45,7 @@ def settle_accounts(bench: Bench, config: Config, rows: Rows, questions: Questio
         if orphans:
             freed = sum(states[key].purchase.cost for key in orphans)
             ledger.release(orphans)
-            bench.say(f"released: {in_coins(freed)} for {len(orphans):,} questions that are lost: {_some(orphans)}")
+            bench.say(f"released: {in_coins(freed)} reserved for what is lost: {_some(orphans)}")
         _book(bench, ledger, unknown)
     return True
 
@@ -54,6 +53,16 @@ def settle_accounts(bench: Bench, config: Config, rows: Rows, questions: Questio
 def _reason(rows: Rows, questions: Questions) -> str:
     whys = [f"{name}: {one.why}" for name, one in (("transitions", rows), ("labels", questions)) if one.why]
     return "tandem repair: " + ("; ".join(whys) or "not on disk")
+
+
+def _orphans(states: dict[str, KeyState], rows: Rows, questions: Questions, is_rebuilt: bool) -> Iterator[str]:
+    """Open purchases of which nothing is left. In a whole run they are what a crash cut off, and are gone on with."""
+    for key, state in states.items():
+        is_label = state.purchase.kind == "label"
+        is_damaged = is_rebuilt or bool((questions if is_label else rows).why)
+        is_there = key in questions.asked if is_label else rows.units[key.removeprefix(PREFIX)] > 0
+        if state.is_open and is_damaged and not is_there:
+            yield key
 
 
 def _lost(states: dict[str, KeyState], rows: Rows, questions: Questions) -> Iterator[Lost]:

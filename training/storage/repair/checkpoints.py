@@ -1,13 +1,13 @@
 """Checkpoints, snapshots and dumps: those that are damaged go aside, those that the journals no longer fit are marked."""
 
 import hashlib
-import zipfile
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from ....budget.ledger import Ledger
 from .. import checkpoint
+from ..archive import damage_of_archive
 from ..checkpoint import CheckpointError
 from ..marks import Mark, mark_repaired, read_mark, write_mark
 from .bench import Bench
@@ -27,6 +27,11 @@ def set_checkpoints_aside(bench: Bench) -> None:
             if not checkpoint.list_checkpoints(bench.folder.checkpoints):
                 bench.say("lost: what was learned: no checkpoint is whole, the run learns again from what was bought")
 
+    newest = next(reversed(checkpoint.list_checkpoints(bench.folder.checkpoints)), None)
+    if newest is not None and read_mark(newest) is None:
+        covers = checkpoint.read_manifest(newest).get("covers", {})
+        bench.written = {name: one["size"] for name, one in covers.items() if name.startswith(LOGS)}
+
 
 def set_archives_aside(bench: Bench) -> None:
     """Snapshots and dumps, which torch writes with a checksum for each part."""
@@ -35,16 +40,6 @@ def set_archives_aside(bench: Bench) -> None:
         if why:
             bench.set_aside(path, why)
             bench.say(f"lost: {bench.name(path)}: {_meaning(path)}")
-
-
-def damage_of_archive(path: Path) -> str:
-    """What is wrong with a file of torch's; empty: nothing."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
-    except Exception as error:  # a damaged archive: zipfile has many types of error for one
-        return f"not readable ({(str(error) or type(error).__name__).splitlines()[0]})"
-    return f"the checksum of {damaged} is wrong" if damaged else ""
 
 
 def _meaning(path: Path) -> str:
@@ -60,7 +55,7 @@ def mark_checkpoints(bench: Bench, snapshots: int, parts: dict[str, Any]) -> Non
     for path in checkpoint.list_checkpoints(bench.folder.checkpoints):
         before = read_mark(path)
         now = _mark(bench, checkpoint.read_manifest(path), before or Mark(), snapshots)
-        if now != (before or Mark()) or now.is_exact and before is None and _has_other_logs(bench, path):
+        if now != (before or Mark()) or (now.is_exact and before is None and _has_other_logs(bench, path)):
             write_mark(path, now)
     if bench.are_rows_changed:
         mark_repaired(bench.folder.checkpoints)

@@ -1,28 +1,22 @@
 """A damaged ledger: bookings that can still be read, each proved by its hash, put into a new file."""
 
-import shutil
-import sqlite3
-import tempfile
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ....budget.books.log import read_prices
 from ....budget.books.rebuild import rebuild
 from ....budget.books.rows import Booking, Decision, Entry, Refused, link, root
-from ....budget.books.schema import VERSION
 from ....budget.books.state import Books
 from ....budget.ledger_file import LedgerError
-from ....budget.money import MICRO, to_micro
+from ....budget.money import KINDS, MICRO, to_micro
 from ....budget.reports.verify import verify_ledger
 from ...config import Config
 from .bench import Bench
+from .pages import rows_in
 
-COLUMNS = {
-    "events": "id, time, event, key, kind, units, price_micro, tier, note, total, spent, reserved, transitions, labels",
-    "decisions": "id, time, phase, inputs, outputs",
-}
+# Columns of a row by table and version; version 1 has no notes and no hashes.
+EVENTS, OLD_EVENTS, DECISIONS, OLD_DECISIONS, PRICES = 15, 13, 6, 5, 3
+NOTE = 8  # column of an event
 
 
 @dataclass
@@ -34,10 +28,10 @@ class Rescued:
     prices: dict[str, int] | None = None
 
 
-def mend_ledger(bench: Bench, config: Config) -> bool:
+def mend_ledger(bench: Bench, config: Config, decisions: int) -> bool:
     """Replace a damaged or missing ledger by one of the bookings that can be read. -> whether it was one
 
-    What the journals know beside them is booked afterwards, by `settle_accounts`.
+    What the journals know beside them is booked afterwards, by `settle_accounts`. decisions: there were at least so many.
     """
     path = bench.folder.ledger
     unfinished = path.with_name(path.name + ".repaired")
@@ -49,27 +43,26 @@ def mend_ledger(bench: Bench, config: Config) -> bool:
     else:
         return False
     bench.are_rows_changed = True
-    found = _rescued(path) if path.exists() else Rescued()
+    found = rescued(path) if path.exists() else Rescued()
     _write(unfinished, found, config)
     journal = path.with_name(path.name + "-journal")
     if journal.exists():
         bench.set_aside(journal, "it belongs to the damaged ledger")
     bench.replace(path, why, unfinished.replace)
-    bench.say(
-        f"rescued: {len(found.entries):,} bookings and {len(found.decisions):,} decisions that the ledger still held"
-    )
+    bench.say(f"rescued: {len(found.entries):,} bookings and {len(found.decisions):,} decisions of the damaged ledger")
+    if len(found.decisions) < decisions:
+        bench.say(f"lost: {decisions - len(found.decisions):,} of {decisions:,} decisions of the allocator")
     return True
 
 
 def _write(path: Path, found: Rescued, config: Config) -> None:
     """A new ledger. A booking that no longer makes sense where it comes has what it needs put before it, or is left out."""
     entries, books = found.entries, Books()
-    first = entries[0].booking if entries and entries[0].id == 1 else Booking("raise_total", total=_total(found, config))
+    is_begun = bool(entries) and entries[0].id == 1
+    first = entries[0].booking if is_begun else Booking("raise_total", total=_total(found, config))
     bookings: list[Booking] = []
     _take(books, first)
-    for entry in entries:
-        if entry.id == 1:
-            continue  # it is `first`
+    for entry in entries[int(is_begun) :]:
         for booking in _with_what_it_needs(books, entry.booking):
             _take(books, booking)
             bookings.append(booking)
@@ -115,92 +108,74 @@ def _before(books: Books, booking: Booking) -> list[Booking]:
     return before
 
 
-def _rescued(path: Path) -> Rescued:
-    """Read from a copy, which SQLite may change as it likes."""
-    with tempfile.TemporaryDirectory() as temporary:
-        copy = Path(temporary) / path.name
-        shutil.copyfile(path, copy)
-        try:
-            with closing(sqlite3.connect(f"{copy.as_uri()}?mode=ro&immutable=1", uri=True)) as db:
-                return _read(db)
-        except sqlite3.Error:
-            return Rescued()
+def rescued(path: Path) -> Rescued:
+    """All rows that prove themselves; of version 1, which has no hashes, those that add up from the first one on."""
+    tables: dict[int, dict[int, tuple]] = {size: {} for size in (EVENTS, OLD_EVENTS, DECISIONS, OLD_DECISIONS, PRICES)}
+    for number, values in rows_in(path):
+        if len(values) in tables and (values[0] is None or len(values) == PRICES):  # else it tells of a table
+            tables[len(values)].setdefault(number, values)
+    events, old_events = _numbered(tables[EVENTS]), _numbered(tables[OLD_EVENTS])
+    old = {number: (*row[:NOTE], None, *row[NOTE:]) for number, row in old_events.items()}
+    return Rescued(
+        entries=list(_entries(_proved("events", events))) or list(_summed(old)),
+        decisions=list(
+            _decisions(_proved("decisions", _numbered(tables[DECISIONS])))
+            if tables[DECISIONS]
+            else _decisions(iter(_numbered(tables[OLD_DECISIONS]).values()))
+        ),
+        prices=_prices(tables[PRICES]),
+    )
 
 
-def _read(db: sqlite3.Connection) -> Rescued:
-    version = 2 if _has_hashes(db) else 1
-    found = Rescued(entries=list(_entries(db, version)), decisions=list(_decisions(db, version)))
-    try:
-        found.prices = read_prices(db, version)
-    except (Refused, sqlite3.Error, UnicodeError, TypeError):
-        found.prices = None
-    return found
+def _numbered(rows: dict[int, tuple]) -> dict[int, tuple]:
+    """With the number of the row, which SQLite keeps apart, and a time that is a float, which it may keep as an integer."""
+    return {
+        number: (number, float(values[1]), *values[2:])
+        for number, values in sorted(rows.items())
+        if values[0] is None and isinstance(values[1], int | float)
+    }
 
 
-def _has_hashes(db: sqlite3.Connection) -> bool:
-    try:
-        db.execute("SELECT hash FROM prices").fetchall()
-    except sqlite3.OperationalError as error:
-        return "no such column" not in str(error)
-    except sqlite3.Error:
-        return True
-    return True
+def _proved(table: str, rows: dict[int, tuple]) -> Iterator[tuple]:
+    """Those whose hash follows from that of the row before."""
+    for number, (*columns, written) in rows.items():
+        before = root(table) if number == 1 else rows.get(number - 1, (None,))[-1]
+        values = tuple(columns)
+        is_plain = not any(isinstance(value, bytes) for value in values)
+        if isinstance(before, bytes) and is_plain and link(before, values) == written:
+            yield values
 
 
-def _entries(db: sqlite3.Connection, version: int) -> Iterator[Entry]:
-    for values in _proved(db, "events", version):
+def _entries(rows: Iterator[tuple]) -> Iterator[Entry]:
+    for values in rows:
         try:
             yield Entry.from_values(values)
         except Refused:
             continue
 
 
-def _decisions(db: sqlite3.Connection, version: int) -> Iterator[Decision]:
-    for values in _proved(db, "decisions", version):
+def _decisions(rows: Iterator[tuple]) -> Iterator[Decision]:
+    for values in rows:
         try:
             yield Decision.from_values(values)
         except Refused:
             continue
 
 
-def _proved(db: sqlite3.Connection, table: str, version: int) -> Iterator[tuple]:
-    """Rows whose hash follows from the row before; those of version 1, which has no hashes, as far as their sums are right."""
-    rows = _rows(db, table, version)
-    if version < VERSION:
-        yield from _summed(rows) if table == "events" else rows.values()
-        return
-    for number in sorted(rows):
-        *row, written = rows[number]
-        before = root(table) if number == 1 else rows[number - 1][-1] if number - 1 in rows else None
-        values = tuple(row)
-        is_plain = not any(isinstance(value, bytes) for value in values)
-        if isinstance(before, bytes) and is_plain and link(before, values) == written:
-            yield values
-
-
-def _summed(rows: dict[int, tuple]) -> Iterator[tuple]:
+def _summed(rows: dict[int, tuple]) -> Iterator[Entry]:
     books = Books()
-    for number in sorted(rows):
+    for values in rows.values():
         try:
-            books.check_and_take(Entry.from_values(rows[number]))
+            entry = Entry.from_values(values)
+            books.check_and_take(entry)
         except Refused:
             return
-        yield rows[number]
+        yield entry
 
 
-def _rows(db: sqlite3.Connection, table: str, version: int) -> dict[int, tuple]:
-    """By their numbers, from the front and from the back, as far as SQLite can read either way."""
-    columns = COLUMNS[table] + ", hash" if version == VERSION else COLUMNS[table].replace("note", "NULL")
-    found: dict[int, tuple] = {}
-    for order in ("ASC", "DESC"):
-        try:
-            for row in db.execute(f"SELECT {columns} FROM {table} ORDER BY id {order}"):
-                if isinstance(row[0], int):
-                    found[row[0]] = row
-        except (sqlite3.Error, UnicodeError):
-            continue
-        break
-    return found
+def _prices(rows: dict[int, tuple]) -> dict[str, int] | None:
+    found = {kind: price for kind, price, written in rows.values() if written == link(root("prices"), (kind, price))}
+    return found if sorted(found) == sorted(KINDS) else None
 
 
 def in_coins(micro: int) -> str:

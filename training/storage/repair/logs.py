@@ -25,9 +25,9 @@ class Condition:
         self.why = self.why or why
 
 
-def condition(folder: Path) -> Condition:
-    """What is wrong with the files of a log."""
-    found, torn, expected = Condition(), "", 0
+def condition(folder: Path, written: dict[str, int]) -> Condition:
+    """What is wrong with the files of a log. written: the bytes that they had at least, by their names in the run's folder."""
+    found, torn, expected = Condition(why=_short(folder, written)), "", 0
     paths = _paths(folder)
     for place, path in enumerate(paths):
         if path.name != f"{place:06d}.log":
@@ -49,6 +49,17 @@ def condition(folder: Path) -> Condition:
             found.add(0, torn)
             torn = ""
     return found
+
+
+def _short(folder: Path, written: dict[str, int]) -> str:
+    """The first file that has lost its end; empty: none has."""
+    for name, size in written.items():
+        path = folder.parent / name
+        if path.parent == folder and NAME.fullmatch(path.name) and size:
+            now = path.stat().st_size if path.exists() else -1
+            if now < size:
+                return f"{path.name} is gone" if now < 0 else f"{path.name}: {now:,} bytes, {size:,} were written"
+    return ""
 
 
 def whole_frames(folder: Path) -> Iterator[Frame]:

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from ....worldmodel.replay.journal.npz import ChunkError, read_npz
+from ..archive import damage_of_archive
 from ..older import bring_over
 from .bench import Bench
-from .checkpoints import damage_of_archive
 
 
 def mend_older(bench: Bench) -> None:

@@ -40,7 +40,7 @@ class Questions:
 def read_questions(bench: Bench) -> tuple[list[Entry], Questions]:
     """All entries that can be read."""
     entries = [entry_of(frame) for frame in whole_frames(bench.folder.labels)]
-    found = Questions(why=condition(bench.folder.labels).why)
+    found = Questions(why=condition(bench.folder.labels, bench.written).why)
     for entry in entries:
         found.take(entry)
     return entries, found
@@ -68,7 +68,9 @@ def mend_questions(bench: Bench, known: dict[str, KeyState], copy_of: CopyOf, is
     new = [Entry(0, asked=tuple(again))] if again else []
     new += [entry for entry in kept if entry.asked or entry.answers or entry.declined]
     new += [Entry(call, declined=tuple(Declined(key, GONE) for key in sorted(gone)))] if gone else []
-    is_cut = any(len(a.answers) + len(a.declined) < len(b.answers) + len(b.declined) for a, b in zip(kept, entries, strict=True))
+    is_cut = any(
+        len(a.answers) + len(a.declined) < len(b.answers) + len(b.declined) for a, b in zip(kept, entries, strict=True)
+    )
     if not (found.why or again or gone or is_cut):
         return found
     bench.are_rows_changed = True
@@ -81,9 +83,7 @@ def mend_questions(bench: Bench, known: dict[str, KeyState], copy_of: CopyOf, is
     return mended
 
 
-def _asked_again(
-    found: Questions, known: dict[str, KeyState], copy_of: CopyOf, is_uniform: bool
-) -> list[Asked]:
+def _asked_again(found: Questions, known: dict[str, KeyState], copy_of: CopyOf, is_uniform: bool) -> list[Asked]:
     """Questions that are lost, about rows that are still there."""
     keys = [key for key, state in known.items() if state.purchase.kind == "label" and state.held]
     wanted = dict.fromkeys(key for key in (*keys, *sorted(found.replied)) if key not in found.asked)

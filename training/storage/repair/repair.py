@@ -48,8 +48,9 @@ def _repaired(bench: Bench) -> list[str]:
     config = mend_config(bench)
     set_archives_aside(bench)
     mend_older(bench)
-    _mend_journals(bench, config, is_rebuilt=mend_ledger(bench, config))
     parts = newest_parts(bench)
+    decisions = parts.get("positions", {}).get("ledger", {}).get("decisions", 0)
+    _mend_journals(bench, config, is_rebuilt=mend_ledger(bench, config, decisions))
     mark_checkpoints(bench, config.measure.snapshots, parts)
     mend_phases(bench, parts)
     mend_metrics(bench, parts)
@@ -73,8 +74,9 @@ def _mend_journals(bench: Bench, config: Config, is_rebuilt: bool) -> None:
 
 def _blank(bench: Bench, config: Config, floor: dict[int, int], known: dict[str, KeyState]):
     """Only where no tick may be left, which is seldom: it takes an environment to tell."""
-    if not floor or any(bench.folder.transitions.glob("*.log")) and any(
-        path.stat().st_size for path in bench.folder.transitions.glob("*.log")
+    if not floor or (
+        any(bench.folder.transitions.glob("*.log"))
+        and any(path.stat().st_size for path in bench.folder.transitions.glob("*.log"))
     ):
         return None
     return blank_tick(config, read_questions(bench)[1].asked)

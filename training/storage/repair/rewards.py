@@ -14,7 +14,7 @@ KIND = "rewards"
 def mend_rewards(bench: Bench) -> bool:
     """Whether there was something to do: the log is damaged, or a row of the transitions has no reward in it."""
     folder = bench.folder.vault
-    why = condition(folder).why
+    why = condition(folder, bench.written).why
     known = {pair for frame in whole_frames(folder) for pair in _rows(frame.arrays["env"], frame.arrays["step"])}
     missing = [pair for pair in _bought(bench) if pair not in known]
     if not why and not missing:

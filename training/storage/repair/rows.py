@@ -31,7 +31,7 @@ def mend_transitions(bench: Bench, floor: dict[int, int], blank: Ticks | None) -
     nothing is added there. blank: such a row where no tick is left, None where nobody knows what one looks like.
     """
     folder, rows = bench.folder.transitions, Rows()
-    rows.why = condition(folder).why
+    rows.why = condition(folder, bench.written).why
     last, key, jumps = None, EMPTY_KEY, 0
     for _, ticks, key, jumped in _mended(bench):
         rows.units[key] += ticks.num_bought
