@@ -2,7 +2,8 @@
 
 import difflib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import gymnasium
 from gymnasium.spaces import Box, Dict, Space
@@ -28,6 +29,7 @@ class EnvConfig:
     patience: int = 5  # failures of an environment in a row, without a whole episode between, that end the run
     heldout_share: float = 0.1  # of the episodes, never trained on; 0: none. Rounded to one in a whole number
     time_limit: int = 0  # cuts episodes to this many environment steps (repeats counted singly); 0: the task's own
+    kwargs: dict[str, Any] = field(default_factory=dict)  # arguments of the environment's constructor, such as {size:3}
 
     def __post_init__(self):
         for name, least in (("num", 1), ("repeat", 1), ("time_limit", 0), ("patience", 1), ("timeout", 0)):
