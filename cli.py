@@ -180,6 +180,7 @@ def _program() -> str:
 
 def _in_new_folder(config):
     """The configuration with its run's folder named; refuses one that holds a run already. Makes nothing."""
+    from .training.keys import shown
     from .training.storage.folder import SAVED_AS
 
     look_in(os.getcwd())  # task=module:Class is found in the person's folder
@@ -190,7 +191,7 @@ def _in_new_folder(config):
         if (Path(run.dir) / SAVED_AS).exists():
             raise UsageError(f"run.dir: {run.dir} is a run already, go on with it by --resume {run.dir}")
     except OSError as error:  # a name that is too long, say
-        raise UsageError(f"run.dir: {run.dir} cannot be a folder ({error.strerror})") from error
+        raise UsageError(f"run.dir: {shown(run.dir)} cannot be a folder ({error.strerror})") from error
     return replace(config, run=run)
 
 

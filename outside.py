@@ -89,7 +89,7 @@ def _place(error: BaseException) -> str:
     if not isinstance(error, ModuleNotFoundError):
         return ""
     looked = " and ".join([os.getcwd(), *_elsewhere])
-    return f" (looked for in {looked} too); PYTHONPATH=FOLDER adds the folder that {error.name} lies in"
+    return f"; PYTHONPATH adds the folder that it lies in (looked for in {looked} too)"
 
 
 def _found(name: str) -> Any:

@@ -20,7 +20,8 @@ from .storage.trust import check_trust
 
 DEFAULT_PRESET = "quickstart"
 COMMAND_LINE = "command line"
-LARGEST = 2**63  # of whole numbers: SQLite, numpy and torch have none from there on
+MERGE_ERRORS = (OmegaConfBaseException, TypeError, ValueError, OverflowError)  # a list where a mapping must be, say
+LARGEST = 2**32  # whole numbers are below it: no count that a machine can hold, and no seed, is larger
 CHANGEABLE = (  # at a resume; a section ends in a dot
     "budget.total",  # grows
     "envs.time_limit",  # from the next episodes on
@@ -270,11 +271,11 @@ def _merged(tree, settings: list[Setting]):
         _check_plain(setting)
     try:
         return _merge(tree, settings)
-    except OmegaConfBaseException:
+    except MERGE_ERRORS:
         for setting in settings:
             try:
                 tree = _merge(tree, [setting])
-            except OmegaConfBaseException as error:
+            except MERGE_ERRORS as error:
                 raise _wrong(setting) from error
         return tree
 
@@ -329,7 +330,7 @@ def _section(section: type, prefix: str, values: dict, written: dict[str, Settin
         value, key = values[name], prefix + name
         if isinstance(hint, type) and is_dataclass(hint):
             value = _section(hint, f"{key}.", value, written)
-        elif key in mappings():
+        elif is_dataclass(mappings().get(key)):
             value = {entry: _section(mappings()[key], f"{key}.{entry}.", one, written) for entry, one in value.items()}
         elif value == "???":
             raise ConfigError(f"{key}: must be given")
