@@ -23,6 +23,7 @@ from .training.stop import at_once, listening
 
 USER_ERROR, SIGNALLED = 2, 128  # what a shell adds to the number of a signal that ended a command
 OURS = (str(Path(__file__).parent), os.path.dirname(os.__file__))  # this package, and Python's own
+LONGEST_NAME = 255  # of a file, in bytes
 # What a person can set right about disk and folders; any other OSError is a bug and keeps its traceback.
 DISK_ERRORS = {
     errno.ENOENT,
@@ -186,11 +187,13 @@ def _in_new_folder(config):
     look_in(os.getcwd())  # task=module:Class is found in the person's folder
     run = config.run.named(config.task, config.seed, datetime.now(UTC))
     try:
+        if any(len(os.fsencode(name)) > LONGEST_NAME for name in Path(run.dir).parts):
+            raise UsageError(f"run.dir: names of folders have at most {LONGEST_NAME} bytes, got {shown(run.dir)}")
         if os.path.lexists(run.dir) and not os.path.isdir(run.dir):
             raise UsageError(f"run.dir: must be a folder, and {run.dir} is something else")
         if (Path(run.dir) / SAVED_AS).exists():
             raise UsageError(f"run.dir: {run.dir} is a run already, go on with it by --resume {run.dir}")
-    except OSError as error:  # a name that is too long, say
+    except OSError as error:  # a path that is too long, say
         raise UsageError(f"run.dir: {shown(run.dir)} cannot be a folder ({error.strerror})") from error
     return replace(config, run=run)
 

@@ -10,7 +10,7 @@ from gymnasium.spaces import Box, Dict, Space
 from gymnasium.wrappers import TimeLimit
 
 from ..errors import UserError
-from ..outside import make_own
+from ..outside import make_own, told
 from . import toy
 from .graphics import choose_graphics, triton_first, without_graphics
 from .gymnasium_env import GymnasiumEnv, UnsupportedSpace
@@ -166,8 +166,8 @@ def _registered(task: str, render: bool) -> gymnasium.Env:
     spec = _spec(task)
     try:
         return gymnasium.make(spec, render_mode="rgb_array" if render else None, disable_env_checker=True)
-    except (gymnasium.error.Error, ImportError) as error:  # a missing dependency, or a version that is no more
-        raise UnknownTask(f"task: {task} cannot be made: {error}") from error
+    except (Exception, SystemExit) as error:  # a missing dependency, say, or whatever its constructor raises
+        raise UnknownTask(f"task: {task} cannot be made: {told(error)}") from error
 
 
 def _from_class(task: str) -> gymnasium.Env:

@@ -23,7 +23,6 @@ from .reports.logger import LogConfig
 from .storage.folder import RunConfig
 from .storage.keeper import CheckpointConfig
 
-
 MOST_THREADS = 4096  # torch takes more, and then starts them
 
 

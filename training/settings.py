@@ -294,7 +294,8 @@ def _check_plain(setting: Setting) -> None:
     """ConfigError for what no setting can be, whatever its type: code, references, numbers that are none."""
     if _has_reference(setting.value):
         raise setting.refused(f"${{...}} is not filled in, got {shown(setting.value)}")
-    if not _is_plain(setting.value):
+    is_number = keys_at(setting.key)[setting.key] is bool and isinstance(setting.value, int | float)
+    if not _is_plain(setting.value) or (is_number and setting.value not in (0, 1)):
         raise _wrong(setting)
 
 

@@ -41,7 +41,12 @@ def test_spaces_come_back_from_plain_data_equal():
 
 def test_a_written_card_is_read_back_equal_and_says_who_made_the_run(run):
     card = RunCard.read(run)
-    assert (card.spaces, card.format, card.version, card.folder) == (SPACES, 2, tandem.__version__, str(cards.os.getcwd()))
+    assert (card.spaces, card.format, card.version, card.folder) == (
+        SPACES,
+        2,
+        tandem.__version__,
+        str(cards.os.getcwd()),
+    )
     assert RunCard.find(run) == card and RunCard.find(run / "nothing") is None
     assert [file.name for file in sorted(run.iterdir())] == ["config.yaml", "run.json"]
 
@@ -86,7 +91,7 @@ def test_nothing_that_is_missing_is_filled_in_where_there_is_a_card(run):
     lines = [line for line in path.read_text().splitlines() if "kwargs" not in line]
     path.write_text("\n".join(lines))
     RunCard.read(run).accepting_only(path.read_text()).write(run)
-    with pytest.raises(ConfigError, match="envs.kwargs: missing"):
+    with pytest.raises(ConfigError, match=r"envs.kwargs: missing"):
         read_config(path)
     (run / "run.json").unlink()  # as in runs of 0.1 and 0.2, which did not know the setting
     assert read_config(path).envs.kwargs == {}

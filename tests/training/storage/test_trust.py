@@ -96,7 +96,7 @@ def test_what_a_person_says_is_trusted_and_only_that(stranger):
     folder = stranger(*CODE)
     assert resume_config(folder, [], is_trusted=True).task == "theirs:Env"
     assert resume_config(folder, CODE).task == "theirs:Env"
-    with pytest.raises(TrustError, match="allocator.name: theirs:Allocator"):
+    with pytest.raises(TrustError, match=r"allocator.name: theirs:Allocator"):
         resume_config(folder, CODE[:2])
 
 
@@ -109,7 +109,9 @@ def test_the_folder_of_the_start_is_looked_in_only_where_the_run_is_trusted(stra
     resume_config(folder, [], is_trusted=True)
     assert str(tmp_path) in sys.path
     (tmp_path / "theirs.py").unlink()
-    with pytest.raises(tandem.cli.UserError, match=f"PYTHONPATH adds .*looked for in {tmp_path}/elsewhere and {tmp_path} too"):
+    with pytest.raises(
+        tandem.cli.UserError, match=f"PYTHONPATH adds .*looked for in {tmp_path}/elsewhere and {tmp_path} too"
+    ):
         make_env("theirs:Env", load_config([]).envs, 0)
 
 
