@@ -2,14 +2,15 @@
 
 import difflib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import gymnasium
 from gymnasium.spaces import Box, Dict, Space
 from gymnasium.wrappers import TimeLimit
 
 from ..errors import UserError
-from ..outside import make_own
+from ..outside import make_own, told
 from . import toy
 from .graphics import choose_graphics, triton_first, without_graphics
 from .gymnasium_env import GymnasiumEnv, UnsupportedSpace
@@ -28,6 +29,7 @@ class EnvConfig:
     patience: int = 5  # failures of an environment in a row, without a whole episode between, that end the run
     heldout_share: float = 0.1  # of the episodes, never trained on; 0: none. Rounded to one in a whole number
     time_limit: int = 0  # cuts episodes to this many environment steps (repeats counted singly); 0: the task's own
+    kwargs: dict[str, Any] = field(default_factory=dict)  # arguments of the environment's constructor, such as {size:3}
 
     def __post_init__(self):
         for name, least in (("num", 1), ("repeat", 1), ("time_limit", 0), ("patience", 1), ("timeout", 0)):
@@ -164,8 +166,8 @@ def _registered(task: str, render: bool) -> gymnasium.Env:
     spec = _spec(task)
     try:
         return gymnasium.make(spec, render_mode="rgb_array" if render else None, disable_env_checker=True)
-    except (gymnasium.error.Error, ImportError) as error:  # a missing dependency, or a version that is no more
-        raise UnknownTask(f"task: {task} cannot be made: {error}") from error
+    except (Exception, SystemExit) as error:  # a missing dependency, say, or whatever its constructor raises
+        raise UnknownTask(f"task: {task} cannot be made: {told(error)}") from error
 
 
 def _from_class(task: str) -> gymnasium.Env:

@@ -49,9 +49,10 @@ from .reports.evaluate import Evaluator
 from .reports.logger import Logger
 from .reports.look import Onlooker
 from .run import Run
-from .settings import read_config, to_yaml
+from .settings import read_config, to_yaml, trusted_config
 from .stop import Stop
 from .storage import checkpoint
+from .storage.card import RunCard
 from .storage.folder import SAVED_AS, RunFolder
 from .storage.keeper import Keeper
 from .storage.older import bring_over
@@ -64,6 +65,7 @@ from .storage.restore import (
     reconcile_transitions,
     standpoint,
 )
+from .storage.trust import signed
 
 
 def build(config: Config, is_resumed: bool, is_exact: bool = True) -> Run:
@@ -81,11 +83,12 @@ def build(config: Config, is_resumed: bool, is_exact: bool = True) -> Run:
     allocator = make_allocator(config.allocator)
     if not is_resumed:
         check_pilot(config)
-        folder.make(to_yaml(config), to_micro(config.budget.total), config.price.in_micro())
     lock = folder.hold()
     told: list[str] = []
     try:
-        if is_resumed and bring_over(folder):
+        if not is_resumed:
+            make_folder(config, folder, spaces)
+        elif bring_over(folder):
             told.append(
                 "the journals of an older version were brought into today's form; the old ones stay beside them"
             )
@@ -98,6 +101,17 @@ def build(config: Config, is_resumed: bool, is_exact: bool = True) -> Run:
     for line in told:
         run.logger.line(line)
     return run
+
+
+def make_folder(config: Config, folder: RunFolder, spaces: Spaces) -> None:
+    """A new run's folder, its card first: the folder is a run only once its config.yaml is there."""
+    text = to_yaml(config)
+    if not folder.config.exists():
+        card = signed(RunCard.made(text, spaces), config)
+        card.write(folder.path)
+        folder.checkpoints.mkdir(exist_ok=True)
+        card.write(folder.checkpoints)  # to spare
+    folder.make(text, to_micro(config.budget.total), config.price.in_micro())
 
 
 def assemble(
@@ -309,10 +323,14 @@ def make_learner(config: Config, spaces: Spaces, device: torch.device) -> Learne
     return Learner(dynamics, reward, actor_critic, use_bfloat16(config, device), anneal)
 
 
-def load_agent(folder: Path) -> Agent:
-    """The agent of a run's newest checkpoint, on the CPU."""
-    config = read_config(folder / SAVED_AS)
-    spaces = task_spaces(config)
+def load_agent(folder: Path, is_trusted: bool = False) -> Agent:
+    """The agent of a run's newest checkpoint, on the CPU.
+
+    The run's card tells its spaces; for runs of versions 0.1 and 0.2 the environment is made. `is_trusted`: code that such a
+    folder names may be imported.
+    """
+    config, card = read_config(folder / SAVED_AS), RunCard.find(folder)
+    spaces = card.spaces if card else task_spaces(trusted_config(folder, is_trusted))
     learner = make_learner(replace(config, precision="float32"), spaces, torch.device("cpu"))
     found = checkpoint.load(RunFolder(folder).checkpoints, wanted=lambda name: name == "learner")
     for warning in found.warnings:

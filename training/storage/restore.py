@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import Protocol, Self
+from pathlib import Path
+from typing import Protocol, Self, cast
 
 from ...budget.ledger import Ledger, Position
 from ...errors import Damaged
@@ -14,7 +15,7 @@ from .folder import SAVED_AS, RunFolder
 from .marks import is_repaired, read_mark
 
 SALVAGED = ("learner", "transitions", "labels", "progress", "rng")  # parts that fit data which has grown since
-ROWS = ("transitions", "labels")  # those that speak of rows in the journals, by their numbers
+REFILLED = ("transitions", "labels")  # of them, those that hold this data
 START = Position(events=1, decisions=0)  # of a ledger: its total is written, and nothing else
 
 
@@ -24,6 +25,12 @@ class Part(Protocol):
     def state_dict(self) -> dict: ...
 
     def load_state_dict(self, state: dict) -> None: ...
+
+
+class RefilledPart(Part, Protocol):
+    """A part that took its rows from a journal, which may have grown since the checkpoint."""
+
+    def load_state_dict(self, state: dict, is_exact: bool = True) -> None: ...
 
 
 class FilesMissing(Damaged):
@@ -78,6 +85,9 @@ def standpoint(folder: RunFolder, is_exact: bool, say: Callable[[str], None]) ->
     for warning in found.warnings:
         say(f"warning: {warning}; it is set aside")
     checkpoint.set_aside(found.damaged)
+    for name in checkpoint.read_manifest(found.path).get("covers", {}):
+        if name.startswith("snapshots/") and not (folder.snapshots / Path(name).name).exists():
+            say(f"warning: {name} is missing: the curve of the dynamics error goes without it")
     mark = read_mark(found.path)
     has_rows = mark is None or mark.is_exact
     return Standpoint(found, is_exact and has_rows and "positions" in found.parts, has_rows)
@@ -92,15 +102,11 @@ def load_parts(begin: Standpoint, parts: Mapping[str, Part]) -> None:
     if begin.is_exact and states.keys() != parts.keys():
         raise DamagedCheckpoint(f"{begin.found.path}: holds {sorted(states)}, expected {sorted(parts)}")
     with fitting(begin.found):
-        if begin.is_exact:
-            for name, part in parts.items():
-                part.load_state_dict(states[name])
-            return
-        for name in SALVAGED:
-            if name not in ROWS:
+        for name in parts if begin.is_exact else SALVAGED:
+            if name not in REFILLED:
                 parts[name].load_state_dict(states[name])
             elif begin.has_rows:
-                parts[name].load_state_dict(states[name], is_exact=False)  # type: ignore[call-arg]  both can
+                cast(RefilledPart, parts[name]).load_state_dict(states[name], begin.is_exact)
 
 
 @contextmanager

@@ -117,15 +117,6 @@ def newest_parts(bench: Bench) -> dict[str, Any]:
         return {}
 
 
-def newest_settings(bench: Bench) -> bytes | None:
-    """The configuration in the newest whole checkpoint that has one, else as it was when the run began."""
-    for path in reversed(checkpoint.list_checkpoints(bench.folder.checkpoints)):
-        if (path / checkpoint.SETTINGS).exists():
-            return (path / checkpoint.SETTINGS).read_bytes()
-    spare = bench.folder.spare_config
-    return spare.read_bytes() if spare.exists() else None
-
-
 def _reaches(ledger_path: Path, position: dict[str, int]) -> bool:
     """Whether a ledger has at least so many rows."""
     with closing(Ledger.open(ledger_path)) as ledger:

@@ -8,21 +8,22 @@ from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ....budget.books.state import KeyState
 from ....budget.ledger import Ledger
 from ....errors import UserError
 from ...config import Config
+from ..card import RunCard
 from ..folder import RunFolder
 from .accounts import settle_accounts
 from .bench import DAMAGED, Bench
 from .checkpoints import mark_checkpoints, newest_parts, set_archives_aside, set_checkpoints_aside
 from .ledger_rows import mend_ledger
 from .older import mend_older
+from .papers import mend_papers
 from .questions import clip_of, mend_questions, read_questions
 from .rewards import mend_rewards
 from .rows import mend_transitions
 from .samples import blank_tick, copier
-from .texts import mend_config, mend_metrics, mend_phases
+from .texts import mend_metrics, mend_phases
 
 TRIAL = "trial"  # folder of a twin of the run, on which a dry run works
 
@@ -45,12 +46,12 @@ def _repaired(bench: Bench) -> list[str]:
     """In this order: what a part needs has been mended before it."""
     bench.finish_folders()
     set_checkpoints_aside(bench)
-    config = mend_config(bench)
+    config, card = mend_papers(bench)
     set_archives_aside(bench)
     mend_older(bench)
     parts = newest_parts(bench)
     decisions = parts.get("positions", {}).get("ledger", {}).get("decisions", 0)
-    _mend_journals(bench, config, is_rebuilt=mend_ledger(bench, config, decisions))
+    _mend_journals(bench, config, card, is_rebuilt=mend_ledger(bench, config, decisions))
     mark_checkpoints(bench, config.measure.snapshots, parts)
     mend_phases(bench, parts)
     mend_metrics(bench, parts)
@@ -58,28 +59,18 @@ def _repaired(bench: Bench) -> list[str]:
     return bench.lines
 
 
-def _mend_journals(bench: Bench, config: Config, is_rebuilt: bool) -> None:
+def _mend_journals(bench: Bench, config: Config, card: RunCard | None, is_rebuilt: bool) -> None:
     if any(bench.folder.transitions.glob("*.npz")):
         return  # an older version's, and whole
     with closing(Ledger.open(bench.folder.ledger)) as ledger:
         known = ledger.state_of_keys()
     _, questions = read_questions(bench)
     floor = _floor([*questions.asked, *questions.replied, *known])
-    rows = mend_transitions(bench, floor, _blank(bench, config, floor, known))
+    rows = mend_transitions(bench, floor, blank_tick(config, card, questions.asked))
     is_uniform = config.labels.choice == "uniform"
     questions = mend_questions(bench, known, copier(bench, config), is_uniform)
     mend_rewards(bench)
     settle_accounts(bench, config, rows, questions, is_rebuilt)
-
-
-def _blank(bench: Bench, config: Config, floor: dict[int, int], known: dict[str, KeyState]):
-    """Only where no tick may be left, which is seldom: it takes an environment to tell."""
-    if not floor or (
-        any(bench.folder.transitions.glob("*.log"))
-        and any(path.stat().st_size for path in bench.folder.transitions.glob("*.log"))
-    ):
-        return None
-    return blank_tick(config, read_questions(bench)[1].asked)
 
 
 def _floor(keys: list[str]) -> dict[int, int]:

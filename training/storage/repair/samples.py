@@ -4,7 +4,6 @@ from functools import cache
 
 import numpy as np
 
-from ....envs.make import make_env, spaces_of
 from ....envs.records import Clip, ObsSpec, Spaces
 from ....worldmodel.replay.copies import Copy
 from ....worldmodel.replay.journal.transitions import ticks_of
@@ -12,6 +11,7 @@ from ....worldmodel.replay.label_store import Asked
 from ....worldmodel.replay.tick import Ticks
 from ....worldmodel.replay.transitions import TransitionReplay
 from ...config import Config
+from ..card import RunCard
 from .bench import Bench
 from .logs import whole_frames
 from .questions import CopyOf
@@ -34,20 +34,16 @@ def copier(bench: Bench, config: Config) -> CopyOf:
     return copy_of
 
 
-def blank_tick(config: Config, asked: dict[str, Asked]) -> Ticks | None:
-    """A tick of zeros at step 0: its widths are those of a question's copy, or of the task where it is one of ours."""
+def blank_tick(config: Config, card: RunCard | None, asked: dict[str, Asked]) -> Ticks | None:
+    """A tick of zeros at step 0, as wide as the card says, or else a question's copy; None where neither tells."""
     copy = next((item.copy for item in asked.values() if item.copy is not None), None)
-    if copy is not None:
-        obs = {name: np.zeros_like(values[-1]) for name, values in copy.obs.items()}
-        return _blank(config, obs, copy.prev_action.shape[-1])
-    if ":" in config.task:  # code of somebody's is not run to repair a file
+    if card is not None:
+        obs = {name: np.zeros(spec.shape, spec.dtype) for name, spec in card.spaces.obs.items()}
+        return _blank(config, obs, card.spaces.action_size)
+    if copy is None:
         return None
-    env = make_env(config.task, config.envs, config.seed)
-    try:
-        spaces = spaces_of(env)
-    finally:
-        env.close()
-    return _blank(config, {k: np.zeros(one.shape, one.dtype) for k, one in spaces.obs.items()}, spaces.action_size)
+    obs = {name: np.zeros_like(values[-1]) for name, values in copy.obs.items()}
+    return _blank(config, obs, copy.prev_action.shape[-1])
 
 
 def _blank(config: Config, obs: dict[str, np.ndarray], action_size: int) -> Ticks:

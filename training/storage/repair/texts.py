@@ -1,40 +1,16 @@
-"""Files of text: the configuration, what the phases found, and what was logged."""
+"""Files of text: what the phases found, and what was logged."""
 
 import json
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from ....errors import UserError
-from ...config import Config
 from ...phase_record import PhaseRecord, write_phases
-from ...settings import read_config
 from .. import checkpoint
 from ..marks import Mark, read_mark, write_mark
-from ..seal import is_broken, sealed
 from .bench import Bench, text_into
-from .checkpoints import newest_settings
 
 METRICS = "metrics.jsonl"
-
-
-def mend_config(bench: Bench) -> Config:
-    """The run's configuration, taken from its newest whole checkpoint where the file is damaged. UserError without one."""
-    path = bench.folder.config
-    try:
-        return read_config(path)
-    except UserError as error:
-        why = str(error).removeprefix(f"{path}: ")
-    copy = newest_settings(bench)
-    if copy is None:
-        raise UserError(f"{path}: {why}; no checkpoint has a copy of it: write it again, `tandem repair` goes on then")
-    text = copy.decode(errors="replace")
-    if is_broken(text):
-        raise UserError(f"{path}: {why}; its copy at {bench.folder.spare_config} is damaged too")
-    whole = text if text.rstrip().rpartition("\n")[2].startswith("# sha256") else sealed(text)
-    bench.replace(path, why, lambda new: text_into(new, whole))
-    bench.say("rescued: the configuration, from a copy; a budget that was raised since is taken from the ledger")
-    return read_config(path)
 
 
 def mend_phases(bench: Bench, parts: dict[str, Any]) -> None:
