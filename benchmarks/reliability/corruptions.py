@@ -8,18 +8,18 @@ import contextlib
 import io
 import random
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+
+import torch
 
 import tandem.cli
 from tandem.budget.ledger import Ledger
 from tandem.training.storage import checkpoint
 
 KINDS = ("half", "empty", "delete", "flip")
-FOR_PEOPLE = ("metrics.jsonl", "console.log", "lock")  # nothing is made from these
-PLANNED = "damaged/"  # of a repair, never a target
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def sweep(run: Path, work: Path, seed: int = 0, flips: int = 3, settings: tuple[
 
     work: a folder for copies, which is emptied. settings: of every `--resume`, such as log.every_seconds=1000.
     """
-    whole = _resumed(run, work, settings)
+    whole = resumed(run, work, settings)
     expected = state_of(whole)
     outcomes = [outcome_of(one, run, work, expected, settings) for one in corruptions(run, seed, flips)]
     troubled = [one for one in outcomes if one.trouble or not one.is_detected]
@@ -100,7 +100,7 @@ def outcome_of(
     corruption: Corruption, run: Path, work: Path, expected: dict, settings: tuple[str, ...] = ()
 ) -> Outcome:
     """Damage a copy and go on with it. expected: `state_of` the run that went on unharmed."""
-    copy = _copied(run, work)
+    copy = copied(run, work)
     corruption.do(copy)
     resume = ["train", "--resume", str(copy), *settings]
     status, said = command(resume)
@@ -145,14 +145,16 @@ def command(arguments: list[str]) -> tuple[int, str]:
     return status, said.getvalue()
 
 
-def _resumed(run: Path, work: Path, settings: tuple[str, ...]) -> Path:
-    copy = _copied(run, work)
+def resumed(run: Path, work: Path, settings: tuple[str, ...]) -> Path:
+    """A copy of the run that has gone on unharmed."""
+    copy = copied(run, work)
     status, said = command(["train", "--resume", str(copy), *settings])
     assert status == 0, said
     return copy
 
 
-def _copied(run: Path, work: Path) -> Path:
+def copied(run: Path, work: Path) -> Path:
+    """A copy of the run in `work`, in place of the last one."""
     copy = work / "run"
     shutil.rmtree(copy, ignore_errors=True)
     shutil.copytree(run, copy)
@@ -179,8 +181,6 @@ def _accounts(run: Path) -> str:
 
 
 def _same(one: object, other: object) -> bool:
-    import torch
-
     if isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor):
         return one.dtype == other.dtype and torch.equal(one.nan_to_num(), other.nan_to_num())
     if isinstance(one, dict) and isinstance(other, dict):
@@ -188,6 +188,3 @@ def _same(one: object, other: object) -> bool:
     if isinstance(one, list | tuple) and isinstance(other, list | tuple):
         return len(one) == len(other) and all(map(_same, one, other))
     return one == other
-
-
-Sweep = Callable[[Path, Path, int], dict]

@@ -202,10 +202,35 @@ def test_a_damaged_configuration_is_taken_from_a_checkpoint(stopped, said, damag
     assert not [line for line in lines if "going on with everything" in line]  # it is what it would have been
 
 
+@pytest.mark.parametrize("damage", ["empty", "half", "delete", "flip"])
+def test_a_damaged_card_is_taken_from_its_copy(stopped, said, damage):
+    path = stopped / "run.json"
+    content = path.read_bytes()
+    if damage == "delete":
+        path.unlink()
+    elif damage == "flip":
+        flip(path, len(content) // 2)
+    else:
+        path.write_bytes(content[: len(content) // 2 if damage == "half" else 0])
+    if damage != "delete":
+        assert "tandem repair" in said("train", "--resume", stopped, status=2)[-1]
+    assert "rescued: the run's card, from a copy" in said("repair", stopped)
+    assert path.read_bytes() == content
+    assert not [line for line in goes_on(stopped, said) if "going on with everything" in line]
+
+
+def test_card_and_configuration_damaged_together_come_back_together(stopped, said):
+    before = {name: (stopped / name).read_bytes() for name in ("run.json", "config.yaml")}
+    for name, content in before.items():
+        (stopped / name).write_bytes(content[:-40])
+    said("repair", stopped)
+    assert {name: (stopped / name).read_bytes() for name in before} == before
+    goes_on(stopped, said)
+
+
 def test_a_run_that_never_saved_has_a_spare_configuration(stopped, said):
-    shutil.rmtree(stopped / "checkpoints")
-    (stopped / "checkpoints").mkdir()
-    (stopped / "checkpoints" / "config.yaml").write_text((stopped / "config.yaml").read_text())
+    for path in checkpoint.list_checkpoints(stopped / "checkpoints"):
+        shutil.rmtree(path)
     (stopped / "config.yaml").unlink()
     said("repair", stopped)
     goes_on(stopped, said)

@@ -19,7 +19,6 @@ from tandem.training.storage.repair.ledger_rows import mend_ledger, rescued
 from tandem.training.storage.repair.logs import condition, whole_frames, write_new
 from tandem.training.storage.repair.pages import rows_in
 from tandem.training.storage.repair.rows import mend_transitions
-from tandem.training.storage.seal import is_broken, sealed
 from tandem.worldmodel.replay.journal.transitions import TransitionJournal
 from tandem.worldmodel.replay.tick import Ticks
 
@@ -197,14 +196,6 @@ def test_a_rebuilt_ledger_that_lost_a_reservation_has_it_again(ledger):
     with closing(Ledger.open(ledger)) as again:
         assert again.state_of_keys()["label/0/0"].settled == 1
         assert again.summary()["written_off"] == 4
-
-
-def test_a_sealed_text_is_told_from_a_changed_one():
-    text = sealed("seed: 0\ntotal: 320\n")
-    assert not is_broken(text) and not is_broken("seed: 0\n")
-    for place in range(len("seed: 0\ntotal: 320\n")):
-        assert is_broken(text[:place] + chr(ord(text[place]) ^ 1) + text[place + 1 :])
-    assert is_broken(text[3:]) and not is_broken(text[:-5])  # a seal that is cut says nothing
 
 
 def test_a_mark_that_is_damaged_trusts_nothing(tmp_path):
