@@ -56,15 +56,7 @@ from .storage.card import RunCard
 from .storage.folder import SAVED_AS, RunFolder
 from .storage.keeper import Keeper
 from .storage.older import bring_over
-from .storage.restore import (
-    Standpoint,
-    check_received,
-    check_waiting,
-    fitting,
-    load_parts,
-    reconcile_transitions,
-    standpoint,
-)
+from .storage.restore import Standpoint, check_received, fitting, load_parts, reconcile_transitions, standpoint
 from .storage.trust import signed
 
 
@@ -135,8 +127,7 @@ def assemble(
     labels = make_labels(config, spaces)
     desk = make_desk(config, folder, learner, labeler, transitions, labels, ledger, stop)
     desk.reopen(begin.positions.entries if begin.is_exact else None)
-    check_received(folder, ledger, journal.received, desk.num_answers, vault.num_rows)
-    check_waiting(folder, ledger, desk.waiting)
+    check_received(folder, ledger, journal.received, desk.num_answers, vault.num_rows, desk.waiting)
     logger = Logger(folder.path, config.log, purge_step=begin.purge_step)
     env = VectorEnv(config.task, config.envs, config.seed, vault, logger.line)
     run = Run(

@@ -129,8 +129,13 @@ def reconcile_transitions(ledger: Ledger, journal: TransitionJournal, prefix: st
                 ledger.release([purchase.key])
 
 
-def check_received(folder: RunFolder, ledger: Ledger, transitions: int, labels: int, rewards: int) -> None:
-    """What the ledger has sold is on disk: FilesMissing names what is not. These are the numbers found."""
+def check_received(
+    folder: RunFolder, ledger: Ledger, transitions: int, labels: int, rewards: int, waiting: set[str]
+) -> None:
+    """What the ledger has sold is on disk: FilesMissing names what is not. These are the numbers found.
+
+    waiting: keys of questions without a reply on disk: the ledger must not have had one.
+    """
     for name, sold, found in (
         ("transitions", ledger.units("transition"), transitions),
         ("labels", ledger.units("label"), labels),
@@ -140,11 +145,7 @@ def check_received(folder: RunFolder, ledger: Ledger, transitions: int, labels: 
             raise FilesMissing(
                 f"{folder.path}: {sold:,} {name} were paid for, {found:,} are on disk: files are missing or damaged"
             )
-
-
-def check_waiting(folder: RunFolder, ledger: Ledger, keys: set[str]) -> None:
-    """The ledger waits for the answers of questions that have no reply on disk: FilesMissing where it has had one."""
     states = ledger.state_of_keys()
-    over = sorted(key for key in keys if key not in states or not states[key].is_open)
+    over = sorted(key for key in waiting if key not in states or not states[key].is_open)
     if over:
         raise FilesMissing(f"{folder.labels}: the replies to {len(over):,} questions are missing, such as {over[0]}")

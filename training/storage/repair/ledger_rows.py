@@ -10,6 +10,7 @@ from ....budget.books.state import Books
 from ....budget.ledger_file import LedgerError
 from ....budget.money import KINDS, MICRO, to_micro
 from ....budget.reports.verify import verify_ledger
+from ....durable import publish
 from ...config import Config
 from .bench import Bench
 from .pages import rows_in
@@ -48,7 +49,7 @@ def mend_ledger(bench: Bench, config: Config, decisions: int) -> bool:
     journal = path.with_name(path.name + "-journal")
     if journal.exists():
         bench.set_aside(journal, "it belongs to the damaged ledger")
-    bench.replace(path, why, unfinished.replace)
+    bench.replace(path, why, lambda new: publish(unfinished, new))
     bench.say(f"rescued: {len(found.entries):,} bookings and {len(found.decisions):,} decisions of the damaged ledger")
     if len(found.decisions) < decisions:
         bench.say(f"lost: {decisions - len(found.decisions):,} of {decisions:,} decisions of the allocator")

@@ -17,7 +17,7 @@ from .accounts import settle_accounts
 from .bench import DAMAGED, Bench
 from .checkpoints import mark_checkpoints, newest_parts, set_archives_aside, set_checkpoints_aside
 from .ledger_rows import mend_ledger
-from .older import mend_older
+from .logs import mend_older
 from .papers import mend_papers
 from .questions import clip_of, mend_questions, read_questions
 from .rewards import mend_rewards
