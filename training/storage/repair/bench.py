@@ -78,6 +78,10 @@ class Bench:
     def _moved(self, path: Path, move: Callable[[Path, Path], None]) -> None:
         kept = self.aside / path.relative_to(self.folder.path)
         kept.parent.mkdir(parents=True, exist_ok=True)
+        number = 1
+        while kept.exists():  # a folder of which a file went aside before
+            number += 1
+            kept = kept.with_name(f"{path.name}-{number}")
         move(path, kept)
         sync_folder(kept.parent)
         sync_folder(path.parent)

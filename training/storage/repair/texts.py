@@ -16,8 +16,10 @@ METRICS = "metrics.jsonl"
 def mend_phases(bench: Bench, parts: dict[str, Any]) -> None:
     """phases.jsonl, as the newest checkpoint knows it, with what came after that and can be read."""
     path = bench.folder.phases
-    history = [PhaseRecord.from_plain(one) for one in parts.get("progress", {}).get("history", [])]
-    known = _written(history)
+    try:
+        known = _written([PhaseRecord.from_plain(one) for one in parts.get("progress", {}).get("history", [])])
+    except (KeyError, TypeError, ValueError):  # as version 0.1 kept it, which wrote no such file
+        known = []
     found = path.read_bytes().splitlines(keepends=True) if path.exists() else []
     later = [line for line in found[len(known) :] if _is_record(line, b"phase")]
     whole = known + later if known else [line for line in found if _is_record(line, b"phase")]
