@@ -1,6 +1,6 @@
 """Every kind of file of a run, damaged in one way or another: noticed or harmless, and rescued by one command.
 
-`benchmarks/reliability/corruptions.py` does all kinds of damage to all files.
+`benchmarks/accidents/corruptions.py` does all kinds of damage to all files.
 """
 
 import importlib
@@ -17,8 +17,8 @@ pytestmark = pytest.mark.run
 @pytest.fixture
 def reliability(monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    yield importlib.import_module("reliability.corruptions")
-    for name in ("reliability.corruptions", "reliability"):
+    yield importlib.import_module("accidents.corruptions")
+    for name in ("accidents.corruptions", "accidents"):
         sys.modules.pop(name, None)
 
 
