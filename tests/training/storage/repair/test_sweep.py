@@ -4,22 +4,17 @@
 """
 
 import importlib
-import sys
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[4]
 SETTINGS = ("log.every_seconds=1000",)
 pytestmark = pytest.mark.run
 
 
 @pytest.fixture
-def reliability(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    yield importlib.import_module("accidents.corruptions")
-    for name in ("accidents.corruptions", "accidents"):
-        sys.modules.pop(name, None)
+def reliability():
+    return importlib.import_module("accidents.corruptions")  # conftest.py has put benchmarks/ on the path
 
 
 def test_a_sweep_damages_every_file_in_every_way(reliability, stopped_once):
