@@ -8,7 +8,7 @@ import contextlib
 import io
 import random
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,14 +75,24 @@ def corruptions(run: Path, seed: int = 0, flips: int = 3) -> Iterator[Corruption
             yield from (Corruption(name, "flip", seed + number) for number in range(flips))
 
 
-def sweep(run: Path, work: Path, seed: int = 0, flips: int = 3, settings: tuple[str, ...] = ()) -> dict:
+def sweep(
+    run: Path,
+    work: Path,
+    seed: int = 0,
+    flips: int = 3,
+    settings: tuple[str, ...] = (),
+    say: Callable[[str], None] = lambda line: None,
+) -> dict:
     """All corruptions of a run that was stopped. -> counts, and what was lost, line by line.
 
     work: a folder for copies, which is emptied. settings: of every `--resume`, such as log.every_seconds=1000.
     """
     whole = resumed(run, work, settings)
     expected = state_of(whole)
-    outcomes = [outcome_of(one, run, work, expected, settings) for one in corruptions(run, seed, flips)]
+    outcomes = []
+    for one in corruptions(run, seed, flips):
+        outcomes.append(outcome_of(one, run, work, expected, settings))
+        say(f"{one.name}, {one.kind}: {outcomes[-1].trouble or 'rescued'}")
     troubled = [one for one in outcomes if one.trouble or not one.is_detected]
     return {
         "corruptions": len(outcomes),

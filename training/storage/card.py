@@ -14,6 +14,7 @@ from ...durable import whole_file
 from ...envs.records import ObsSpec, Spaces
 from ...errors import Damaged, UserError
 from ...version import __version__
+from .folder import RunFolder
 
 CARD = "run.json"
 FORMAT = 2  # of a run's folder; versions 0.1 and 0.2 wrote no card
@@ -46,8 +47,9 @@ class RunCard:
 
     @classmethod
     def find(cls, folder: Path) -> Self | None:
-        """The card of the run in `folder`; None in runs of versions 0.1 and 0.2. CardError."""
-        return cls.read(folder) if (folder / CARD).exists() else None
+        """The card of the run in `folder`; None in runs of versions 0.1 and 0.2. CardError, also where only its spare is left."""
+        has_one = (folder / CARD).exists() or (RunFolder(folder).checkpoints / CARD).exists()
+        return cls.read(folder) if has_one else None
 
     @classmethod
     def read(cls, folder: Path) -> Self:
