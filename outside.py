@@ -7,6 +7,7 @@ import os
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
+from types import ModuleType
 from typing import Any
 
 from .errors import UserError
@@ -28,7 +29,12 @@ def check_name(name: str, known: Sequence[str]) -> None:
 
 
 def make_own(
-    name: str, setting: str, *arguments: Any, offered: Mapping[str, Any] | None = None, methods: Sequence[str] = ()
+    name: str,
+    setting: str,
+    *arguments: Any,
+    offered: Mapping[str, Any] | None = None,
+    methods: Sequence[str] = (),
+    keywords: Mapping[str, Any] | None = None,
 ) -> Any:
     """An object of a person's own class.
 
@@ -38,6 +44,7 @@ def make_own(
         arguments: what every such class is made with.
         offered: keyword arguments, given only where the constructor names them.
         methods: what the object must have.
+        keywords: keyword arguments that are given whether or not it names them.
 
     Raises:
         UserError: "<setting>: ...", for a module or class that is not there, a constructor that raises or a method that
@@ -46,9 +53,10 @@ def make_own(
     try:
         own_class = _found(name)
         named = inspect.signature(own_class).parameters if offered else ()
-        own = own_class(*arguments, **{key: value for key, value in (offered or {}).items() if key in named})
+        fitting = {key: value for key, value in (offered or {}).items() if key in named}
+        own = own_class(*arguments, **fitting | dict(keywords or {}))
     except Exception as error:  # whatever a person's own code raises; the cause is chained and named
-        why = f"{type(error).__name__}: {error}{_place(error)}"
+        why = f"{type(error).__name__}: {error}{place(error)}"
         raise UserError(f"{setting}: {name} cannot be made: {why}") from error
     missing = [method for method in methods if not callable(getattr(own, method, None))]
     if missing:
@@ -57,8 +65,8 @@ def make_own(
     return own
 
 
-def _place(error: Exception) -> str:
-    """Where a person's own code raised, or where it was looked for."""
+def place(error: Exception) -> str:
+    """Where a person's own code raised, or where it was looked for; in brackets, to stand behind a message."""
     last = traceback.extract_tb(error.__traceback__)[-1]
     is_theirs = last.filename not in (__file__, importlib.__file__) and not last.filename.startswith("<")
     if is_theirs:
@@ -66,8 +74,13 @@ def _place(error: Exception) -> str:
     return f" (looked for in {os.getcwd()} too)" if isinstance(error, ModuleNotFoundError) else ""
 
 
-def _found(name: str) -> Any:
-    module, class_name = name.split(":", 1)
+def own_module(name: str) -> ModuleType:
+    """A module of a person's own, looked for in the current folder too."""
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())  # the console script does not look there by itself
-    return getattr(importlib.import_module(module), class_name)
+    return importlib.import_module(name)
+
+
+def _found(name: str) -> Any:
+    module, class_name = name.split(":", 1)
+    return getattr(own_module(module), class_name)

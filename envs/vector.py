@@ -1,31 +1,28 @@
 """N environments in lockstep: one action each in, one row each out. True rewards go to the vault and nowhere else."""
 
-import functools
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
-from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 
 from ..errors import UserError
 from ..seeds import derive_seed
-from .make import EnvConfig, make_env, spaces_from
-from .records import Transition
+from .make import EnvConfig
+from .pool import Failure, Order, Pool, Row, open_pool
+from .records import Spaces, Transition
+from .standing import OpenEpisode, Standing
 from .vault import RewardVault
-
-MAX_REBUILDS = 3  # of a pool of processes that dies, in a row
-# What a pipe to a process raises once that process is gone.
-_DEAD_WORKER = (EOFError, ConnectionError)
-
-
-class NonFiniteObservation(UserError):
-    """An environment gave NaN or infinity."""
 
 
 class VectorEnv:
     """Streams of rows from `config.num` environments of `task`.
 
-    `next_steps` (N,) and `next_episodes` (N,) number the first row and the first episode of each stream: after a
-    resume they go on where the old ones stopped, so that rows keep unique numbers and no episode comes twice.
-    Everything random is a function of (seed, environment, episode).
+    Everything random is a function of (seed, environment, episode) and of the rows bought so far. `next_steps` (N,) and
+    `next_episodes` (N,) number the first row and the first episode of each stream; `go_on` takes up open episodes too.
+
+    An environment that raises, dies, hangs or observes what is no number costs its episode: that is closed as truncated
+    before the bad row, and the row in its place is the first of the next one. `warn` is told each time, in a line.
     """
 
     def __init__(
@@ -36,139 +33,257 @@ class VectorEnv:
         vault: RewardVault,
         next_steps: np.ndarray | None = None,
         next_episodes: np.ndarray | None = None,
+        warn: Callable[[str], None] = warnings.warn,
+        pool: Pool | None = None,
     ):
+        """pool: environments that somebody else built, and will close."""
         self.num = config.num
-        self._task, self._config, self._seed, self._vault = task, config, seed, vault
+        self._task, self._config, self._seed, self._vault, self._warn = task, config, seed, vault, warn
         self.next_steps = _counters(next_steps, self.num)  # (N,) int64: the number of the row that comes next
         self.next_episodes = _counters(next_episodes, self.num)  # (N,) int64: the number of the episode that comes next
-        self._was_last = np.ones(self.num, bool)
-        self._is_heldout = np.zeros(self.num, bool)
-        self._is_fresh = True  # the pool has not been reset yet
-        self._pool = self._build_pool()
-        self.spaces = spaces_from(self._pool.single_observation_space, self._pool.single_action_space)
+        self.was_last = np.ones(self.num, bool)  # whose next row follows a reset
+        self.num_failures = 0  # of all environments, since this was built
+        self._streak = np.zeros(self.num, np.int64)  # failures since an episode was completed
+        self._heldout = HeldoutShare(config.heldout_share, seed, self.num)
+        self._is_lent = pool is not None
+        self._pool = open_pool(task, config) if pool is None else pool
+        self.spaces = self._pool.spaces
 
     def step(self, action: np.ndarray) -> Transition:
         """action (N, A) float32 -> the rows arrived at.
 
         Environments whose last row was is_last (at first: all) are reset; their action is ignored and their row
-        is_first. When a worker process dies the pool is rebuilt and every stream begins again with is_first; after
-        MAX_REBUILDS in a row the error is raised. NonFiniteObservation names the environment, key and row.
+        is_first. UserError, and no row, once an environment has failed `config.patience` times without completing an
+        episode in between.
         """
         assert action.shape == (self.num, self.spaces.action_size), (action.shape, self.num, self.spaces.action_size)
         assert np.isfinite(action).all(), action
-        obs, rewards, is_terminated, is_truncated = self._advance(action)
-        is_first = self._was_last
-        self._begin_episodes(is_first)
-        self._check(obs)
-        step = self.next_steps
-        self._keep_rewards(step, rewards, is_first)
-        is_last = is_terminated | is_truncated
-        self._was_last = is_last.copy()
+        tick = self._play(action)
+        is_first, step, is_last = tick.is_first, self.next_steps, tick.is_terminated | tick.is_truncated
+        for env in np.flatnonzero(is_first).tolist():
+            self._heldout.begin(env, int(self.next_episodes[env]), self.next_episodes)
+        self._heldout.count(is_first, is_last)
+        for env in np.flatnonzero(~is_first).tolist():
+            self._vault.put(env, int(step[env]), float(tick.rewards[env]))
+        self._streak[is_last] = 0
+        # New arrays: the old ones may be in a checkpoint.
+        self.next_episodes = self.next_episodes + is_first
         self.next_steps = step + 1
-        return Transition(obs, is_first, is_last, is_terminated, step, self._is_heldout.copy())
+        self.was_last = is_last.copy()
+        return Transition(tick.obs, is_first, is_last, tick.is_terminated, step, self._heldout.is_heldout.copy())
+
+    def go_on(self, standing: Standing) -> None:
+        """Take the streams up where they stood: every open episode is played again, and goes on if that is the same.
+
+        One that differs, in a single bit of an observation, is closed as truncated, which is said.
+        """
+        self.next_steps = _counters(standing.next_step, self.num)
+        self.next_episodes = _counters(standing.next_episode, self.num)
+        self.was_last = np.array(standing.was_last, bool)
+        opened = {one.env: one for one in standing.open if not self.was_last[one.env]}
+        lengths = np.zeros(self.num, np.int64)
+        for env, one in opened.items():
+            lengths[env] = len(one.action)
+        self._heldout.go_on(standing, lengths, ~self.was_last)
+        whys = dict.fromkeys(np.flatnonzero(~self.was_last).tolist(), "its rows are not known")
+        whys = {env: why for env, why in whys.items() if env not in opened} | self._repeat(opened)
+        for env, why in sorted(whys.items()):
+            number = int(self.next_episodes[env]) - 1
+            self._warn(f"environment {env} does not repeat its episode {number}: {why}: it is closed as truncated")
+            self._cut(env)
+
+    def cut(self, which: np.ndarray) -> None:
+        """Close the episodes of the environments in `which` (N,) bool as truncated: their next row is is_first."""
+        for env in np.flatnonzero(which).tolist():
+            self._cut(env)
+
+    def lend(self, num: int, seed: int, vault: RewardVault, warn: Callable[[str], None]) -> "VectorEnv":
+        """The first `num` environments for episodes of another purpose. Their episodes here are closed as truncated.
+
+        When the other is done with, training goes on with the next episodes.
+        """
+        assert 0 < num <= self.num, (num, self.num)
+        self.cut(np.arange(self.num) < num)
+        config = replace(self._config, num=num, heldout_share=0.0)
+        return VectorEnv(self._task, config, seed, vault, warn=warn, pool=self._pool)
 
     def close(self) -> None:
-        if self._pool is None or self._pool.closed:
-            return
-        try:
+        if not self._is_lent:
             self._pool.close()
-        except _DEAD_WORKER:
-            _kill(self._pool)
 
-    def _advance(self, action: np.ndarray):
-        for attempt in range(MAX_REBUILDS + 1):
-            try:
-                return self._advance_pool(action)
-            except _DEAD_WORKER:
-                # Without processes it is the environment itself that raised.
-                if not self._config.processes:
-                    raise
-                self._drop_pool()
-                if attempt == MAX_REBUILDS:
-                    raise
-        raise AssertionError("the last attempt returns or raises")
+    def _play(self, action: np.ndarray) -> "_Tick":
+        """One row of each environment: of the step asked for, or of a reset where that failed."""
+        tick = _Tick(self.spaces, self.was_last)
+        attempts = [0] * self.num
+        orders: dict[int, Order] = {
+            env: self._episode_seed(env, int(self.next_episodes[env])) if was_last else action[env]
+            for env, was_last in enumerate(self.was_last.tolist())
+        }
+        while orders:
+            failures = tick.fill(self._pool, orders)
+            orders = {}
+            for env, failure in failures.items():
+                self._count_failure(env, failure, bool(tick.is_first[env]))
+                attempts[env] += int(tick.is_first[env])  # a start that failed is not tried again: there are others
+                tick.is_first[env] = True
+                orders[env] = self._episode_seed(env, int(self.next_episodes[env]), attempts[env])
+        return tick
 
-    def _advance_pool(self, action: np.ndarray):
-        if self._pool is None:
-            self._pool = self._build_pool()
-        if self._is_fresh:
-            obs, _ = self._pool.reset()
-            self._is_fresh = False
-            flags = np.zeros(self.num, bool)
-            return _copied(obs), np.zeros(self.num), flags, flags.copy()
-        obs, rewards, is_terminated, is_truncated, _ = self._pool.step(action)
-        return _copied(obs), rewards, is_terminated, is_truncated
+    def _episode_seed(self, env: int, episode: int, attempt: int = 0) -> int:
+        return derive_seed(derive_seed(self._seed, env), episode, *([attempt] if attempt else []))
 
-    def _begin_episodes(self, is_first: np.ndarray) -> None:
-        for env in np.flatnonzero(is_first):
-            self._is_heldout[env] = is_heldout(self._config, self._seed, int(env), int(self.next_episodes[env]))
-        self.next_episodes = self.next_episodes + is_first  # a new array: the old one may be in a checkpoint
+    def _count_failure(self, env: int, failure: Failure, is_start: bool) -> None:
+        self.num_failures += 1
+        self._streak[env] += 1
+        row, times = self.next_steps[env], self._streak[env]
+        if times >= self._config.patience:
+            raise UserError(
+                f"task: {self._task}: environment {env} {failure}, and that after {times - 1} failures without a "
+                f"completed episode in between (envs.patience is {self._config.patience})"
+            )
+        end = "another start is tried" if is_start else "its episode is closed as truncated"
+        self._warn(f"environment {env}, row {row}, {failure}: {end}")
 
-    def _keep_rewards(self, step: np.ndarray, rewards: np.ndarray, is_first: np.ndarray) -> None:
-        for env in np.flatnonzero(~is_first).tolist():
-            self._vault.put(env, int(step[env]), float(rewards[env]))
+    def _repeat(self, opened: dict[int, OpenEpisode]) -> dict[int, str]:
+        """Play open episodes again, side by side. -> environment: how it differs, for those that do."""
+        whys = self._repeat_starts(opened)
+        for row in range(1, max((len(one.action) for one in opened.values()), default=0) + 1):
+            orders: dict[int, Order] = {
+                env: one.action[row - 1] for env, one in opened.items() if row <= len(one.action) and env not in whys
+            }
+            for env, outcome in self._pool.play(orders):
+                if why := self._difference(outcome, opened[env], row):
+                    whys[env] = why
+        return whys
 
-    def _check(self, obs: dict[str, np.ndarray]) -> None:
-        for key, values in obs.items():
-            if not np.isfinite(values).all():
-                env = int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0])
-                where = f"environment {env}, key {key!r}, row {self.next_steps[env]}: {values[env]}"
-                raise NonFiniteObservation(f"task: {self._task} gave an observation that is not finite: {where}")
+    def _repeat_starts(self, opened: dict[int, OpenEpisode]) -> dict[int, str]:
+        whys: dict[int, str] = {}
+        left = list(opened)
+        for attempt in range(self._config.patience):
+            orders: dict[int, Order] = {env: self._episode_seed(env, opened[env].number, attempt) for env in left}
+            left = []
+            for env, outcome in self._pool.play(orders):
+                if why := self._difference(outcome, opened[env], 0):
+                    whys[env] = why
+                if isinstance(outcome, Failure):  # as it may have done the first time
+                    left.append(env)
+                elif not why:
+                    whys.pop(env, None)
+        return whys
 
-    def _build_pool(self):
-        make = functools.partial(make_env, self._task, self._config)
-        stream_seeds = [derive_seed(self._seed, env) for env in range(self.num)]
-        makers = [
-            functools.partial(make, *stream) for stream in zip(stream_seeds, self.next_episodes.tolist(), strict=True)
-        ]
-        # NEXT_STEP gives exactly our rows, one a tick, is_first where the action was ignored. (With DISABLED, no tick
-        # could reset some environments and step the others.) Copying flat arrays ourselves is cheaper than its deep
-        # copies.
-        common = {"copy": False, "autoreset_mode": AutoresetMode.NEXT_STEP}
-        if not self._config.processes:
-            return SyncVectorEnv(makers, **common)
-        # Forking a process that runs torch's threads or CUDA can hang it.
-        return AsyncVectorEnv(makers, context="forkserver", **common)
+    def _difference(self, outcome: Row | Failure, episode: OpenEpisode, row: int) -> str:
+        """What is not as it was; empty where it is the same bit for bit."""
+        if isinstance(outcome, Failure):
+            return f"at its row {row} it {outcome}"
+        for key, spec in self.spaces.obs.items():
+            was, now = (np.asarray(values, spec.dtype) for values in (episode.obs[key][row], outcome.obs[key]))
+            if was.tobytes() != now.tobytes():
+                return f"{key!r} differs at its row {row}"
+        return f"it ends at its row {row}" if outcome.is_terminated or outcome.is_truncated else ""
 
-    def _drop_pool(self) -> None:
-        if self._pool is not None:  # it is None where building it failed
-            _kill(self._pool)
-        self._pool = None
-        self._is_fresh = True
-        self._was_last = np.ones(self.num, bool)
+    def _cut(self, env: int) -> None:
+        self.was_last[env] = True
+        self._heldout.end(env)
 
 
-def is_heldout(config: EnvConfig, seed: int, env: int, episode: int) -> bool:
-    """Whether this episode is kept from training.
+class _Tick:
+    """The rows of one lockstep tick while they come in."""
 
-    Episodes are dealt over all environments into blocks of round(1 / heldout_share), each with one held-out episode
-    at a random place; in the first block it is the second, so that the shortest of runs has an episode of either
-    kind.
+    def __init__(self, spaces: Spaces, was_last: np.ndarray):
+        num = len(was_last)
+        self.obs = {key: np.zeros((num, *spec.shape), spec.dtype) for key, spec in spaces.obs.items()}
+        self.rewards = np.zeros(num)
+        self.is_terminated = np.zeros(num, bool)
+        self.is_truncated = np.zeros(num, bool)
+        self.is_first = was_last.copy()
+
+    def fill(self, pool: Pool, orders: dict[int, Order]) -> dict[int, Failure]:
+        """Take in a row of each environment that has an order. -> those that gave none, or none that can be used."""
+        failures = {}
+        for env, outcome in pool.play(orders):
+            if isinstance(outcome, Failure):
+                failures[env] = outcome
+                continue
+            for key, values in self.obs.items():
+                if outcome.obs[key].shape != values.shape[1:]:
+                    shapes = f"{outcome.obs[key].shape}, expected {values.shape[1:]}"
+                    failures[env] = Failure(f"gave an observation of another shape: {key!r} is {shapes}")
+                    break
+                values[env] = outcome.obs[key]
+            self.rewards[env] = outcome.reward
+            self.is_terminated[env] = outcome.is_terminated
+            self.is_truncated[env] = outcome.is_truncated
+        for env, failure in self._unusable().items():
+            self._clear(env)
+            failures[env] = failure
+        return failures
+
+    def _unusable(self) -> dict[int, Failure]:
+        found = {}
+        for key, values in self.obs.items():
+            if values.dtype.kind == "f" and not np.isfinite(values).all():
+                is_bad = ~np.isfinite(values).reshape(len(values), -1).all(1)
+                for env in np.flatnonzero(is_bad).tolist():
+                    text = np.array2string(values[env], threshold=8, separator=", ").replace("\n", "")
+                    found[env] = Failure(f"gave an observation that is not finite in float32: {key!r} is {text}")
+        return found
+
+    def _clear(self, env: int) -> None:
+        for values in self.obs.values():
+            values[env] = 0
+        self.rewards[env], self.is_terminated[env], self.is_truncated[env] = 0.0, False, False
+
+
+class HeldoutShare:
+    """Which episodes are kept from training: about `share` of the transitions, steered over all that were bought.
+
+    An episode is decided at its reset, by a random number that is a function of (seed, environment, episode) and by how
+    many rows either kind has; what the episodes that are open are likely to bring is counted too. The second of all
+    episodes is held out, so that the shortest of runs has both kinds.
     """
-    if config.heldout_share == 0:
-        return False
-    block_length = round(1 / config.heldout_share)
-    block, place = divmod(episode * config.num + env, block_length)
-    return place == (derive_seed(seed, block, 1) % block_length if block else 1)  # the 1: not the streams' seeds
+
+    def __init__(self, share: float, seed: int, num: int):
+        self._share, self._seed = share, seed
+        self.rows = np.zeros(2, np.int64)  # bought in training and in held-out episodes
+        self.is_heldout = np.zeros(num, bool)
+        self._is_open = np.zeros(num, bool)
+        self._length = np.zeros(num, np.int64)  # rows bought in the open episode
+
+    def begin(self, env: int, episode: int, begun: np.ndarray) -> None:
+        """Decide the episode that begins. begun (N,): episodes of each stream before this tick."""
+        self.end(env)
+        self.is_heldout[env] = self._draw(env, episode, int(begun.sum()))
+        self._is_open[env] = True
+        self._length[env] = 0
+
+    def count(self, is_first: np.ndarray, is_last: np.ndarray) -> None:
+        """Count the rows of a tick, after the episodes that begin in it."""
+        is_bought = ~is_first
+        held = int((is_bought & self.is_heldout).sum())
+        self.rows = self.rows + np.array([int(is_bought.sum()) - held, held])
+        self._length = self._length + is_bought
+        self._is_open &= ~is_last
+
+    def end(self, env: int) -> None:
+        self._is_open[env] = False
+
+    def go_on(self, standing: Standing, lengths: np.ndarray, is_open: np.ndarray) -> None:
+        self.rows, self.is_heldout = np.array(standing.rows, np.int64), np.array(standing.is_heldout, bool)
+        self._length, self._is_open = lengths, is_open.copy()
+
+    def _draw(self, env: int, episode: int, begun: int) -> bool:
+        place = episode * len(self.is_heldout) + env
+        if not self._share or place < 2:
+            return bool(self._share) and place == 1
+        mean = max(1.0, self.rows.sum() / max(1, begun))
+        to_come = np.where(self._is_open, np.maximum(mean - self._length, 0), 0)
+        held = self.rows[1] + to_come[self.is_heldout].sum()
+        owed = (self._share * (self.rows.sum() + to_come.sum()) - held) / mean  # in episodes
+        chance = derive_seed(self._seed, env, episode, 1) / 2**31  # the 1: not the streams' seeds
+        return bool(chance < self._share + owed / 2)
 
 
 def _counters(start: np.ndarray | None, num: int) -> np.ndarray:
     counters = np.zeros(num, np.int64) if start is None else np.array(start, np.int64)
     assert counters.shape == (num,), (counters.shape, num)
     return counters
-
-
-def _copied(obs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    return {key: values.copy() for key, values in obs.items()}
-
-
-def _kill(pool: SyncVectorEnv | AsyncVectorEnv) -> None:
-    assert isinstance(pool, AsyncVectorEnv), pool  # without processes there is nothing to end
-    # close() would speak to the dead worker and raise, so the processes are ended one by one.
-    for process in pool.processes:
-        process.kill()
-        process.join()
-    for pipe in pool.parent_pipes:
-        if pipe is not None:  # gymnasium has already closed the pipe of a worker that raised
-            pipe.close()
-    pool.closed = True

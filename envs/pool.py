@@ -1,0 +1,301 @@
+"""Environments played side by side: all in this process, or each in one of its own. What fails is told, never raised."""
+
+import contextlib
+import fcntl
+import functools
+import multiprocessing
+import os
+import signal
+import sysconfig
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.util import Finalize
+from typing import Any, Protocol
+
+import gymnasium
+import numpy as np
+
+from ..errors import UserError
+from .make import EnvConfig, make_env, spaces_of
+from .records import Spaces
+
+Order = int | np.ndarray  # a seed: begin an episode with it; an action (A,) float32: take it
+OPEN = "open"  # what a process is asked first: build the environment and say its spaces
+BUILD_SECONDS = 60.0  # on top of the time-out where a process starts or an environment is built
+CLOSE_SECONDS = 2.0  # for environments that are closed in their processes; then these are killed
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What an environment gave: the observation and, unless it was reset, what arrived with it."""
+
+    obs: dict[str, np.ndarray]
+    reward: float = 0.0
+    is_terminated: bool = False
+    is_truncated: bool = False
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why there is no row, in words that follow "environment 3 "."""
+
+    what: str
+    where: str = ""  # file and line of the environment's own code
+
+    def __str__(self) -> str:
+        return f"{self.what} ({self.where})" if self.where else self.what
+
+
+class Pool(Protocol):
+    """Environments by number. One that failed is built anew by itself when it is next given a seed."""
+
+    spaces: Spaces
+
+    def play(self, orders: dict[int, Order]) -> Iterator[tuple[int, Row | Failure]]:
+        """Give each environment its order -> what each gave. A row's arrays are the environment's own: copy them."""
+        ...
+
+    def close(self) -> None: ...
+
+
+def open_pool(task: str, config: EnvConfig) -> Pool:
+    """`config.num` environments of `task`, built. UserError for those that cannot be."""
+    make = functools.partial(make_env, task, config, 0)  # every order to begin has a seed of its own
+    if config.processes:
+        return ProcessPool(make, config.num, config.timeout)
+    return LocalPool(make, config.num)
+
+
+class Player:
+    """One environment. After an exception it is closed, and built anew for the next episode."""
+
+    def __init__(self, make: Callable[[], gymnasium.Env]):
+        self._make = make
+        self._env: gymnasium.Env | None = None
+
+    def open(self) -> Spaces:
+        """UserError where it cannot be built."""
+        try:
+            self._env = self._make()
+        except UserError:
+            raise
+        except Exception as error:  # a person's own code may raise anything
+            raise UserError(f"task: cannot be made, its constructor {failure_of(error)}") from error
+        return spaces_of(self._env)
+
+    def play(self, order: Order) -> Row | Failure:
+        try:
+            if isinstance(order, int):
+                if self._env is None:
+                    self._env = self._make()
+                return Row(self._env.reset(seed=order)[0])
+            assert self._env is not None, "an episode begins with a seed"
+            obs, reward, is_terminated, is_truncated, _ = self._env.step(order)
+            return Row(obs, float(reward), is_terminated, is_truncated)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a person's own code raises: it is told
+            self.close()
+            return failure_of(error)
+
+    def close(self) -> None:
+        env, self._env = self._env, None
+        if env is not None:
+            with contextlib.suppress(Exception):  # it is given up anyway, and may be in any state
+                env.close()
+
+
+class LocalPool:
+    """All in this process, one after the other: quickest for environments that are cheap."""
+
+    def __init__(self, make: Callable[[], gymnasium.Env], num: int):
+        self._players = [Player(make) for _ in range(num)]
+        try:
+            self.spaces, *_ = [player.open() for player in self._players]
+        except BaseException:
+            self.close()
+            raise
+
+    def play(self, orders: dict[int, Order]) -> Iterator[tuple[int, Row | Failure]]:
+        for env, order in orders.items():
+            yield env, self._players[env].play(order)
+
+    def close(self) -> None:
+        for player in self._players:
+            player.close()
+
+
+class ProcessPool:
+    """Each in a process of its own, which is killed and started anew where it dies, or does not answer in time."""
+
+    def __init__(self, make: Callable[[], gymnasium.Env], num: int, timeout: float):
+        self.workers = [Worker(make, timeout) for _ in range(num)]
+        try:
+            self.spaces = self._opened()
+        except BaseException:
+            self.close()
+            raise
+
+    def play(self, orders: dict[int, Order]) -> Iterator[tuple[int, Row | Failure]]:
+        for env, order in orders.items():
+            self.workers[env].ask(order)
+        for env in orders:
+            yield env, self.workers[env].answer()
+
+    def close(self) -> None:
+        """End all processes; one that is busy, and might hang, at once."""
+        for worker in self.workers:
+            worker.bid_farewell()
+        until = time.monotonic() + CLOSE_SECONDS
+        for worker in self.workers:
+            worker.leave(until)
+
+    def _opened(self) -> Spaces:
+        for worker in self.workers:
+            worker.ask(OPEN)
+        for opened in [worker.answer() for worker in self.workers]:
+            if isinstance(opened, UserError):
+                raise opened
+            if isinstance(opened, Failure):
+                raise UserError(f"task: cannot be made in a process of its own: it {opened}")
+        return opened
+
+
+class Worker:
+    """The process of one environment, from the side of who asks."""
+
+    def __init__(self, make: Callable[[], gymnasium.Env], timeout: float):
+        self._make, self._timeout = make, timeout
+        self.process: Any = None  # None: not started, or killed
+        self._pipe: Connection | None = None
+        self._deadline: float | None = None  # of the answer that is awaited; None: there is no limit
+        self._is_asked = self._is_built = False
+        self._finalizer: Any = None
+
+    def ask(self, order: Order | str) -> None:
+        if self._is_asked:  # whoever asked did not wait for the answer
+            self.kill()
+        if self._pipe is None:
+            self._start()
+        assert self._pipe is not None
+        seconds = self._timeout if self._is_built else self._timeout + BUILD_SECONDS
+        self._deadline = time.monotonic() + seconds if self._timeout else None
+        self._is_asked = True
+        with contextlib.suppress(ConnectionError):  # a dead process: its answer will say so
+            self._pipe.send(order)
+
+    def answer(self) -> Any:
+        """The Row, or the Failure of an environment that raised, of a process that died or did not answer in time."""
+        assert self._pipe is not None and self._is_asked, "nothing was asked"
+        left = None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
+        try:
+            if not self._pipe.poll(left):
+                self.kill()
+                return Failure(f"did not answer within {self._timeout:g} seconds (envs.timeout)")
+            outcome = self._pipe.recv()
+        except (EOFError, ConnectionError):  # of the pipe: what an environment raises comes as a Failure
+            return Failure(f"is gone: {self._end()}")
+        self._is_asked, self._is_built = False, not isinstance(outcome, Failure)
+        return outcome
+
+    def bid_farewell(self) -> None:
+        if self._is_asked:
+            self.kill()
+        elif self._pipe is not None:
+            with contextlib.suppress(ConnectionError):
+                self._pipe.send(None)
+
+    def leave(self, until: float) -> None:
+        if self.process is not None:
+            self.process.join(max(0.0, until - time.monotonic()))
+            self.kill()
+
+    def kill(self) -> None:
+        if self.process is not None:
+            self._finalizer()
+        if self._pipe is not None:
+            self._pipe.close()
+        self.process = self._pipe = None
+        self._is_asked = self._is_built = False
+
+    def _start(self) -> None:
+        # Forking a process that runs torch's threads or CUDA can hang it: a server that runs neither forks.
+        context = multiprocessing.get_context("forkserver")
+        self._pipe, theirs = context.Pipe()
+        self.process = context.Process(target=work, args=(theirs, self._make), daemon=True)
+        try:
+            self.process.start()
+        except BaseException:
+            self.process = None  # there is nothing to kill
+            raise
+        finally:
+            theirs.close()
+        # At the program's end multiprocessing would terminate the process, which it does not hear, and wait for ever.
+        self._finalizer = Finalize(self, _kill, args=(self.process,), exitpriority=10)
+
+    def _end(self) -> str:
+        self.process.join(CLOSE_SECONDS)
+        code = self.process.exitcode
+        self.kill()
+        how = "was killed" if code is None else f"was ended by signal {-code}" if code < 0 else f"exited with {code}"
+        return f"its process {how}"
+
+
+def _kill(process: Any) -> None:
+    process.kill()
+    process.join(CLOSE_SECONDS)
+
+
+def work(pipe: Connection, make: Callable[[], gymnasium.Env]) -> None:
+    """What a process does: play one environment as it is asked to, until it is told to leave or its parent is gone."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # a terminal or a group's end sends them here too: the parent decides
+    leave_with_the_parent()
+    player = Player(make)
+    with contextlib.suppress(EOFError, ConnectionError):  # the parent has closed the pipe
+        while (order := pipe.recv()) is not None:
+            pipe.send(_opened(player) if isinstance(order, str) else player.play(order))
+    player.close()
+
+
+def _opened(player: Player) -> Spaces | UserError:
+    try:
+        return player.open()
+    except UserError as error:
+        return UserError(str(error))  # a class of a person's own might not be readable on the other side
+
+
+def leave_with_the_parent() -> None:
+    """End this process as soon as its parent is gone, killed for example, whatever the environment is doing."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "only a process that was started by another"
+
+    def watch() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+    # Where the environment holds Python's lock no thread runs: then the system's SIGIO, which nobody handles, ends it.
+    fcntl.fcntl(parent.sentinel, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(parent.sentinel, fcntl.F_SETFL, fcntl.fcntl(parent.sentinel, fcntl.F_GETFL) | os.O_ASYNC)
+
+
+def failure_of(error: BaseException) -> Failure:
+    """An exception in one line, with the file and line of the environment's own code."""
+    if isinstance(error, UserError):
+        return Failure(f"failed: {error}")
+    return Failure(f"raised {type(error).__name__}: {_one_line(str(error))}", _place(error))
+
+
+def _place(error: BaseException) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    installed = (os.path.dirname(__file__), *(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")))
+    theirs = [frame for frame in frames if not frame.filename.startswith((*installed, "<"))]
+    return f"{last.filename}, line {last.lineno}" if (last := next(iter([*theirs[-1:], *frames[-1:]]), None)) else ""
+
+
+def _one_line(text: str, most: int = 300) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= most else f"{line[: most - 3]}..."
