@@ -56,8 +56,7 @@ def make_own(
         fitting = {key: value for key, value in (offered or {}).items() if key in named}
         own = own_class(*arguments, **fitting | dict(keywords or {}))
     except Exception as error:  # whatever a person's own code raises; the cause is chained and named
-        why = f"{type(error).__name__}: {error}{place(error)}"
-        raise UserError(f"{setting}: {name} cannot be made: {why}") from error
+        raise UserError(f"{setting}: {name} cannot be made: {told(error)}") from error
     missing = [method for method in methods if not callable(getattr(own, method, None))]
     if missing:
         needed, absent = (" and ".join(f"{method}()" for method in some) for some in (methods, missing))
@@ -65,8 +64,13 @@ def make_own(
     return own
 
 
-def place(error: Exception) -> str:
-    """Where a person's own code raised, or where it was looked for; in brackets, to stand behind a message."""
+def told(error: Exception) -> str:
+    """What a person's own code raised, in one line with its file and line."""
+    return f"{type(error).__name__}: {error}{_place(error)}"
+
+
+def _place(error: Exception) -> str:
+    """Where a person's own code raised, or where it was looked for."""
     last = traceback.extract_tb(error.__traceback__)[-1]
     is_theirs = last.filename not in (__file__, importlib.__file__) and not last.filename.startswith("<")
     if is_theirs:

@@ -13,7 +13,7 @@ from gymnasium.spaces import Box, Dict, Space
 from gymnasium.wrappers import TimeLimit
 
 from ..errors import UserError
-from ..outside import make_own, own_module, place
+from ..outside import make_own, own_module, told
 from . import toy
 from .graphics import choose_graphics, triton_first, without_graphics
 from .gymnasium_env import GymnasiumEnv, UnsupportedSpace
@@ -180,7 +180,7 @@ def _register(task: str, module: str) -> None:
     try:
         own_module(module)
     except Exception as error:  # whatever a person's own module raises
-        raise UnknownTask(f"task: {task}: {module} cannot be imported: {type(error).__name__}: {error}") from error
+        raise UnknownTask(f"task: {task}: {module} cannot be imported: {told(error)}") from error
 
 
 def _registered(task: str, kwargs: dict[str, Any], render: bool) -> gymnasium.Env:
@@ -191,8 +191,7 @@ def _registered(task: str, kwargs: dict[str, Any], render: bool) -> gymnasium.En
         drawn = {"render_mode": "rgb_array"} if render and _names(creator, "render_mode") else {}
         return gymnasium.make(spec, disable_env_checker=True, **drawn, **kwargs)
     except Exception as error:  # a missing dependency, a version that is no more, or what a person's own class raises
-        why = f"{type(error).__name__}: {error}{place(error)}"
-        raise UnknownTask(f"task: {task} cannot be made: {why}") from error
+        raise UnknownTask(f"task: {task} cannot be made: {told(error)}") from error
 
 
 def _from_class(task: str, kwargs: dict[str, Any], render: bool) -> gymnasium.Env:

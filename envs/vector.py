@@ -60,11 +60,12 @@ class VectorEnv:
         assert np.isfinite(action).all(), action
         tick = self._play(action)
         is_first, step, is_last = tick.is_first, self.next_steps, tick.is_terminated | tick.is_truncated
-        for env in np.flatnonzero(is_first).tolist():
-            self._heldout.begin(env, int(self.next_episodes[env]), self.next_episodes)
+        for env, is_reset in enumerate(is_first.tolist()):
+            if is_reset:
+                self._heldout.begin(env, int(self.next_episodes[env]), self.next_episodes)
+            else:
+                self._vault.put(env, int(step[env]), tick.rewards[env])
         self._heldout.count(is_first, is_last)
-        for env in np.flatnonzero(~is_first).tolist():
-            self._vault.put(env, int(step[env]), float(tick.rewards[env]))
         self._streak[is_last] = 0
         # New arrays: the old ones may be in a checkpoint.
         self.next_episodes = self.next_episodes + is_first
@@ -192,7 +193,7 @@ class _Tick:
     def __init__(self, spaces: Spaces, was_last: np.ndarray):
         num = len(was_last)
         self.obs = {key: np.zeros((num, *spec.shape), spec.dtype) for key, spec in spaces.obs.items()}
-        self.rewards = np.zeros(num)
+        self.rewards = [0.0] * num
         self.is_terminated = np.zeros(num, bool)
         self.is_truncated = np.zeros(num, bool)
         self.is_first = was_last.copy()
@@ -259,9 +260,10 @@ class HeldoutShare:
     def count(self, is_first: np.ndarray, is_last: np.ndarray) -> None:
         """Count the rows of a tick, after the episodes that begin in it."""
         is_bought = ~is_first
-        held = int((is_bought & self.is_heldout).sum())
-        self.rows = self.rows + np.array([int(is_bought.sum()) - held, held])
-        self._length = self._length + is_bought
+        held = np.count_nonzero(is_bought & self.is_heldout)
+        self.rows[0] += np.count_nonzero(is_bought) - held
+        self.rows[1] += held
+        self._length += is_bought
         self._is_open &= ~is_last
 
     def end(self, env: int) -> None:

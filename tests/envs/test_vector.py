@@ -1,18 +1,16 @@
-"""Streams of rows from several environments: first and last rows, limits, dead workers."""
+"""Streams of rows from several environments: first and last rows, limits, the held-out share."""
 
 import os
-import signal
 
 import gymnasium
 import numpy as np
 import pytest
 from gymnasium.spaces import Box
 
-from tandem.envs import vector
 from tandem.envs.make import EnvConfig
 from tandem.envs.records import Clip
 from tandem.envs.vault import RewardVault, UnknownReward
-from tandem.envs.vector import NonFiniteObservation, VectorEnv, is_heldout
+from tandem.envs.vector import HeldoutShare, VectorEnv
 
 
 class Counting(gymnasium.Env):
@@ -29,20 +27,6 @@ class Counting(gymnasium.Env):
         self._num_steps += 1
         obs = np.array([self._num_steps, action[0]], np.float32)
         return obs, 10.0 + self._num_steps, self._num_steps == 4, False, {}
-
-
-class Broken(Counting):
-    def step(self, action):
-        obs, *rest = super().step(action)
-        obs[1] = np.nan if self._num_steps == 2 else 0.0
-        return obs, *rest
-
-
-class Mortal(Counting):
-    """Kills its process at every reset."""
-
-    def reset(self, **kwargs):
-        os.kill(os.getpid(), signal.SIGKILL)
 
 
 @pytest.fixture(autouse=True)
@@ -133,7 +117,6 @@ def test_a_resumed_stream_goes_on_with_its_numbers_and_new_episodes():
     resumed = VectorEnv("gym:Pendulum-v1", config, 0, vault, np.array([7, 8]), np.array([2, 2]))
     row = run(resumed, 1)[0]
     np.testing.assert_array_equal(row.obs["state"], rows[10].obs["state"])
-    np.testing.assert_array_equal(row.is_heldout, rows[10].is_heldout)
     assert row.step.tolist() == [7, 8] and row.is_first.all()
     assert resumed.next_steps.tolist() == [8, 9] and resumed.next_episodes.tolist() == [3, 3]
     run(resumed, 1)
@@ -149,64 +132,50 @@ def test_an_episode_is_held_out_as_a_whole():
         assert {episode[0] for episode in episodes} == {False, True}
 
 
-@pytest.mark.parametrize("num", [1, 2, 4, 7])
+def lengths_of(kind, rng):
+    return {"long": 300, "short": 1, "uneven": 1 + int(rng.geometric(1 / 80))}[kind]
+
+
+def shares(share, num, kind, total, seed=0):
+    """Play episodes of some lengths until `total` rows are bought. -> held-out share of rows, (place, is_heldout) of all."""
+    heldout, rng = HeldoutShare(share, seed, num), np.random.default_rng(seed)
+    begun, was_last, left, episodes = np.zeros(num, int), np.ones(num, bool), np.zeros(num, int), []
+    while heldout.rows.sum() < total:
+        for env in np.flatnonzero(was_last).tolist():
+            heldout.begin(env, int(begun[env]), begun)
+            episodes.append((int(begun[env]) * num + env, bool(heldout.is_heldout[env])))
+        left = np.where(was_last, [lengths_of(kind, rng) for _ in range(num)], left - 1)
+        begun = begun + was_last
+        heldout.count(was_last, left == 0)
+        was_last = left == 0
+    return heldout.rows[1] / heldout.rows.sum(), episodes
+
+
+@pytest.mark.parametrize("num", [1, 4, 7])
 @pytest.mark.parametrize("share", [0.1, 0.25, 0.5])
-def test_one_episode_of_each_block_is_held_out_and_one_of_the_first_two(num, share):
-    config = EnvConfig(num=num, heldout_share=share)
-    held = [is_heldout(config, 5, env, episode) for episode in range(100) for env in range(num)]
-    assert held[:2] == [False, True]
-    block = round(1 / share)
-    assert all(sum(held[start : start + block]) == 1 for start in range(0, len(held) - block, block))
-    by_env = [sum(held[env::num]) for env in range(num)]
-    assert min(by_env) > 0 and max(by_env) < 100  # no stream is left out or used up
+@pytest.mark.parametrize("kind", ["long", "short", "uneven"])
+def test_the_share_is_steered_over_what_was_bought(num, share, kind):
+    found = [shares(share, num, kind, total=20_000, seed=seed)[0] for seed in range(3)]
+    assert max(abs(one - share) for one in found) < 0.02, found
+
+
+@pytest.mark.parametrize("num", [1, 2, 4, 7])
+def test_the_second_of_all_episodes_is_held_out_and_the_first_is_not(num):
+    episodes = dict(shares(0.1, num, "long", total=2 * 300)[1])
+    assert [episodes[0], episodes[1]] == [False, True]
+
+
+def test_what_was_held_out_too_much_is_made_up_for():
+    # One of four environments holds 300 of the first 1,200 rows out, where 120 were wanted: the next is due at 3,000.
+    share, episodes = shares(0.1, 4, "long", total=2_300)
+    assert [place for place, is_heldout in sorted(episodes) if is_heldout] == [1]
+    assert share == pytest.approx(300 / 2300, abs=0.01)
+
+
+def test_which_episodes_are_held_out_is_by_chance():
+    chosen = {tuple(place for place, held in shares(0.25, 1, "short", 60, seed)[1] if held) for seed in range(8)}
+    assert len(chosen) == 8
 
 
 def test_nothing_is_held_out_at_share_zero():
-    assert not any(
-        is_heldout(EnvConfig(heldout_share=0.0), 0, env, episode) for env in range(4) for episode in range(50)
-    )
-
-
-def test_an_observation_that_is_not_finite_is_named():
-    env = counting(name="Broken")
-    run(env, 2)
-    with pytest.raises(NonFiniteObservation, match="environment 0, key 'state', row 2"):
-        run(env, 1)
-
-
-def test_a_dead_worker_begins_every_stream_again():
-    vault = RewardVault()
-    env = counting(EnvConfig(num=2, processes=True), vault=vault)
-    rows = run(env, 3)
-    worker = env._pool.processes[1]
-    worker.kill()
-    worker.join()
-    rows += run(env, 2)
-    env.close()
-    assert [row.is_first.tolist() for row in rows] == [[step in (0, 3)] * 2 for step in range(5)]
-    assert [row.step.tolist() for row in rows] == [[step] * 2 for step in range(5)]
-    assert env.next_episodes.tolist() == [2, 2]
-    assert vault.reward(Clip(0, 4)) == 11.0
-    with pytest.raises(UnknownReward):
-        vault.reward(Clip(0, 3))  # the tick that was lost earned nothing
-
-
-def test_closing_after_a_worker_died_is_quiet():
-    env = counting(EnvConfig(num=2, processes=True))
-    run(env, 1)
-    processes = env._pool.processes
-    processes[0].kill()
-    processes[0].join()
-    env.close()
-    assert not any(process.is_alive() for process in processes)
-
-
-def test_a_worker_that_dies_every_time_is_given_up(monkeypatch):
-    env = counting(EnvConfig(num=1, processes=True), name="Mortal")
-    builds = []
-    build = VectorEnv._build_pool
-    monkeypatch.setattr(VectorEnv, "_build_pool", lambda self: builds.append(1) or build(self))
-    with pytest.raises((EOFError, ConnectionError)):
-        run(env, 1)
-    assert len(builds) == vector.MAX_REBUILDS
-    env.close()
+    assert shares(0.0, 4, "uneven", 5_000)[0] == 0
