@@ -77,7 +77,9 @@ def test_an_environment_that_raises_once_is_rebuilt_and_said(made, tmp_path, pro
     env = made("FailingOnce", said, num=1, processes=processes, kwargs=failures(tmp_path))
     rows = play(env, 20)
     assert [step for step, row in enumerate(rows) if row.is_first[0]] == [0, 7]
-    assert len(said) == 1 and said[0].startswith("environment 0, row 7, raised RuntimeError: simulator connection lost (")
+    assert len(said) == 1 and said[0].startswith(
+        "environment 0, row 7, raised RuntimeError: simulator connection lost ("
+    )
     assert f"{HERE / 'zoo.py'}, line" in said[0]
 
 
@@ -125,7 +127,9 @@ def test_patience_ends_with_a_worker_that_always_dies(made, tmp_path):
 
 
 def test_a_completed_episode_renews_the_patience(made, tmp_path):
-    env = made("FailingOnce", num=1, processes=False, patience=2, time_limit=6, kwargs=failures(tmp_path, 99))  # ends before it fails
+    env = made(
+        "FailingOnce", num=1, processes=False, patience=2, time_limit=6, kwargs=failures(tmp_path, 99)
+    )  # ends before it fails
     play(env, 50)
     assert env.num_failures == 0
 

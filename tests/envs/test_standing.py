@@ -146,7 +146,10 @@ def test_one_bit_is_a_difference_and_costs_the_others_nothing():
     assert "'state' differs at its row 3" in said[0]
     assert after[0].is_first.tolist() == [False, True, False]
     for n in (0, 2):
-        assert all(row.obs["state"][n].tobytes() == was.obs["state"][n].tobytes() for row, was in zip(after, whole[6:]))
+        assert all(
+            row.obs["state"][n].tobytes() == was.obs["state"][n].tobytes()
+            for row, was in zip(after, whole[6:], strict=True)
+        )
 
 
 def test_an_episode_of_which_no_rows_are_known_is_closed():

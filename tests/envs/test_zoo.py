@@ -14,11 +14,37 @@ from tandem.envs.vault import RewardVault
 from tandem.envs.vector import VectorEnv
 from tandem.errors import UserError
 
-WORKING = (
-    "Drift OneStep OneTerminalStep TwoSteps Bytes Doubles Scalar Listed Flags Goals OddKeys Shifted Alone Lopsided Stuck "
-    "ScalarAction ArrayReward NumpyReward NoReward NanReward Reused Tensors NumpyFlags Wrapped factory WideIntegers "
-    "HugeReward Endless Pictured"
-).split()
+WORKING = [
+    "Drift",
+    "OneStep",
+    "OneTerminalStep",
+    "TwoSteps",
+    "Bytes",
+    "Doubles",
+    "Scalar",
+    "Listed",
+    "Flags",
+    "Goals",
+    "OddKeys",
+    "Shifted",
+    "Alone",
+    "Lopsided",
+    "Stuck",
+    "ScalarAction",
+    "ArrayReward",
+    "NumpyReward",
+    "NoReward",
+    "NanReward",
+    "Reused",
+    "Tensors",
+    "NumpyFlags",
+    "Wrapped",
+    "factory",
+    "WideIntegers",
+    "HugeReward",
+    "Endless",
+    "Pictured",
+]
 REFUSED = {
     "WrongShape": r"reset\(\): 'state': expected shape \(3,\), got \(4,\)",
     "Words": r"reset\(\): 'state': expected float32 numbers, got an array of <U1",
@@ -124,7 +150,9 @@ def test_an_observation_that_is_not_finite_ends_its_episode_before_it(name):
     # rows 0 .. 6, and in place of the seventh step the next episode's first row
     assert [bool(row.is_first[0]) for row in rows] == [row in (0, 7) for row in range(9)]
     assert not any(row.is_last[0] or row.is_terminal[0] for row in rows)
-    assert said == [line for line in said if line.startswith("environment 0, row 7, gave an observation that is not fin")]
+    assert said == [
+        line for line in said if line.startswith("environment 0, row 7, gave an observation that is not fin")
+    ]
     assert len(said) == 1 and said[0].endswith("its episode is closed as truncated")
     with pytest.raises(UserError):
         vault.reward(Clip(0, 7))  # a first row is free
@@ -132,7 +160,9 @@ def test_an_observation_that_is_not_finite_ends_its_episode_before_it(name):
 
 @pytest.mark.parametrize("name", ["NanSeen", "Failing"])
 def test_patience_ends(name):
-    with pytest.raises(UserError, match=rf"^task: zoo:{name}: environment 0 .*2 failures .*envs.patience is 3") as caught:
+    with pytest.raises(
+        UserError, match=rf"^task: zoo:{name}: environment 0 .*2 failures .*envs.patience is 3"
+    ) as caught:
         play(name, num_ticks=40, num=1, patience=3)
     if name == "Failing":
         assert "simulator connection lost" in str(caught.value) and "zoo.py, line" in str(caught.value)

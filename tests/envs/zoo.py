@@ -56,7 +56,9 @@ def of(name: str, **members) -> type:
 OneStep = of("OneStep", length=1)
 OneTerminalStep = of("OneTerminalStep", length=1, is_terminal=True)
 TwoSteps = of("TwoSteps", length=2, is_terminal=True)
-Bytes = of("Bytes", observation_space=Box(0, 255, (3,), np.uint8), seen=lambda self: (self.place * 9 + 128).astype("u1"))
+Bytes = of(
+    "Bytes", observation_space=Box(0, 255, (3,), np.uint8), seen=lambda self: (self.place * 9 + 128).astype("u1")
+)
 Doubles = of(
     "Doubles",
     observation_space=Box(-np.inf, np.inf, (3,), np.float64),
