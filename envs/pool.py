@@ -169,7 +169,7 @@ class Worker:
     def __init__(self, make: Callable[[], gymnasium.Env], timeout: float):
         self._make, self._timeout = make, timeout
         self.process: Any = None  # None: not started, or killed
-        self._pipe: Connection | None = None
+        self._pipe: Any = None  # a Connection
         self._deadline: float | None = None  # of the answer that is awaited; None: there is no limit
         self._is_asked = self._is_built = False
         self._finalizer: Any = None
@@ -179,12 +179,12 @@ class Worker:
             self.kill()
         if self._pipe is None:
             self._start()
-        assert self._pipe is not None
         seconds = self._timeout if self._is_built else self._timeout + BUILD_SECONDS
         self._deadline = time.monotonic() + seconds if self._timeout else None
         self._is_asked = True
+        pipe: Any = self._pipe
         with contextlib.suppress(ConnectionError):  # a dead process: its answer will say so
-            self._pipe.send(order)
+            pipe.send(order)
 
     def answer(self) -> Any:
         """The Row, or the Failure of an environment that raised, of a process that died or did not answer in time."""

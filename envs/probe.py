@@ -9,6 +9,7 @@ from gymnasium.wrappers import TimeLimit
 
 from ..errors import UserError
 from .gymnasium_env import GymnasiumEnv, number_of
+from .make import spaces_of
 from .pool import failure_of
 
 MOST_REWARD = 4.85e8  # symexp(20), the reward model's last bin: what lies beyond is learned as this
@@ -27,7 +28,7 @@ def probe(env: gymnasium.Env, task: str) -> list[str]:
         return []  # one of ours
     raw = foreign.env
     _check_observation(raw, _reset(raw, task), f"task: {task}: reset()")
-    action = foreign.to_action(np.zeros(foreign.action_space.shape, np.float32))
+    action = foreign.to_action(np.zeros(spaces_of(env).action_size, np.float32))
     obs, reward, *flags = _step(raw, action, task)
     _check_observation(raw, obs, f"task: {task}: step()")
     _check_flags(flags, task)

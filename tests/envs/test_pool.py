@@ -199,7 +199,7 @@ def trainer(task, num_ticks, tmp_path) -> subprocess.Popen:
     command = [sys.executable, str(tmp_path / "trainer.py"), task, str(num_ticks)]
     command += [] if task == "zoo:Drift" else [str(marks)]
     env = os.environ | {"TEST_OF_ORPHANS": str(tmp_path), "PYTHONPATH": path}
-    return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True, start_new_session=True)
 
 
 def family(tmp_path) -> list[str]:
@@ -221,13 +221,14 @@ def gone(tmp_path, seconds=5.0) -> bool:
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="only Linux tells whose process is whose")
 @pytest.mark.parametrize("task", ["zoo:Drift", "zoo:Hanging", "zoo:Holding"])
-def test_nothing_stays_behind_a_trainer_that_is_killed(tmp_path, task):
+@pytest.mark.parametrize("end", [lambda pid: os.kill(pid, signal.SIGKILL), lambda pid: os.killpg(pid, signal.SIGTERM)])
+def test_nothing_stays_behind_a_trainer_that_is_killed(tmp_path, task, end):
     process = trainer(task, 10**6, tmp_path)
     lines = 1 + (100 if task == "zoo:Drift" else 7)
     assert [process.stdout.readline() for _ in range(lines)][-1].startswith("tick")
     time.sleep(0.3)  # at the seventh step it hangs
     assert len(family(tmp_path)) >= 3
-    process.kill()
+    end(process.pid)
     process.wait()
     assert gone(tmp_path)
 
