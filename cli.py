@@ -185,12 +185,20 @@ def _ledger(arguments: list[str]) -> None:
     parser.add_argument("run", type=Path, help="the run's folder")
     parser.add_argument("--json", action="store_true", help="for machines")
     parser.add_argument("--decisions", action="store_true", help="what each phase planned, and from which evidence")
+    parser.add_argument(
+        "--verify", action="store_true", help="check every row and every sum, also while the run goes on"
+    )
     options = parser.parse_args(arguments)
     from .budget.ledger import Ledger
     from .budget.reports.accounts import account_lines
     from .budget.reports.decisions import decision_lines
+    from .budget.reports.verify import verify_ledger
 
-    ledger = Ledger.open(_run_folder(options.run) / "ledger.db")
+    path = _run_folder(options.run) / "ledger.db"
+    if options.verify:
+        print("\n".join(verify_ledger(path)))  # what else a run holds is checked here
+        return
+    ledger = Ledger.open(path)
     if options.json:
         print(json.dumps(ledger.decisions() if options.decisions else ledger.summary()))
     else:

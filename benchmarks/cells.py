@@ -71,11 +71,11 @@ def _run(cell: Cell, seed: int, runs: Path, kept: Path) -> None:
         print(f"{cell.name} seed {seed}: FAILED, see {log.name}", flush=True)
         return
     result = read_run(folder) | {"minutes": round(minutes, 2), "command": command}
-    _keep(kept, cell.name, str(seed), result)
+    keep(kept, cell.name, str(seed), result)
     print(f"{cell.name} seed {seed}: {result['return'][-1]:.1f} in {minutes:.1f} min", flush=True)
 
 
-def _keep(kept: Path, name: str, seed: str, result: dict) -> None:
+def keep(kept: Path, name: str, seed: str, result: dict) -> None:
     with _writing:
         cells = load(kept)
         cells.setdefault(name, {})[seed] = result

@@ -1,4 +1,4 @@
-"""The SQLite file under a ledger: its tables, how it is made whole or not at all, how it is opened and checked."""
+"""The SQLite file under a ledger: how it is made whole or not at all, how it is opened and checked."""
 
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -7,40 +7,10 @@ from pathlib import Path
 
 from ..durable import publish
 from ..errors import UserError
+from .books.rows import Refused
+from .books.schema import APPLICATION_ID, VERSIONS, make_tables, tables_in, tables_of
 
-_APPLICATION_ID = 0x54414E44  # "TAND": tells a ledger from any other SQLite file
-_SCHEMA_VERSION = 1
 _LOCK_SECONDS = 60.0  # how long to wait for another process that reads or writes the same file
-
-# Every event carries the balance after it: the last row is the whole position, no total lives in a process's memory.
-_SCHEMA = f"""
-BEGIN;
-PRAGMA application_id = {_APPLICATION_ID};
-PRAGMA user_version = {_SCHEMA_VERSION};
-CREATE TABLE prices (kind TEXT PRIMARY KEY, price_micro INTEGER NOT NULL CHECK (price_micro > 0));
-CREATE TABLE events (
-    id INTEGER PRIMARY KEY,
-    time REAL NOT NULL,
-    event TEXT NOT NULL CHECK (event IN ('reserve', 'settle', 'release', 'raise_total')),
-    key TEXT, kind TEXT, units INTEGER, price_micro INTEGER, tier TEXT,
-    total INTEGER NOT NULL,
-    spent INTEGER NOT NULL CHECK (spent >= 0),
-    reserved INTEGER NOT NULL CHECK (reserved >= 0),
-    transitions INTEGER NOT NULL,
-    labels INTEGER NOT NULL,
-    CHECK (spent + reserved <= total)
-);
-CREATE INDEX events_by_key ON events (key);
-CREATE UNIQUE INDEX paid_once ON events (key) WHERE event = 'settle';
-CREATE TABLE decisions (
-    id INTEGER PRIMARY KEY, time REAL NOT NULL, phase INTEGER NOT NULL, inputs TEXT NOT NULL, outputs TEXT NOT NULL
-);
-""" + "".join(
-    f"CREATE TRIGGER {table}_no_{verb} BEFORE {verb} ON {table} "
-    f"BEGIN SELECT RAISE(ABORT, '{table} is append-only: no {verb}'); END;\n"
-    for table in ("prices", "events", "decisions")
-    for verb in ("UPDATE", "DELETE")
-)
 
 
 class LedgerError(UserError):
@@ -51,17 +21,30 @@ def create_file(path: Path, fill: Callable[[sqlite3.Connection], None]) -> None:
     """Make the tables, let `fill` write the first rows, and only then give the file its name; never replaces one."""
     if path.exists():
         raise LedgerError(f"{path}: exists already, a ledger is never replaced")
+    publish(unfinished_file(path, fill), path)
+
+
+def unfinished_file(path: Path, fill: Callable[[sqlite3.Connection], None]) -> Path:
+    """A whole ledger beside `path` that waits for its name."""
     unfinished = path.with_name(path.name + ".tmp")
-    unfinished.unlink(missing_ok=True)  # what a crash in here left behind
-    with as_ledger_error(path), closing(sqlite3.connect(unfinished)) as db:
-        db.executescript(_SCHEMA)
-        fill(db)
-        db.commit()
-    publish(unfinished, path)
+    for left in (unfinished, unfinished.with_name(unfinished.name + "-journal")):
+        left.unlink(missing_ok=True)  # what a crash in here left behind
+    try:
+        with as_ledger_error(path), closing(sqlite3.connect(unfinished)) as db:
+            make_tables(db)
+            fill(db)
+            db.commit()
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+    return unfinished
 
 
 def open_file(path: Path) -> sqlite3.Connection:
-    """A connection to a checked ledger file, without implicit transactions: whoever writes says BEGIN and COMMIT."""
+    """A connection to a ledger, without implicit transactions: whoever writes says BEGIN and COMMIT.
+
+    Only what kind of file it is has been looked at; `checked_copy` looks at the rest.
+    """
     if not path.is_file():
         raise LedgerError(f"{path}: no ledger there")
     with as_ledger_error(path):
@@ -69,32 +52,86 @@ def open_file(path: Path) -> sqlite3.Connection:
         db = sqlite3.connect(uri, uri=True, timeout=_LOCK_SECONDS, isolation_level=None)
     try:
         with as_ledger_error(path):
-            # A rollback journal, because WAL fails on network file systems. TRUNCATE rather than DELETE: SQLite then
-            # syncs the end of a transaction too, so that no power cut can bring an old journal back and undo a commit.
-            db.execute("PRAGMA journal_mode = TRUNCATE")
+            # A rollback journal, because WAL fails on network file systems. PERSIST overwrites one file again and again,
+            # where TRUNCATE makes it anew at each commit: then the disk has sizes to write down too. FULL, because
+            # NORMAL trusts the disk to write the journal before the number that says how much of it counts. Both end
+            # a commit with a flush, so that no power cut can bring an old journal back.
+            db.execute("PRAGMA journal_mode = PERSIST")
             db.execute("PRAGMA synchronous = FULL")
-            _check_file(path, db)
+            file_version(path, db)
     except LedgerError:
         db.close()
         raise
     return db
 
 
-@contextmanager
-def as_ledger_error(path: Path) -> Iterator[None]:
-    """SQLite's errors, said with the name of the file."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise LedgerError(f"{path}: {error}") from error
-
-
-def _check_file(path: Path, db: sqlite3.Connection) -> None:
-    if db.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION_ID:
+def file_version(path: Path, db: sqlite3.Connection) -> int:
+    """The version of a ledger; LedgerError for a file that is none, or one that we cannot read."""
+    if db.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
         raise LedgerError(f"{path}: not a ledger of Tandem")
     version = db.execute("PRAGMA user_version").fetchone()[0]
-    if version != _SCHEMA_VERSION:
-        raise LedgerError(f"{path}: a ledger of version {version}, this program reads version {_SCHEMA_VERSION}")
-    verdict = db.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if version not in VERSIONS:
+        raise LedgerError(f"{path}: a ledger of version {version}, this program reads versions {VERSIONS}")
+    return version
+
+
+def checked_copy(path: Path, db: sqlite3.Connection) -> sqlite3.Connection:
+    """All of a file in memory as it stood at one instant, its structure checked; the rows are the reader's to check.
+
+    A copy takes milliseconds, in which nobody can write; to check the file itself would hold up its writer for seconds.
+    """
+    copy = sqlite3.connect(":memory:", isolation_level=None)
+    try:
+        with as_ledger_error(path):
+            with _reading(db):
+                db.backup(copy)
+            _check_structure(path, copy)
+    except BaseException:
+        copy.close()
+        raise
+    return copy
+
+
+@contextmanager
+def _reading(db: sqlite3.Connection) -> Iterator[None]:
+    """One state of the file throughout. Waits for a writer, but not for ever, as a copy by itself would."""
+    if db.in_transaction:
+        yield
+        return
+    try:
+        db.execute("BEGIN")
+        db.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
+        yield
+    finally:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+
+
+@contextmanager
+def as_ledger_error(path: Path) -> Iterator[None]:
+    """What SQLite says, and what a damaged or foreign row is refused for, said in one line with the name of the file."""
+    try:
+        yield
+    except Refused as error:
+        raise LedgerError(f"{path}: {error}") from error
+    except (sqlite3.Error, UnicodeError) as error:  # UnicodeError: where SQLite quotes damaged text
+        raise LedgerError(f"{path}: {' '.join(str(error).split())}") from error
+
+
+@contextmanager
+def as_damage(path: Path) -> Iterator[None]:
+    """The same of rows that stand in the file already: what is refused there is damage."""
+    with as_ledger_error(path):
+        try:
+            yield
+        except Refused as error:
+            raise LedgerError(f"{path}: damaged: {error}") from error
+
+
+def _check_structure(path: Path, db: sqlite3.Connection) -> None:
+    version = file_version(path, db)
+    verdict = db.execute("PRAGMA integrity_check(1)").fetchone()[0]
     if verdict != "ok":
-        raise LedgerError(f"{path}: damaged: {verdict}")
+        raise LedgerError(f"{path}: damaged: {' '.join(verdict.split())}")
+    if tables_in(db) != tables_of(version):
+        raise LedgerError(f"{path}: damaged: its tables and triggers are not those of a ledger of version {version}")

@@ -37,7 +37,7 @@ def check_coins(field: str, coins: float) -> None:
         raise ValueError(f"{field}: must be positive (from {1 / MICRO:f} to {_LARGEST_COINS:g} coins), got {coins}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Purchase:
     """`units` of one kind at one price, under a key that is unique in the run."""
 
@@ -53,15 +53,15 @@ class Purchase:
         return self.units * self.price_micro
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Balance:
     """Where the money stands: micro-coins, and units settled of either kind."""
 
     total: int = 0
     spent: int = 0
     reserved: int = 0
-    transitions: int = 0
-    labels: int = 0
+    transitions: int = 0  # settled, those written off taken out
+    labels: int = 0  # the same
 
     @property
     def remaining(self) -> int:
@@ -75,4 +75,12 @@ class Balance:
             reserved=self.reserved - purchase.cost,
             transitions=self.transitions + units * (purchase.kind == "transition"),
             labels=self.labels + units * (purchase.kind == "label"),
+        )
+
+    def written_off(self, purchase: Purchase) -> "Balance":
+        """After the units of a settled purchase were lost: the money stays spent."""
+        return replace(
+            self,
+            transitions=self.transitions - purchase.units * (purchase.kind == "transition"),
+            labels=self.labels - purchase.units * (purchase.kind == "label"),
         )

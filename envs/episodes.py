@@ -33,18 +33,18 @@ class EpisodeReturns:
 
     def __init__(self, vault: RewardVault, num: int):
         self._vault = vault
-        self._starts: list[int | None] = [None] * num  # the reset row of each stream's episode; None: not seen
+        self.starts: list[int | None] = [None] * num  # the reset row of each stream's episode; None: not seen
 
     def add(self, transition: Transition) -> list[Episode]:
         """Take one tick and return the episodes that ended in it. One whose start was not seen is left out."""
         for env in np.flatnonzero(transition.is_first).tolist():
-            self._starts[env] = int(transition.step[env])
+            self.starts[env] = int(transition.step[env])
         return [
             episode for env in np.flatnonzero(transition.is_last).tolist() for episode in self._end(env, transition)
         ]
 
     def _end(self, env: int, transition: Transition) -> Iterator[Episode]:
-        start, self._starts[env] = self._starts[env], None
+        start, self.starts[env] = self.starts[env], None
         last = int(transition.step[env])
         if start is not None and last > start:
             yield Episode(env, self._vault.reward(Clip(env, last, last - start)), last - start)

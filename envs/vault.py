@@ -1,34 +1,38 @@
 """Where the true rewards go. Only labelers, the evaluator and VectorEnv may touch it: training never does."""
 
-import zipfile
 from pathlib import Path
 
 import numpy as np
 
-from ..durable import whole_file
 from ..errors import UserError
+from ..frames import FrameLog
 from .records import Clip
+
+KIND = "rewards"
 
 
 class UnknownReward(UserError):
     """The vault holds no true reward for a row of the clip: a reset row, or one that no environment produced."""
 
 
-class DamagedVault(UserError):
-    """A sealed piece that cannot be read; the message names the file."""
-
-
 class RewardVault:
-    """True rewards by (env, step), NaN included. Sealed to disk in pieces: labels may be asked after a restart."""
+    """True rewards by (env, step), NaN included. Those of a run are kept on disk: labels may be asked after a restart."""
 
-    def __init__(self):
+    def __init__(self, folder: Path | None = None):
+        """folder: of the log that `load` reads and `write` appends to."""
+        self.log = None if folder is None else FrameLog(folder)
         self._streams: dict[int, _Stream] = {}
-        self._unsealed: list[tuple[int, int, float]] = []
+        self._unwritten: list[tuple[int, int, float]] = []
+
+    @property
+    def num_rows(self) -> int:
+        """Rows whose reward is known."""
+        return sum(stream.count for stream in self._streams.values())
 
     def put(self, env: int, step: int, reward: float) -> None:
         """Keep the true reward of the arrival row (env, step). Putting it again replaces it."""
         self._insert(env, step, reward)
-        self._unsealed.append((env, step, reward))
+        self._unwritten.append((env, step, reward))
 
     def reward(self, clip: Clip) -> float:
         """Sum of the true rewards of the clip's rows. UnknownReward if one of them has none."""
@@ -38,30 +42,35 @@ class RewardVault:
             raise UnknownReward(f"no true reward for a row of {clip}")
         return float(stream.rewards[first : clip.step + 1].sum())
 
-    def seal(self, path: Path) -> None:
-        """Write what was put since the last seal to `path` (.npz): whole, or (OSError) not at all."""
-        env, step, reward = zip(*self._unsealed, strict=True) if self._unsealed else ((), (), ())
+    def write(self) -> None:
+        """Append what was put since the last write to the log; safe after `log.sync`. OSError leaves it here."""
+        assert self.log is not None, "a vault without a folder keeps nothing"
+        if not self._unwritten:
+            return
+        env, step, reward = zip(*self._unwritten, strict=True)
         rows = {"env": np.array(env, np.int64), "step": np.array(step, np.int64), "reward": np.array(reward, float)}
-        with whole_file(Path(path)) as file:
-            np.savez(file, **rows)
-        self._unsealed.clear()
+        self.log.append(KIND, rows)
+        self._unwritten.clear()
 
-    def load(self, folder: Path) -> None:
-        """Read every sealed piece of `folder` in the order of the names; later pieces win."""
-        for path in sorted(Path(folder).glob("*.npz")):
-            try:
-                with np.load(path) as piece:
-                    columns = [piece[name].tolist() for name in ("env", "step", "reward")]
-            except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-                raise DamagedVault(f"{path}: not readable: {error}") from error
-            for row in zip(*columns, strict=True):
-                self._insert(*row)
+    def load(self) -> None:
+        """Read the log; what was put later wins. DamagedLog names a damaged file."""
+        assert self.log is not None, "a vault without a folder keeps nothing"
+        for frame in self.log.read():
+            columns = (frame.arrays[name] for name in ("env", "step", "reward"))
+            self._insert_all(*columns)
 
     def _insert(self, env: int, step: int, reward: float) -> None:
-        stream = self._streams.get(env)
-        if stream is None:
-            stream = self._streams[env] = _Stream()
-        stream.put(step, reward)
+        self._stream(env).put(np.array([step]), np.array([reward]))
+
+    def _insert_all(self, env: np.ndarray, step: np.ndarray, reward: np.ndarray) -> None:
+        for number in np.unique(env).tolist():
+            here = env == number
+            self._stream(number).put(step[here], reward[here])
+
+    def _stream(self, env: int) -> "_Stream":
+        if env not in self._streams:
+            self._streams[env] = _Stream()
+        return self._streams[env]
 
 
 class _Stream:
@@ -71,10 +80,14 @@ class _Stream:
         self.rewards = np.zeros(1024)
         self._is_known = np.zeros(1024, bool)
 
-    def put(self, step: int, reward: float) -> None:
-        room = len(self.rewards)
-        if step >= room:
-            extra = max(room, step + 1 - room)
+    @property
+    def count(self) -> int:
+        return int(np.count_nonzero(self._is_known))
+
+    def put(self, step: np.ndarray, reward: np.ndarray) -> None:
+        room, needed = len(self.rewards), int(step.max()) + 1
+        if needed > room:
+            extra = max(room, needed - room)
             self.rewards = np.pad(self.rewards, (0, extra))
             self._is_known = np.pad(self._is_known, (0, extra))
         self.rewards[step] = reward

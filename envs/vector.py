@@ -1,6 +1,6 @@
 """N environments in lockstep: one action each in, one row each out. True rewards go to the vault and nowhere else."""
 
-import warnings
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -15,11 +15,15 @@ from .standing import OpenEpisode, Standing
 from .vault import RewardVault
 
 
+def to_stderr(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
 class VectorEnv:
     """Streams of rows from `config.num` environments of `task`.
 
-    Everything random is a function of (seed, environment, episode) and of the rows bought so far. `next_steps` (N,) and
-    `next_episodes` (N,) number the first row and the first episode of each stream; `go_on` takes up open episodes too.
+    Rows and episodes of each stream are numbered for ever. Everything random is a function of (seed, environment,
+    episode), and which episodes are held out of the rows bought so far, too.
 
     An environment that raises, dies, hangs or observes what is no number costs its episode: that is closed as truncated
     before the bad row, and the row in its place is the first of the next one. `warn` is told each time, in a line.
@@ -31,16 +35,14 @@ class VectorEnv:
         config: EnvConfig,
         seed: int,
         vault: RewardVault,
-        next_steps: np.ndarray | None = None,
-        next_episodes: np.ndarray | None = None,
-        warn: Callable[[str], None] = warnings.warn,
+        warn: Callable[[str], None] = to_stderr,
         pool: Pool | None = None,
     ):
         """pool: environments that somebody else built, and will close."""
         self.num = config.num
         self._task, self._config, self._seed, self._vault, self._warn = task, config, seed, vault, warn
-        self.next_steps = _counters(next_steps, self.num)  # (N,) int64: the number of the row that comes next
-        self.next_episodes = _counters(next_episodes, self.num)  # (N,) int64: the number of the episode that comes next
+        self.next_steps = np.zeros(self.num, np.int64)  # (N,) int64: the number of the row that comes next
+        self.next_episodes = np.zeros(self.num, np.int64)  # (N,) int64: the number of the episode that comes next
         self.was_last = np.ones(self.num, bool)  # whose next row follows a reset
         self.num_failures = 0  # of all environments, since this was built
         self._streak = np.zeros(self.num, np.int64)  # failures since an episode was completed
@@ -78,8 +80,9 @@ class VectorEnv:
 
         One that differs, in a single bit of an observation, is closed as truncated, which is said.
         """
-        self.next_steps = _counters(standing.next_step, self.num)
-        self.next_episodes = _counters(standing.next_episode, self.num)
+        assert standing.next_step.shape == standing.next_episode.shape == (self.num,), standing
+        self.next_steps = np.array(standing.next_step, np.int64)
+        self.next_episodes = np.array(standing.next_episode, np.int64)
         self.was_last = np.array(standing.was_last, bool)
         opened = {one.env: one for one in standing.open if not self.was_last[one.env]}
         lengths = np.zeros(self.num, np.int64)
@@ -90,7 +93,9 @@ class VectorEnv:
         whys = {env: why for env, why in whys.items() if env not in opened} | self._repeat(opened)
         for env, why in sorted(whys.items()):
             number = int(self.next_episodes[env]) - 1
-            self._warn(f"environment {env} does not repeat its episode {number}: {why}: it is closed as truncated")
+            self._warn(
+                f"warning: environment {env} does not repeat its episode {number}: {why}: it is closed as truncated"
+            )
             self._cut(env)
 
     def cut(self, which: np.ndarray) -> None:
@@ -143,7 +148,7 @@ class VectorEnv:
                 f"completed episode in between (envs.patience is {self._config.patience})"
             )
         end = "another start is tried" if is_start else "its episode is closed as truncated"
-        self._warn(f"environment {env}, row {row}, {failure}: {end}")
+        self._warn(f"warning: environment {env}, row {row}, {failure}: {end}")
 
     def _repeat(self, opened: dict[int, OpenEpisode]) -> dict[int, str]:
         """Play open episodes again, side by side. -> environment: how it differs, for those that do."""
@@ -283,9 +288,3 @@ class HeldoutShare:
         owed = (self._share * (self.rows.sum() + to_come.sum()) - held) / mean  # in episodes
         chance = derive_seed(self._seed, env, episode, 1) / 2**31  # the 1: not the streams' seeds
         return bool(chance < self._share + owed / 2)
-
-
-def _counters(start: np.ndarray | None, num: int) -> np.ndarray:
-    counters = np.zeros(num, np.int64) if start is None else np.array(start, np.int64)
-    assert counters.shape == (num,), (counters.shape, num)
-    return counters

@@ -1,5 +1,6 @@
 """Putting a run together: every part made from its own section of the configuration, fresh or from a run's folder."""
 
+import random
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import torch
 from ..agents.actor_critic import ActorCritic
 from ..agents.agent import Agent
 from ..budget.allocator import make_allocator
+from ..budget.books.rebuild import upgrade
 from ..budget.ledger import Ledger
 from ..budget.money import MICRO, price_in_micro, to_micro
 from ..budget.phase import check_budget
@@ -18,16 +20,18 @@ from ..budget.plan import Allocator
 from ..envs.labelers.base import DEFAULT, Labeler
 from ..envs.labelers.make import make_labeler
 from ..envs.make import episode_length, make_env, spaces_of
+from ..envs.probe import probe
 from ..envs.records import Spaces
 from ..envs.vault import RewardVault
 from ..envs.vector import VectorEnv
 from ..seeds import Channel, derive_seed
 from ..worldmodel.dynamics import DynamicsModel
 from ..worldmodel.replay.journal.labels import LabelJournal
-from ..worldmodel.replay.journal.transitions import refill
+from ..worldmodel.replay.journal.transitions import TransitionJournal, refill
 from ..worldmodel.replay.label_column import LabelColumn
 from ..worldmodel.replay.label_store import LabelStore
 from ..worldmodel.replay.labels import LabelReplay
+from ..worldmodel.replay.tick import Ticks
 from ..worldmodel.replay.transitions import TransitionReplay
 from ..worldmodel.reward import RewardModel
 from .config import Config, ConfigError
@@ -40,34 +44,52 @@ from .models import Models
 from .progress import Progress
 from .purchases.choice import Choice
 from .purchases.labels import LabelDesk
-from .purchases.transitions import Collector
+from .purchases.transitions import PREFIX, Collector
 from .reports import pictures
 from .reports.evaluate import Evaluator
 from .reports.logger import Logger
 from .reports.look import Onlooker
 from .run import Run
 from .settings import read_config, to_yaml
+from .stop import Stop
 from .storage import checkpoint
 from .storage.folder import SAVED_AS, RunFolder
-from .storage.restore import check_received, fitting, reconcile_transitions, restore
+from .storage.keeper import Keeper
+from .storage.older import bring_over
+from .storage.restore import Standpoint, check_received, fitting, load_parts, reconcile_transitions, standpoint
 
 
-def build(config: Config, is_resumed: bool) -> Run:
-    """Everything that training needs. A new run's folder is made here, after all that can be wrong has been checked."""
+def build(config: Config, is_resumed: bool, is_exact: bool = True) -> Run:
+    """Everything that training needs. A new run's folder is made here, after all that can be wrong has been checked.
+
+    is_exact: a resumed run begins exactly where its checkpoint was made and does again what came after it; without it, the
+    run begins with everything that it bought.
+    """
     folder, device = RunFolder(Path(config.run.dir)), resolve_device(config)
     if config.threads:
         torch.set_num_threads(config.threads)
-    spaces = task_spaces(config)
-    vault = RewardVault()
+    spaces, notes = probe_task(config)
+    vault = RewardVault(folder.vault)
     labeler = make_labeler(config.labeler, vault, config.seed)
     allocator = make_allocator(config.allocator)
     if not is_resumed:
         check_pilot(config)
         folder.make(to_yaml(config), to_micro(config.budget.total), config.price.in_micro())
     lock = folder.hold()
-    run = assemble(config, folder, spaces, device, vault, labeler, allocator, lock)
-    if is_resumed:
-        restore(run.parts(), folder.checkpoints, run.logger.line)
+    told = [] if is_resumed else [f"warning: {note}" for note in notes]
+    try:
+        if is_resumed and bring_over(folder):
+            told.append(
+                "the journals of an older version were brought into today's form; the old ones stay beside them"
+            )
+        begin = standpoint(folder, is_exact, told.append) if is_resumed else Standpoint(None, is_exact=True)
+        vault.load()
+        run = assemble(config, folder, spaces, device, vault, labeler, allocator, begin, lock)
+    except BaseException:
+        lock.close()
+        raise
+    for line in told:
+        run.logger.line(line)
     return run
 
 
@@ -79,20 +101,23 @@ def assemble(
     vault: RewardVault,
     labeler: Labeler,
     allocator: Allocator,
+    begin: Standpoint,
     lock: IO,
 ) -> Run:
-    """All parts, the replays filled with what the disk holds and the accounts in line with it."""
-    ledger = open_ledger(config, folder)
-    torch.manual_seed(config.seed)
+    """All parts, as they were at the point where the run begins; what is on disk beyond it comes again."""
+    seed_everything(config.seed)
+    ledger, stop = open_ledger(config, folder), Stop()
     learner = make_learner(config, spaces, device)
-    vault.load(folder.vault)
-    transitions = open_transitions(config, folder, spaces, ledger)
-    labels = open_labels(config, spaces)
-    desk = open_desk(config, folder, learner, labeler, transitions, labels, ledger)
-    check_received(folder.path, ledger, transitions, labels)
-    env = VectorEnv(config.task, config.envs, config.seed, vault, transitions.next_step, transitions.next_episode)
-    logger = Logger(folder.path, config.log)
-    return Run(
+    journal = TransitionJournal(folder.transitions)
+    transitions = make_transitions(config, spaces)
+    later = refill(transitions, journal, begin.positions.ticks if begin.is_exact else None)
+    labels = make_labels(config, spaces)
+    desk = make_desk(config, folder, learner, labeler, transitions, labels, ledger, stop)
+    desk.reopen(begin.positions.entries if begin.is_exact else None)
+    check_received(folder, ledger, journal.received, desk.num_answers, vault.num_rows)
+    logger = Logger(folder.path, config.log, purge_step=begin.found.step + 1 if begin.found else None)
+    env = VectorEnv(config.task, config.envs, config.seed, vault, logger.line)
+    run = Run(
         config=config,
         folder=folder,
         spaces=spaces,
@@ -101,19 +126,50 @@ def assemble(
         agent=Agent(learner.dynamics, learner.actor_critic, spaces, derive_seed(config.seed, Channel.AGENT)),
         transitions=transitions,
         labels=labels,
-        collector=Collector(env, vault, transitions, ledger, folder.path, has_returns=config.mode == "coupled"),
+        collector=Collector(env, vault, transitions, ledger, journal, stop, device, config.mode == "coupled"),
         desk=desk,
         ledger=ledger,
         allocator=allocator,
         terms=terms_of(config),
         measurer=make_measurer(config, folder, learner, transitions, labels, logger),
-        onlooker=make_onlooker(config, spaces, learner, transitions, labels, logger),
+        onlooker=make_onlooker(config, spaces, learner, transitions, labels, logger, env),
         logger=logger,
         progress=first_progress(config, ledger),
         numpy_rng=np.random.default_rng(derive_seed(config.seed, Channel.DRAWS)),
         noise_rng=torch.Generator(device).manual_seed(derive_seed(config.seed, Channel.NOISE)),
+        keeper=Keeper(folder.checkpoints, config.checkpoint),
+        stop=stop,
         lock=lock,
     )
+    take_up(run, begin, later)
+    return run
+
+
+def take_up(run: Run, begin: Standpoint, later: list[Ticks]) -> None:
+    """Put the run where it begins."""
+    if begin.is_exact:
+        run.ledger.rewind(begin.positions.ledger)
+        run.collector.do_again(later)
+        load_parts(begin, run.parts())
+        if not begin.found:
+            run.logger.cut(0)
+        return
+    reconcile_transitions(run.ledger, run.collector.journal, PREFIX)
+    run.desk.reconcile()
+    load_parts(begin, run.parts())
+    run.collector.begin_anew()
+    run.logger.line(
+        "going on with everything that was bought; from here on it is not what an uninterrupted run would be"
+    )
+    run.save()
+    run.folder.repaired.unlink(missing_ok=True)
+
+
+def seed_everything(seed: int) -> None:
+    """The global generators: of our own code only torch draws from its own, for first weights; a person's code may."""
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
 
 
 def check_pilot(config: Config) -> None:
@@ -133,7 +189,8 @@ def terms_of(config: Config) -> Terms:
 
 
 def open_ledger(config: Config, folder: RunFolder) -> Ledger:
-    ledger = Ledger.open(folder.ledger)
+    upgrade(folder.ledger)  # one that an older version wrote
+    ledger = Ledger.open(folder.ledger, is_only_writer=True)  # the run's lock is held
     written = config.price.in_micro()
     # What the ledger says counts. Version 0.1 rounded a price to the nearest micro-coin, which may be one less.
     if any(not 0 <= written[kind] - price <= 1 for kind, price in ledger.prices.items()):
@@ -141,15 +198,12 @@ def open_ledger(config: Config, folder: RunFolder) -> Ledger:
     return ledger
 
 
-def open_transitions(config: Config, folder: RunFolder, spaces: Spaces, ledger: Ledger) -> TransitionReplay:
+def make_transitions(config: Config, spaces: Spaces) -> TransitionReplay:
     latent = (config.dynamics.deter, config.dynamics.stoch)
-    transitions = TransitionReplay(config.replay, spaces, config.envs.num, config.train.length, *latent)
-    reconcile_transitions(ledger, folder.transitions)
-    refill(transitions, folder.transitions)
-    return transitions
+    return TransitionReplay(config.replay, spaces, config.envs.num, config.train.length, *latent)
 
 
-def open_labels(config: Config, spaces: Spaces) -> LabelStore:
+def make_labels(config: Config, spaces: Spaces) -> LabelStore:
     """Still empty: the desk fills it from its journal."""
     if config.mode == "coupled":
         return LabelColumn(config.envs.num)
@@ -158,7 +212,7 @@ def open_labels(config: Config, spaces: Spaces) -> LabelStore:
     return LabelReplay(config.labels, spaces, *latent, tiers, folds=members)
 
 
-def open_desk(
+def make_desk(
     config: Config,
     folder: RunFolder,
     learner: Learner,
@@ -166,20 +220,21 @@ def open_desk(
     transitions: TransitionReplay,
     labels: LabelStore,
     ledger: Ledger,
+    stop: Stop,
 ) -> LabelDesk:
     by_disagreement = config.labels.choice == "disagreement"
-    desk = LabelDesk(
+    return LabelDesk(
         transitions,
         labels,
         labeler,
         ledger,
         LabelJournal(folder.labels),
+        stop,
         tier_prices(config.labeler),
         price_in_micro(config.labeler.item_price),
         Choice(learner.reward, learner.dynamics, config.labels.uniform) if by_disagreement else None,
+        config.labeler.patience,
     )
-    desk.reopen()
-    return desk
 
 
 def make_measurer(
@@ -213,14 +268,17 @@ def make_onlooker(
     transitions: TransitionReplay,
     labels: LabelStore,
     logger: Logger,
+    env: VectorEnv,
 ) -> Onlooker:
     prices = config.price
+    evaluator = Evaluator(config.task, config.envs, config.evaluate, config.seed, logger.line)
+    evaluator.borrow(env)
     return Onlooker(
         models=Models.of(learner),
         spaces=spaces,
         transitions=transitions,
         labels=labels,
-        evaluator=Evaluator(config.task, config.envs, config.evaluate, config.seed),
+        evaluator=evaluator,
         logger=logger,
         coins=pictures.Coins(config.budget.total, prices.transition, prices.label, bool(config.labeler.tiers)),
         horizon=config.train.horizon,
@@ -252,7 +310,7 @@ def load_agent(folder: Path) -> Agent:
     config = read_config(folder / SAVED_AS)
     spaces = task_spaces(config)
     learner = make_learner(replace(config, precision="float32"), spaces, torch.device("cpu"))
-    found = checkpoint.load(RunFolder(folder).checkpoints)
+    found = checkpoint.load(RunFolder(folder).checkpoints, wanted=lambda name: name == "learner")
     for warning in found.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     with fitting(found):
@@ -264,6 +322,15 @@ def task_spaces(config: Config) -> Spaces:
     env = make_env(config.task, config.envs, config.seed)
     try:
         return spaces_of(env)
+    finally:
+        env.close()
+
+
+def probe_task(config: Config) -> tuple[Spaces, list[str]]:
+    """The task's spaces, and what a person should know of it. UserError where it does not keep to what it states."""
+    env = make_env(config.task, config.envs, config.seed)
+    try:
+        return spaces_of(env), probe(env, config.task)
     finally:
         env.close()
 

@@ -21,6 +21,7 @@ from .measurements.findings import MeasureConfig
 from .reports.evaluate import EvaluateConfig
 from .reports.logger import LogConfig
 from .storage.folder import RunConfig
+from .storage.keeper import CheckpointConfig
 
 
 class ConfigError(UserError):
@@ -51,6 +52,7 @@ class Config:
     train: TrainConfig = field(default_factory=TrainConfig)  # how much is learned: updates, batches, dreams
     measure: MeasureConfig = field(default_factory=MeasureConfig)  # how closely errors are measured
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)  # episodes for your eyes, that nothing learns from
+    checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)  # how often the run is saved
     log: LogConfig = field(default_factory=LogConfig)  # terminal lines and pictures
 
     def __post_init__(self):

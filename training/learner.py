@@ -166,6 +166,14 @@ class Learner:
     def models(self) -> list[DynamicsModel | RewardModel | ActorCritic]:
         return [self.dynamics, self.reward, self.actor_critic]
 
+    def is_finite(self) -> bool:
+        """Whether every parameter, statistic and moment is. Waits for the device."""
+        tensors = [t for model in self.models() for t in model.state_dict().values() if t.is_floating_point()]
+        for optimizer in self.optimizers.values():
+            tensors += [t for one in optimizer.state.values() for t in one.values() if torch.is_tensor(t)]
+        norms = torch._foreach_norm([t.float() for t in tensors], float("inf"))
+        return bool(torch.stack(norms).isfinite().all())
+
     @property
     def num_parameters(self) -> int:
         """Trained numbers."""
@@ -177,6 +185,7 @@ class Learner:
             "reward": self.reward.state_dict(),
             "actor_critic": self.actor_critic.state_dict(),
             **{f"{name}_optimizer": optimizer.state_dict() for name, optimizer in self.optimizers.items()},
+            "skipped": torch.stack([self.skipped, self.skipped_in_a_row]),
         }
 
     def load_state_dict(self, state: dict) -> None:
@@ -185,3 +194,5 @@ class Learner:
         self.actor_critic.load_state_dict(state["actor_critic"])
         for name, optimizer in self.optimizers.items():
             optimizer.load_state_dict(state[f"{name}_optimizer"])
+        if "skipped" in state:  # version 0.2 did not keep it
+            self.skipped, self.skipped_in_a_row = state["skipped"].to(self._device).unbind()

@@ -6,6 +6,7 @@ from ..worldmodel.records import Address, Batch, LabelBatch
 from .learner import Noise
 from .reports import status
 from .run import Run
+from .stop import Interrupted
 
 CHECKED_EVERY = 100  # updates between two looks at the device's count of skipped ones
 
@@ -21,10 +22,21 @@ def learn(run: Run) -> None:
 
 
 def catch_up(run: Run, updates: int) -> None:
-    """Update until that many are done, or until somebody stops the run: a checkpoint follows, and a resume goes on."""
-    while run.progress.updates < updates and not run.stop.is_asked:
+    """Update until that many are done."""
+    while run.progress.updates < updates:
         update(run)
         show_if_due(run)
+        pause(run)
+
+
+def pause(run: Run) -> None:
+    """Between two updates or two steps of the environments: keep everything where that is due, and end where somebody
+    asked for it. A run that goes on begins with the updates that were due."""
+    if run.stop.is_asked:
+        run.save()
+        raise Interrupted(run.stop.number, run.folder.path)
+    if run.keeper.is_due():
+        run.save(is_awaited=False)
 
 
 def pace(run: Run) -> float:
@@ -47,6 +59,17 @@ def updates_due(run: Run) -> int:
     return int(updates_in_all(run) * min(1.0, share))
 
 
+def updates_owed(run: Run) -> int:
+    """At the end: those that the last unspendable coins stood for too, but not yet those of labels on their way."""
+    start = run.progress.start
+    if start is None:
+        return 0
+    balance = run.ledger.balance()
+    total, open_coins = balance.total / MICRO, balance.reserved / MICRO
+    share = 1.0 - open_coins / (total - start) if start < total else 1.0
+    return int(updates_in_all(run) * max(0.0, share))
+
+
 def updates_in_all(run: Run) -> int:
     """Where train.updates rules; a budget raised later brings updates in proportion."""
     return run.progress.updates_in_all(run.ledger.total)
@@ -58,6 +81,8 @@ def update(run: Run) -> None:
     run.transitions.write_back(address, latent.deter, latent.stoch.argmax(-1))
     run.logger.add(metrics)
     run.progress.updates += 1
+    if run.progress.updates % run.logger.every_updates == 0:
+        write_row(run)
     if run.progress.updates % CHECKED_EVERY == 0:
         check_skipped(run)
 
@@ -91,4 +116,8 @@ def show_if_due(run: Run) -> None:
 
 
 def show(run: Run) -> None:
-    status.show(run.logger, run.progress, run.ledger.balance(), len(run.labels.pending), run.env_steps)
+    status.show(run.logger, run.progress, run.ledger.balance(), run.env_steps)
+
+
+def write_row(run: Run) -> None:
+    status.write_row(run.logger, run.progress, run.ledger.balance(), len(run.labels.pending), run.env_steps)

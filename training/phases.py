@@ -3,20 +3,23 @@
 import time
 from pathlib import Path
 
+from ..budget.ledger import Diverged
 from ..budget.money import MICRO, to_micro
 from ..budget.plan import Plan, checked
+from ..errors import UserError
 from ..seeds import Channel, derive_seed
 from .build import build
 from .config import Config, ConfigError
 from .measurements import raters
 from .measurements.findings import Findings
 from .measurements.latents import refresh
-from .pace import catch_up, learn, show, show_if_due, updates_in_all
+from .pace import catch_up, learn, pause, show, show_if_due, updates_owed, write_row
 from .phase_record import PhaseRecord, write_phases
+from .purchases.sellers import SellerFailed
 from .reports.status import describe, last_word
 from .run import Run
 from .settings import read_config, save_config
-from .stop import Interrupted, listening
+from .stop import HungUp, Interrupted, listening
 
 LAST_CALLS = 100  # times that the end of a run asks for answers still on their way
 GAPS = {  # kept in the record, for the picture of bounds
@@ -28,8 +31,20 @@ GAPS = {  # kept in the record, for the picture of bounds
 
 
 def train(config: Config, resume: Path | None = None) -> None:
-    """Train until the budget is spent. A resumed run goes on where it stopped; Ctrl-C saves a checkpoint first."""
-    run = build(config, is_resumed=resume is not None)
+    """Train until the budget is spent. A resumed run goes on where it stopped; Ctrl-C saves a checkpoint first.
+
+    What came after the checkpoint that it goes on from is done again, as it was, and paid for no second time. Where that
+    does not come out as it was (another kind of machine, a budget raised meanwhile), it begins with all that it bought.
+    """
+    try:
+        _train(config, resume)
+    except Diverged as error:
+        print(f"what came after the last checkpoint cannot be done again as it was: {error}", flush=True)
+        _train(config, resume, is_exact=False)
+
+
+def _train(config: Config, resume: Path | None, is_exact: bool = True) -> None:
+    run = build(config, is_resumed=resume is not None, is_exact=is_exact)
     try:
         if resume is not None:
             go_on(run)
@@ -40,6 +55,12 @@ def train(config: Config, resume: Path | None = None) -> None:
                 spend(run, decide(run))
                 finish_phase(run)
         run.logger.line(f"done: {last_word(run.progress)}; see it with: tensorboard --logdir {run.folder.path}")
+    except SellerFailed as error:
+        run.save()
+        raise UserError(f"{error}; everything before it is saved in {run.folder.path}, --resume goes on") from error
+    except HungUp as hung:
+        run.save()
+        raise Interrupted(hung.number, run.folder.path) from hung
     finally:
         run.close()
 
@@ -61,24 +82,26 @@ def decide(run: Run) -> Plan:
 
 def spend(run: Run, plan: Plan) -> None:
     """Carry a plan out: chunks of transitions, labels in proportion, updates as the money goes."""
-    while True:
-        end_if_asked(run)
-        if is_collecting(run, plan):
-            collect_chunk(run, transitions_left(run, plan))
+    if run.progress.stage != "buy":
+        return
+    learn(run)  # a run that goes on does first what was due
+    while run.collector.chunk.is_open or has_more(run, plan):
+        if run.collector.chunk.is_open or is_collecting(run, plan):
+            collect_chunk(run, plan)
         buy_labels(run, plan)
         learn(run)
-        if not has_more(run, plan):
-            return
 
 
-def collect_chunk(run: Run, wanted: int) -> None:
-    for _ in range(run.collector.open(wanted)):
+def collect_chunk(run: Run, plan: Plan) -> None:
+    """Buy the next chunk of transitions, or the rest of the one that a run was stopped in."""
+    if not run.collector.chunk.is_open:
+        run.collector.open(transitions_left(run, plan))
+    while run.collector.chunk.left:
         for episode in run.collector.tick(run.agent):  # published curves are training returns
             run.logger.scalars(run.env_steps, {"train/return": episode.episode_return})
         learn(run)
         show_if_due(run)  # before learning begins, and where a step of an environment is what takes time
-        if run.stop.is_asked:
-            break
+        pause(run)
     run.collector.close()
 
 
@@ -125,20 +148,27 @@ def has_more(run: Run, plan: Plan) -> bool:
 def finish_phase(run: Run) -> None:
     """Late answers, in the last phase the updates still owed; then save, measure, record, look, and save again."""
     progress = run.progress
-    hear(run)
-    if progress.phase == progress.phases:
-        wind_up(run)
+    if progress.stage == "buy":
+        hear(run)
+        if progress.phase == progress.phases:
+            wait_for_answers(run)
+        progress.stage = "learn"
+    if progress.stage == "learn":
+        if progress.phase == progress.phases:
+            catch_up(run, updates_owed(run))
+        progress.stage = "measure"
     name = "the pilot" if progress.phase == 0 else f"phase {progress.phase}"
     run.logger.line(f"{name} is bought: saving, and measuring on data that trained nothing")
     run.save()  # whatever fails in measuring the phase must not lose what it bought and learned
-    findings = measure(run)
-    keep_record(run, findings)
-    run.logger.line("evaluating: true returns, for your eyes alone")
-    look(run, findings)
+    with run.stop.nothing_to_lose(run.folder.path):
+        findings = measure(run)
+        keep_record(run, findings)
+        look(run, findings)
+    write_row(run)
     show(run)
     progress.phase += 1
-    progress.plan = None
-    run.save()
+    progress.plan, progress.stage = None, "buy"
+    run.save(is_milestone=True)
 
 
 def measure(run: Run) -> Findings:
@@ -187,30 +217,24 @@ def look(run: Run, findings: Findings) -> None:
     )
 
 
-def wind_up(run: Run) -> None:
-    """Wait a little for answers on their way, and do the updates that the last unspendable coins stood for."""
+def wait_for_answers(run: Run) -> None:
+    """A little while, at the end of a run."""
     for _ in range(LAST_CALLS):
         if run.labels.pending and not hear(run):
             time.sleep(0.01)
     if run.labels.pending:
         run.logger.line(f"{len(run.labels.pending)} labels are not answered yet: --resume takes them in later")
-    if run.progress.start is not None:
-        catch_up(run, updates_in_all(run))
-    end_if_asked(run)
-
-
-def end_if_asked(run: Run) -> None:
-    """After Ctrl-C: keep everything, then end. The phase under way is resumed with its plan."""
-    if run.stop.is_asked:
-        run.save()
-        raise Interrupted(run.stop.number, run.folder.path)
 
 
 def go_on(run: Run) -> None:
     """Give a resumed run something to do: what a larger budget pays for, or the answers that had not come."""
     progress, now = run.progress, run.config.budget.total
-    if now > read_config(run.folder.config).budget.total:
+    saved = read_config(run.folder.config)
+    if now > saved.budget.total:
+        if run.ledger.is_ahead:
+            raise Diverged("budget.total has grown")
         run.ledger.raise_total(to_micro(now))
+    if run.config != saved:
         save_config(run.config, run.folder.config)
     if now > progress.total:  # granted now, or before a crash that left no checkpoint of it
         progress.phases += max(1, round(run.config.allocator.phases * (now - progress.total) / progress.total))
@@ -218,4 +242,4 @@ def go_on(run: Run) -> None:
     if progress.is_over:
         if not run.labels.pending:
             raise ConfigError(f"budget.total: the run in {run.folder.path} is finished; give it a larger one to go on")
-        progress.phase = progress.phases
+        progress.phase, progress.stage = progress.phases, "buy"

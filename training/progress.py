@@ -1,11 +1,15 @@
 """Where a run's loop stands: all that a checkpoint must know beside the parts' own states."""
 
 from dataclasses import asdict, dataclass, field, fields
+from typing import Literal
 
 from ..budget.money import MICRO
 from ..budget.plan import Plan
 from .phase_record import PhaseRecord
 from .reports.evaluate import Evaluation
+
+# What a phase goes through. A run that goes on begins with the stage that it was in, and each can be begun again.
+Stage = Literal["buy", "learn", "measure"]
 
 
 @dataclass
@@ -14,6 +18,7 @@ class Progress:
     updates_per_coin: float  # 0 where train.ratio rules
     total: float  # coins that the phases were counted for
     phase: int = 0  # the one to do next, or under way
+    stage: Stage = "buy"
     plan: Plan | None = None  # of the phase under way
     stock: list[int] = field(default_factory=lambda: [0, 0])  # transitions and labels held before that plan
     updates: int = 0
@@ -35,9 +40,10 @@ class Progress:
         return asdict(self) | {"plan": self.plan and self.plan.record(), "history": history}
 
     def load_state_dict(self, state: dict) -> None:
-        """ValueError where a checkpoint knows other things. What version 0.1 saved is understood."""
+        """ValueError where a checkpoint knows other things. What versions 0.1 and 0.2 saved is understood."""
         if "evaluations" not in state:
             state = _of_version_0_1(state)
+        state = {"stage": "buy"} | state  # version 0.2 did not keep it
         if state.keys() != (known := {one.name for one in fields(self)}):
             raise ValueError(f"progress: the checkpoint holds {sorted(state)}, expected {sorted(known)}")
         for name, value in state.items():

@@ -1,6 +1,8 @@
 """A run: all its parts in one record. Only the loop, its pace and what puts a run together see it."""
 
-from dataclasses import dataclass, field
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
 from typing import IO
 
 import numpy as np
@@ -10,6 +12,7 @@ from ..agents.agent import Agent
 from ..budget.ledger import Ledger
 from ..budget.plan import Allocator, Evidence
 from ..envs.records import Spaces
+from ..frames import FrameLog
 from ..worldmodel.replay.label_store import LabelStore
 from ..worldmodel.replay.transitions import TransitionReplay
 from .config import Config
@@ -22,11 +25,13 @@ from .purchases.labels import LabelDesk
 from .purchases.transitions import Collector
 from .reports.logger import Logger
 from .reports.look import Onlooker
+from .settings import to_yaml
 from .stop import Stop
 from .storage import checkpoint
-from .storage.checkpoint import RandomStates
+from .storage.checkpoint import CheckpointError, Content, RandomStates
 from .storage.folder import RunFolder
-from .storage.restore import Part
+from .storage.keeper import Keeper
+from .storage.restore import Part, Positions
 
 
 @dataclass
@@ -50,22 +55,44 @@ class Run:
     progress: Progress
     numpy_rng: np.random.Generator
     noise_rng: torch.Generator
+    keeper: Keeper
+    stop: Stop
     lock: IO  # held while the run is open
-    stop: Stop = field(default_factory=Stop)
 
     def parts(self) -> dict[str, Part]:
-        """Everything that is neither in the ledger nor in the journals: what a checkpoint holds."""
+        """Everything that is neither in the ledger nor in the journals: what a checkpoint holds beside the positions there."""
         generators = {"numpy": self.numpy_rng, "noise": self.noise_rng, "agent": self.agent.generator}
         return {
             "learner": self.learner,
             "transitions": self.transitions,
             "labels": self.labels,
+            "collector": self.collector,
+            "desk": self.desk,
             "progress": self.progress,
+            "logger": self.logger,
             "rng": RandomStates(generators),
         }
 
-    def save(self) -> None:
-        checkpoint.save(self.folder.checkpoints, self.env_steps, self.parts())
+    def save(self, is_milestone: bool = False, is_awaited: bool = True) -> None:
+        """Keep everything, on disk when this returns or, where it is not awaited, soon. CheckpointError says what is wrong."""
+        self.keeper.save(partial(self._content, is_milestone), is_awaited)
+
+    def _content(self, is_milestone: bool) -> Content:
+        self.collector.write()
+        if not self.learner.is_finite():
+            raise CheckpointError(f"{self.folder.path}: not saved, a model holds numbers that are not finite")
+        positions = Positions(
+            self.collector.journal.count - len(self.collector.ahead),
+            self.desk.journal.count - len(self.desk.ahead),
+            self.ledger.position,
+        )
+        return checkpoint.content(
+            self.env_steps,
+            {**self.parts(), "positions": positions.to_plain()},
+            settings=to_yaml(self.config),
+            covers=self.folder.hashes(self.logs()),
+            is_milestone=is_milestone,
+        )
 
     def evidence(self) -> Evidence:
         """What an allocator would be told now."""
@@ -87,7 +114,12 @@ class Run:
         return self.transitions.received * self.config.envs.repeat
 
     def close(self) -> None:
-        self.collector.env.close()
-        self.logger.close()
-        self.ledger.close()
-        self.lock.close()
+        with ExitStack() as last:  # each of them, whatever another one raises
+            for one in (self.lock, self.ledger, self.logger, *self.logs(), self.collector.env):
+                last.callback(one.close)
+
+    def logs(self) -> list[FrameLog]:
+        """The append-only logs on disk."""
+        vault = self.collector.vault.log
+        assert vault is not None, "a run's vault is kept"
+        return [self.collector.journal.log, self.desk.journal.log, vault]

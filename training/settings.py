@@ -20,7 +20,30 @@ from .config import Config, ConfigError
 from .storage.folder import SAVED_AS
 
 DEFAULT_PRESET = "quickstart"
+# Settings that versions 0.1 and 0.2 did not know: a run of theirs goes on with the defaults.
+ADDED = (
+    "checkpoint.every_minutes",
+    "checkpoint.keep",
+    "envs.patience",
+    "envs.timeout",
+    "labeler.patience",
+    "log.every_updates",
+)
 COMMAND_LINE = "command line"
+# Where a resumed run may differ from its saved configuration: full keys, and sections that end with a dot.
+CHANGEABLE = (
+    "budget.total",
+    "envs.time_limit",
+    "envs.processes",
+    "envs.timeout",
+    "envs.patience",
+    "labeler.patience",
+    "evaluate.",
+    "log.",
+    "checkpoint.",
+    "device",
+    "threads",
+)
 
 
 @dataclass(frozen=True)
@@ -46,7 +69,7 @@ def load_config(arguments: list[str]) -> Config:
 
 
 def resume_config(run_dir: Path, arguments: list[str]) -> Config:
-    """The saved configuration of the run in `run_dir`, with the one change allowed: a larger budget.total."""
+    """The saved configuration of the run in `run_dir`, with changes to what may change: see CHANGEABLE."""
     saved = read_config(run_dir / SAVED_AS)
     for preset in (argument for argument in arguments if "=" not in argument):
         raise ConfigError(f"{preset}: a resumed run keeps its own settings, leave the preset out ({COMMAND_LINE})")
@@ -56,8 +79,10 @@ def resume_config(run_dir: Path, arguments: list[str]) -> Config:
         was, asked = (_value(one, setting.key) for one in (saved, config))
         if setting.key == "budget.total" and asked < was:
             raise setting.refused(f"a resumed run's budget can only grow, was {was:_.12g}, got {asked:_.12g}")
-        if setting.key != "budget.total" and asked != was:
-            raise setting.refused(f"cannot change in a resumed run, was {was!r}, got {asked!r}")
+        if asked != was and not setting.key.startswith(CHANGEABLE):
+            raise setting.refused(
+                f"cannot change in a resumed run, was {was!r}, got {asked!r}; what can: {', '.join(CHANGEABLE)}"
+            )
     return replace(config, run=replace(config.run, dir=str(run_dir)))  # the folder may have been moved
 
 
@@ -123,7 +148,7 @@ def _saved_settings(path: Path) -> list[Setting]:
     expected = {key for written in keys for key in keys_at(written)} | leaves().keys()
     # A mapping stands there itself only where it is empty.
     filled = {mapping for mapping in mappings() if any(key.startswith(mapping + ".") for key in keys)}
-    missing = expected - keys - filled
+    missing = expected - keys - filled - set(ADDED)
     if missing:
         raise ConfigError(f"{min(missing)}: missing ({path})")
     return settings

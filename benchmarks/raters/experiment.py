@@ -33,6 +33,7 @@ from tandem.envs.labelers.make import make_labeler
 from tandem.envs.vault import RewardVault
 from tandem.training.measurements import raters as tiers
 from tandem.training.purchases.labels import LabelDesk
+from tandem.training.stop import Stop
 from tandem.worldmodel.records import LabelBatch
 from tandem.worldmodel.replay.journal.labels import LabelJournal
 from tandem.worldmodel.replay.labels import LabelReplay
@@ -93,6 +94,7 @@ def run(method: str, money: int, seed: int) -> dict:
             make_labeler(config, vault, seed),
             ledger,
             LabelJournal(Path(folder) / "labels"),
+            Stop(),
             tiers.tier_prices(config),
         )
         found = _run(method, desk, config, rng, lambda model: rms(predicted(model, fresh) - truth))

@@ -8,8 +8,23 @@ def account_lines(summary: dict) -> list[str]:
         f"{name:<12}{summary[name]:>16,.15g} coins{notes.get(name, '')}"
         for name in ("total", "spent", "reserved", "remaining")
     ]
-    lines += [f"{name:<12}{summary[name]:>16,} bought" for name in ("transitions", "labels")]
+    lines += [f"{name:<12}{summary[name]:>16,} bought{_lost(summary, name)}" for name in ("transitions", "labels")]
+    if summary["written_off"]:
+        lines.append(
+            f"{'written off':<12}{summary['written_off']:>16,.15g} coins of what was spent, for files that are lost"
+        )
     return lines + [
-        f"  from tier {name}: {tier['labels']:,} labels for {tier['spent']:,.15g} coins"
+        f"  from tier {name}: {tier['labels']:,} labels for {tier['spent']:,.15g} coins{_lost_of_tier(tier)}"
         for name, tier in summary["by_tier"].items()
     ]
+
+
+def _lost(summary: dict, name: str) -> str:
+    lost = summary[f"{name}_written_off"]
+    return f" and held, {lost:,} written off" if lost else ""
+
+
+def _lost_of_tier(tier: dict) -> str:
+    if not tier["written_off"]:
+        return ""
+    return f", {tier['written_off']:,} more written off with {tier['written_off_spent']:,.15g} of them"

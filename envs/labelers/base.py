@@ -20,6 +20,7 @@ class LabelerConfig:
     delay: int = 0  # answers of ours arrive after this many further calls of collect: to try out late answers
     tiers: dict[str, TierConfig] = field(default_factory=dict)  # raters for sale instead of name at price.label
     gold: str = ""  # the tier that the others are held against; empty: the dearest
+    patience: int = 100  # questions declined in a row, without an answer between, after which the run stops; 0: never
     item_price: float = 0.0  # coins for showing a row to the first of its raters; with tiers only
 
     def __post_init__(self):
@@ -27,8 +28,9 @@ class LabelerConfig:
         for name in ("sigma", "item_price"):
             if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
                 raise ValueError(f"{name}: must be at least 0 and finite, got {getattr(self, name)}")
-        if self.delay < 0:
-            raise ValueError(f"delay: must be at least 0, got {self.delay}")
+        for name in ("delay", "patience"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name}: must be at least 0, got {getattr(self, name)}")
         if self.delay and is_class(self.name) and not self.tiers:
             raise ValueError(f"delay: must be 0 for a labeler of your own, {self.name}, got {self.delay}")
         for tier in self.tiers:
@@ -49,7 +51,9 @@ class Labeler(Protocol):
     """Ask now, hear later.
 
     A question names the rows that it is about (`clip`) and carries no observation of them yet. A key submitted again, as
-    after a crash, is the same question: it has the same answer.
+    after a crash, is the same question: it has the same answer. One that also has `state_dict()` and
+    `load_state_dict(state)`, of plain values, says that it repeats itself: a run that goes on after a crash lets it live
+    through the calls since its checkpoint again, where any other one is only told what is still open.
     """
 
     def submit(self, questions: list[Question]) -> None: ...

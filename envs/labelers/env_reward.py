@@ -3,7 +3,7 @@
 import math
 
 from ..records import Answer, Declined, Question
-from ..vault import RewardVault
+from ..vault import RewardVault, UnknownReward
 
 
 class EnvReward:
@@ -18,7 +18,7 @@ class EnvReward:
         ] = {}  # key -> (number of the collect that gives it, reply)
 
     def submit(self, questions: list[Question]) -> None:
-        """UnknownReward for a clip that no environment produced."""
+        """A key submitted again has the same answer; one about a clip that no environment produced is declined."""
         for question in questions:
             self._waiting[question.key] = (self._num_collects + self._delay, self._reply(question))
 
@@ -29,9 +29,27 @@ class EnvReward:
         self._num_collects += 1
         return ready
 
+    def state_dict(self) -> dict:
+        """Plain numbers and text: what waits, and how often it was called."""
+        waiting = [
+            (reply.key, due, reply.value if isinstance(reply, Answer) else reply.reason)
+            for due, reply in self._waiting.values()
+        ]
+        return {"calls": self._num_collects, "waiting": waiting}
+
+    def load_state_dict(self, state: dict) -> None:
+        self._num_collects = state["calls"]
+        self._waiting = {
+            key: (due, Declined(key, said) if isinstance(said, str) else Answer(key, said))
+            for key, due, said in state["waiting"]
+        }
+
     def _reply(self, question: Question) -> Answer | Declined:
         """A reward that is no number cannot be sold."""
-        value = self._vault.reward(question.clip)
+        try:
+            value = self._vault.reward(question.clip)
+        except UnknownReward as error:
+            return Declined(question.key, str(error))
         if math.isfinite(value):
             return Answer(question.key, value)
         where = f"environment {question.clip.env}, row {question.clip.step}"

@@ -48,6 +48,12 @@ class Rater:
         replies = self._labeler.collect()
         return [reply if isinstance(reply, Declined) else self._erring(reply) for reply in replies]
 
+    def state_dict(self) -> dict:
+        return self._labeler.state_dict()
+
+    def load_state_dict(self, state: dict) -> None:
+        self._labeler.load_state_dict(state)
+
     def _erring(self, answer: Answer) -> Answer:
         return replace(answer, value=self._answer(answer))
 

@@ -21,3 +21,12 @@ class Router:
 
     def collect(self) -> list[Answer | Declined]:
         return [answer for labeler in self._labelers.values() for answer in labeler.collect()]
+
+    def state_dict(self) -> dict:
+        """By tier, of those that have a state."""
+        states = {tier: getattr(one, "state_dict", None) for tier, one in self._labelers.items()}
+        return {tier: state() for tier, state in states.items() if state}
+
+    def load_state_dict(self, state: dict) -> None:
+        for tier, one in state.items():
+            self._labelers[tier].load_state_dict(one)  # type: ignore[attr-defined]  its state was saved

@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tandem.budget.books.log import Log
+from tandem.budget.books.rows import Booking
 from tandem.budget.ledger import BudgetConfig, BudgetExceeded, Ledger, PriceConfig
 from tandem.budget.ledger_file import LedgerError
 from tandem.budget.money import MICRO, Balance, Purchase, to_micro
@@ -159,7 +161,13 @@ def test_the_summary_is_in_coins_by_tier(ledger):
         "remaining": 988.7,
         "transitions": 7,
         "labels": 4,
-        "by_tier": {"cheap": {"labels": 3, "spent": 0.3}, "default": {"labels": 1, "spent": 4.0}},
+        "written_off": 0.0,
+        "transitions_written_off": 0,
+        "labels_written_off": 0,
+        "by_tier": {
+            "cheap": {"labels": 3, "spent": 0.3, "written_off": 0, "written_off_spent": 0.0},
+            "default": {"labels": 1, "spent": 4.0, "written_off": 0, "written_off_spent": 0.0},
+        },
     }
     assert json.loads(json.dumps(summary)) == summary
 
@@ -232,14 +240,12 @@ def test_a_damaged_file_is_refused(ledger):
 
 
 def test_a_balance_that_its_events_do_not_add_up_to_is_refused(ledger):
-    outside = sqlite3.connect(ledger.path)
-    outside.execute(
-        "INSERT INTO events (time, event, total, spent, reserved, transitions, labels) "
-        "VALUES (0, 'raise_total', 2000000000, 5, 0, 0, 0)"
-    )
-    outside.commit()
+    log = Log()
+    with sqlite3.connect(ledger.path) as outside:  # five coins spent, and nothing was bought
+        log.new_entries(outside)
+        log.append_entry(outside, Booking("raise_total", total=2000 * MICRO), Balance(2000 * MICRO, 5))
     outside.close()
-    with pytest.raises(LedgerError, match="add up"):
+    with pytest.raises(LedgerError, match="booking 2: the events add up to"):
         Ledger.open(ledger.path)
 
 

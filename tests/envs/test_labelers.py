@@ -11,7 +11,7 @@ from tandem.envs.labelers.base import LabelerConfig
 from tandem.envs.labelers.make import make_labeler
 from tandem.envs.labelers.rater import TierConfig
 from tandem.envs.records import Answer, Clip, Declined, Question
-from tandem.envs.vault import RewardVault, UnknownReward
+from tandem.envs.vault import RewardVault
 from tandem.errors import UserError
 
 
@@ -135,14 +135,16 @@ def test_a_field_of_a_tier_out_of_range_is_named(field, value):
 
 
 @pytest.mark.parametrize("name", ["env_reward", "noisy"])
-def test_a_question_without_a_true_answer_is_an_error(name):
+def test_a_question_without_a_true_answer_is_declined(name):
     vault = vault_of()
     vault.put(0, 101, math.nan)
     labeler = make_labeler(LabelerConfig(name=name), vault, 0)
     labeler.submit(questions(101))
     assert labeler.collect() == [Declined("q101", "the reward of environment 0, row 101 is nan")]
-    with pytest.raises(UnknownReward, match="step=0"):
-        labeler.submit(questions(0))
+    labeler.submit(questions(0))
+    assert [reply.reason for reply in labeler.collect()] == [
+        "no true reward for a row of Clip(env=0, step=0, length=1)"
+    ]
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,7 @@ def test_a_worker_that_is_killed_costs_its_own_episode_alone(made):
     assert [row.step.tolist() for row in rows] == [[step] * 2 for step in range(5)]
     assert env.next_episodes.tolist() == [1, 2] and env.num_failures == 1
     assert said == [
-        "environment 1, row 3, is gone: its process was ended by signal 9: its episode is closed as truncated"
+        "warning: environment 1, row 3, is gone: its process was ended by signal 9: its episode is closed as truncated"
     ]
     assert not any(row.is_terminal.any() or row.is_last.any() for row in rows)
     vault.reward(Clip(0, 3)), vault.reward(Clip(1, 4))
@@ -78,7 +78,7 @@ def test_an_environment_that_raises_once_is_rebuilt_and_said(made, tmp_path, pro
     rows = play(env, 20)
     assert [step for step, row in enumerate(rows) if row.is_first[0]] == [0, 7]
     assert len(said) == 1 and said[0].startswith(
-        "environment 0, row 7, raised RuntimeError: simulator connection lost ("
+        "warning: environment 0, row 7, raised RuntimeError: simulator connection lost ("
     )
     assert f"{HERE / 'zoo.py'}, line" in said[0]
 

@@ -124,7 +124,7 @@ def test_an_episode_that_is_not_repeated_is_closed_and_said():
     env = opened("zoo:Unseeded", EnvConfig(num=2), said=said)
     env.go_on(standing_of(before, actions))
     after = play(env, actions[5:7])
-    assert [line.split(":")[0] for line in said] == [f"environment {n} does not repeat its episode 0" for n in (0, 1)]
+    assert [line.split(":")[1] for line in said] == [f" environment {n} does not repeat its episode 0" for n in (0, 1)]
     assert all(line.endswith("'state' differs at its row 0: it is closed as truncated") for line in said)
     assert [row.is_first.tolist() for row in after] == [[True, True], [False, False]]
     assert [row.step.tolist() for row in after] == [[5, 5], [6, 6]]
@@ -142,7 +142,7 @@ def test_one_bit_is_a_difference_and_costs_the_others_nothing():
     env = opened("toy_lq", config, said=said)
     env.go_on(standing)
     after = play(env, actions[6:])
-    assert [line.split(":")[0] for line in said] == ["environment 1 does not repeat its episode 0"]
+    assert [line.split(":")[1] for line in said] == [" environment 1 does not repeat its episode 0"]
     assert "'state' differs at its row 3" in said[0]
     assert after[0].is_first.tolist() == [False, True, False]
     for n in (0, 2):
@@ -161,7 +161,9 @@ def test_an_episode_of_which_no_rows_are_known_is_closed():
     env = opened("toy_lq", EnvConfig(num=2), said=said)
     env.go_on(Standing(**vars(standing) | {"open": standing.open[:1]}))
     assert play(env, actions[5:6])[0].is_first.tolist() == [False, True]
-    assert said == ["environment 1 does not repeat its episode 0: its rows are not known: it is closed as truncated"]
+    assert said == [
+        "warning: environment 1 does not repeat its episode 0: its rows are not known: it is closed as truncated"
+    ]
 
 
 def test_an_episode_that_fails_where_it_did_not_is_closed(monkeypatch, tmp_path):

@@ -1,7 +1,6 @@
 """The vault of true rewards: sums over clips, gaps, and what is sealed on disk."""
 
 import math
-import os
 
 import pytest
 
@@ -42,50 +41,29 @@ def test_a_reward_of_nan_is_known():
     assert math.isnan(vault.reward(Clip(0, 0)))
 
 
-def test_sealed_pieces_bring_back_everything_and_later_ones_win(tmp_path):
-    vault = RewardVault()
+def test_what_was_written_comes_back_and_what_was_put_later_wins(tmp_path):
+    vault = RewardVault(tmp_path)
+    vault.load()
     vault.put(0, 1, 10.0)
     vault.put(1, 5, 20.0)
-    vault.seal(tmp_path / "000.npz")
+    vault.write()
     vault.put(0, 1, 11.0)
-    vault.seal(tmp_path / "001.npz")
-    vault.seal(tmp_path / "002.npz")  # nothing was put: an empty piece
-    restored = RewardVault()
-    restored.load(tmp_path)
-    assert restored.reward(Clip(0, 1)) == 11.0 and restored.reward(Clip(1, 5)) == 20.0
+    vault.write()
+    vault.write()  # nothing was put: nothing is written
+    restored = RewardVault(tmp_path)
+    restored.load()
+    assert restored.reward(Clip(0, 1)) == 11.0 and restored.reward(Clip(1, 5)) == 20.0 and restored.num_rows == 2
+    assert restored.log.count == 2
     with pytest.raises(UnknownReward):
         restored.reward(Clip(0, 0))
 
 
-def test_what_was_loaded_is_not_sealed_again(tmp_path):
-    vault = RewardVault()
+def test_what_was_loaded_is_not_written_again(tmp_path):
+    vault = RewardVault(tmp_path)
     vault.put(0, 1, 10.0)
-    vault.seal(tmp_path / "000.npz")
-    restored = RewardVault()
-    restored.load(tmp_path)
+    vault.write()
+    restored = RewardVault(tmp_path)
+    restored.load()
     restored.put(0, 2, 5.0)
-    restored.seal(tmp_path / "001.npz")
-    (tmp_path / "000.npz").unlink()
-    second_only = RewardVault()
-    second_only.load(tmp_path)
-    assert second_only.reward(Clip(0, 2)) == 5.0
-    with pytest.raises(UnknownReward):
-        second_only.reward(Clip(0, 1))
-
-
-def test_a_failed_seal_leaves_no_piece_and_loses_nothing(tmp_path, monkeypatch):
-    vault = RewardVault()
-    vault.put(0, 1, 10.0)
-
-    def full_disk(descriptor):
-        raise OSError(28, "No space left on device")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "fsync", full_disk)
-        with pytest.raises(OSError):
-            vault.seal(tmp_path / "000.npz")
-    assert list(tmp_path.iterdir()) == []
-    vault.seal(tmp_path / "000.npz")
-    restored = RewardVault()
-    restored.load(tmp_path)
-    assert restored.reward(Clip(0, 1)) == 10.0
+    restored.write()
+    assert restored.log.frame(1).arrays["step"].tolist() == [2]

@@ -109,20 +109,6 @@ def test_the_seed_decides_everything_and_environments_differ():
     assert len({state.tobytes() for seed in (0, 1) for state in first_states(seed)}) == 6
 
 
-def test_a_resumed_stream_goes_on_with_its_numbers_and_new_episodes():
-    config = EnvConfig(num=2, time_limit=4)
-    whole = VectorEnv("gym:Pendulum-v1", config, 0, RewardVault())
-    rows = run(whole, 11)  # rows 0-4, 5-9, 10: the third episode begins at row 10
-    vault = RewardVault()
-    resumed = VectorEnv("gym:Pendulum-v1", config, 0, vault, np.array([7, 8]), np.array([2, 2]))
-    row = run(resumed, 1)[0]
-    np.testing.assert_array_equal(row.obs["state"], rows[10].obs["state"])
-    assert row.step.tolist() == [7, 8] and row.is_first.all()
-    assert resumed.next_steps.tolist() == [8, 9] and resumed.next_episodes.tolist() == [3, 3]
-    run(resumed, 1)
-    vault.reward(Clip(0, 8)), vault.reward(Clip(1, 9))
-
-
 def test_an_episode_is_held_out_as_a_whole():
     rows = run(counting(EnvConfig(num=3, heldout_share=0.5)), 40)
     for n in range(3):

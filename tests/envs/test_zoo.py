@@ -151,7 +151,7 @@ def test_an_observation_that_is_not_finite_ends_its_episode_before_it(name):
     assert [bool(row.is_first[0]) for row in rows] == [row in (0, 7) for row in range(9)]
     assert not any(row.is_last[0] or row.is_terminal[0] for row in rows)
     assert said == [
-        line for line in said if line.startswith("environment 0, row 7, gave an observation that is not fin")
+        line for line in said if line.startswith("warning: environment 0, row 7, gave an observation that is not fin")
     ]
     assert len(said) == 1 and said[0].endswith("its episode is closed as truncated")
     with pytest.raises(UserError):

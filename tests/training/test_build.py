@@ -16,7 +16,6 @@ from tandem.training.phases import train
 from tandem.training.settings import to_yaml
 from tandem.training.storage import checkpoint
 from tandem.training.storage.folder import RunFolder
-from tandem.worldmodel.replay.journal.npz import ChunkError
 from tandem.worldmodel.replay.labels import NO_FOLD
 
 
@@ -34,13 +33,14 @@ def test_a_run_in_use_is_refused(tiny):
     build(config, is_resumed=True).close()
 
 
-@pytest.mark.parametrize("missing", ["transitions/*.npz", "labels/answers-*.npz", "labels/asked-*.npz"])
-def test_a_missing_newest_file_is_named(tiny, missing):
+@pytest.mark.parametrize("missing", ["transitions", "labels", "vault"])
+@pytest.mark.parametrize("is_exact", [True, False])
+def test_a_missing_journal_is_named(tiny, missing, is_exact):
     config = tiny()
     train(config)
-    max(Path(config.run.dir).glob(missing)).unlink()
-    with pytest.raises(ChunkError, match="missing"):
-        build(config, is_resumed=True)
+    (Path(config.run.dir) / missing / "000000.log").unlink()
+    with pytest.raises(UserError, match=r"were written|were paid for"):
+        build(config, is_resumed=True, is_exact=is_exact)
 
 
 def test_prices_cannot_be_edited_behind_the_ledgers_back(tiny):
@@ -63,6 +63,7 @@ def test_the_labels_of_a_first_episode_train_every_member_before_and_after_a_res
         run.desk.ask(10, run.numpy_rng)
         run.desk.collect()
         seen.append(run.labels.sample(100, run.numpy_rng).fold)
+        run.save()
         run.close()
         run = build(config, is_resumed=True)
         seen.append(run.labels.sample(100, run.numpy_rng).fold)

@@ -19,7 +19,7 @@ from tandem.training.phases import train
 from tandem.training.run import Run
 from tandem.training.storage import checkpoint
 from tandem.worldmodel.replay.journal.labels import LabelJournal
-from tandem.worldmodel.replay.journal.transitions import read_chunks
+from tandem.worldmodel.replay.journal.transitions import read_ticks
 from tandem.worldmodel.replay.labels import LabelReplay
 from tandem.worldmodel.replay.rings import Rings
 from tandem.worldmodel.replay.transitions import TransitionReplay
@@ -191,7 +191,7 @@ def test_no_heldout_episode_is_ever_sampled(tiny, monkeypatch):
     monkeypatch.setattr(LabelReplay, "sample", watched_labels)
     monkeypatch.setattr(LabelReplay, "_batch", watched_batch)
     train(config)
-    ticks = [tick.transition for tick in read_chunks(Path(config.run.dir) / "transitions")]
+    ticks = [tick.transition for tick in read_ticks(Path(config.run.dir) / "transitions")]
     heldout = {(env, int(tick.step[env])) for tick in ticks for env in np.flatnonzero(tick.is_heldout)}
     sampled = {(stream, step) for stream, steps in windows for step in steps}
     assert len(heldout) > 10 and len(sampled) > 50
@@ -203,7 +203,7 @@ def test_first_rows_are_never_sold(tiny):
     config = tiny()
     train(config)
     folder = Path(config.run.dir)
-    ticks = [tick.transition for tick in read_chunks(folder / "transitions")]
+    ticks = [tick.transition for tick in read_ticks(folder / "transitions")]
     first = {(env, int(tick.step[env])) for tick in ticks for env in np.flatnonzero(tick.is_first)}
     every = {(env, int(step)) for tick in ticks for env, step in enumerate(tick.step)}
     asked = {(item.question.clip.env, item.question.clip.step) for item in LabelJournal(folder / "labels").read_asked()}

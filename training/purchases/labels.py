@@ -1,23 +1,27 @@
 """Buying labels: choose rows, reserve, ask, and take in whatever has been answered since."""
 
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from ...budget.ledger import Ledger
+from ...budget.ledger import Diverged, Ledger
 from ...budget.money import Purchase
 from ...budget.offers import LabelOffer
 from ...envs.labelers.base import DEFAULT, Labeler
 from ...envs.records import Answer, Clip, Declined, Question
 from ...errors import UserError
-from ...worldmodel.replay.journal.labels import LabelJournal
-from ...worldmodel.replay.journal.npz import ChunkError
+from ...frames import DamagedLog
+from ...worldmodel.replay.journal.labels import Entry, LabelJournal
 from ...worldmodel.replay.label_store import Asked, LabelStore
 from ...worldmodel.replay.transitions import TransitionReplay
+from ..stop import Stop
 from .choice import Choice
+from .sellers import SellerFailed, calling
 
 LARGEST = float(np.finfo(np.float32).max)  # that a label may be
+STATE = {"calls", "declined_in_a_row", "labeler"}
 
 
 @dataclass
@@ -45,7 +49,13 @@ class Heard:
 
 
 class LabelDesk:
-    """Where labels are bought. Order of every purchase: reserve, seal the question, ask; seal the answer, settle."""
+    """Where labels are bought. Order of every purchase: reserve, write the question, ask; write the answer, settle.
+
+    A run that goes on does again what came after its checkpoint. The entries that are on disk already (`ahead`) are
+    expected in their order: questions are not asked again, and replies come from there at the same call. A labeler with
+    state_dict and load_state_dict repeats itself: it lives through all of that again. Any other one is told what is still
+    open once the entries are used up.
+    """
 
     def __init__(
         self,
@@ -54,17 +64,24 @@ class LabelDesk:
         labeler: Labeler,
         ledger: Ledger,
         journal: LabelJournal,
+        stop: Stop,
         tier_prices: Mapping[str, int] | None = None,
         item_micro: int = 0,
         choice: Choice | None = None,
+        patience: int = 0,
     ):
         """tier_prices: micro-coins an answer of the tiers beside the default one; item_micro: for showing an item;
-        choice: of the rows to ask about, uniform without one."""
+        choice: of the rows to ask about, uniform without one; patience: refusals in a row that end the run, 0: none."""
         self.transitions, self.labels, self.labeler = transitions, labels, labeler
-        self.ledger, self.journal = ledger, journal
+        self.ledger, self.journal, self.stop, self.patience = ledger, journal, stop, patience
         self.prices = {DEFAULT: ledger.prices["label"], **(tier_prices or {})}
         self.item_micro, self.choice = item_micro, choice
         self.num_items = self.num_uniform = 0  # rows asked about, and those of them that were drawn uniformly
+        self.calls = 0  # of the labeler's collect
+        self.declined_in_a_row = 0
+        self.ahead: deque[Entry] = deque()
+        self.repeats = hasattr(labeler, "state_dict") and hasattr(labeler, "load_state_dict")
+        self.is_live = True  # the labeler knows all that is open
 
     @property
     def tiers(self) -> list[str]:
@@ -75,6 +92,11 @@ class LabelDesk:
     def num_bought(self) -> int:
         """Labels received or on their way."""
         return self.labels.received + len(self.labels.pending)
+
+    @property
+    def num_answers(self) -> int:
+        """Answers on disk."""
+        return self.labels.received + sum(len(entry.answers) for entry in self.ahead)
 
     def can_ask(self, offer: LabelOffer | None = None) -> bool:
         """Whether there is a row to ask about and the money for an answer."""
@@ -147,9 +169,31 @@ class LabelDesk:
             Asked(question, copy, is_first and items[question.clip])
             for (question, _, is_first), copy in zip(requests, copies, strict=True)
         ]
-        self.journal.seal_asked(asked)
+        self._write_asked(tuple(asked))
         self._ask(asked)
-        self.labeler.submit(questions)
+        if self.is_live or self.repeats:
+            with calling(self.stop, "labeler.name"):
+                self.labeler.submit(questions)
+
+    def _write_asked(self, asked: tuple[Asked, ...]) -> None:
+        """Unless they are on disk already. Diverged where others are."""
+        if not self.ahead:
+            self._go_live()
+            self.journal.write(Entry(self.calls, asked=asked))
+            return
+        before = self.ahead.popleft()
+        now, then = ([item.question for item in one] for one in (asked, before.asked))
+        if now != then:
+            raise Diverged(f"{self.journal.log.folder}: {len(then)} other questions were asked here before")
+
+    def _go_live(self) -> None:
+        """The entries are used up: a labeler that did not live through them hears what is still open."""
+        if self.is_live:
+            return
+        self.is_live = True
+        if not self.repeats:
+            with calling(self.stop, "labeler.name"):
+                self.labeler.submit([item.question for item in self.labels.pending.values()])
 
     def _ask(self, asked: list[Asked]) -> None:
         for item in asked:
@@ -167,20 +211,46 @@ class LabelDesk:
     def collect(self) -> Heard:
         """Take in what the labeler says: answers are paid, the money of what is declined goes back.
 
-        Everything is checked before it is sealed, so that the journal can always be read again.
+        Everything is checked before it is written, so that the journal can always be read again. SellerFailed after more
+        refusals in a row than `patience` has, with nothing lost.
         """
-        heard = self._checked(self.labeler.collect())
+        heard = self._heard()
+        self.calls += 1
         if heard.answers:
-            self.journal.seal_answers(heard.answers)
             for answer in heard.answers:
                 self.labels.answer(answer)
             self.ledger.settle({answer.key: 1 for answer in heard.answers})
         if heard.declined:
-            self.journal.seal_declined(heard.declined)
             for one in heard.declined:
                 self.labels.decline(one.key)
             self.ledger.release([one.key for one in heard.declined])
+        self._count(heard)
         return heard
+
+    def _heard(self) -> Heard:
+        """What is said at this call: what was said at it before, or what the labeler says now."""
+        if not self.ahead:
+            self._go_live()
+        said = self._said() if self.is_live or self.repeats else Heard()
+        if not self.ahead:
+            if said.answers or said.declined:
+                self.journal.write(Entry(self.calls, (), tuple(said.answers), tuple(said.declined)))
+            return said
+        if self.ahead[0].call > self.calls or self.ahead[0].asked:
+            return Heard()
+        before = self.ahead.popleft()
+        return Heard(list(before.answers), list(before.declined), said.unknown)
+
+    def _said(self) -> Heard:
+        with calling(self.stop, "labeler.name"):
+            return self._checked(self.labeler.collect())
+
+    def _count(self, heard: Heard) -> None:
+        self.declined_in_a_row = 0 if heard.answers else self.declined_in_a_row + len(heard.declined)
+        if self.patience and self.declined_in_a_row >= self.patience:
+            number, self.declined_in_a_row = self.declined_in_a_row, 0
+            last = heard.declined[-1]
+            raise SellerFailed(f"labeler.patience: {number} questions in a row were declined, the last: {last.reason}")
 
     def _checked(self, replies: list[Answer | Declined]) -> Heard:
         """UserError for a reply that is neither an Answer nor Declined: that labeler cannot be understood."""
@@ -200,26 +270,54 @@ class LabelDesk:
                 heard.answers.append(Answer(reply.key, value))
         return heard
 
-    def reopen(self) -> None:
-        """After a restart: fill the store from the journal, settle what was answered, release what was never asked
-        or was declined, and ask again, under the same keys, what is still pending."""
-        asked = self.journal.read_asked()
-        self.transitions.open.mark_asked([item.question.clip for item in asked])
-        self._ask(asked)
-        for answer in self.journal.read_answers():
-            if answer.key not in self.labels.pending:
-                raise ChunkError(
-                    f"{self.journal.folder}: {answer.key} was answered, but the file of its question is missing"
-                )
-            self.labels.answer(answer)
-        declined = {one.key for one in self.journal.read_declined()}
-        for key in declined:
-            self.labels.decline(key)
-        wanted = {item.question.key for item in asked} - declined
+    def reopen(self, entries: int | None = None) -> None:
+        """Fill the store with the first `entries` of the journal, all where it is None; those after them come again.
+
+        DamagedLog where there are fewer, or where an answer's question is missing.
+        """
+        held = list(self.journal.read())
+        if entries is not None and len(held) < entries:
+            raise DamagedLog(self.journal.log.folder, len(held), f"{len(held)} entries, {entries} were written")
+        for number, entry in enumerate(held[:entries]):
+            self._take(number, entry)
+        self.ahead = deque([] if entries is None else held[entries:])
+        self.is_live = False
+
+    def _take(self, number: int, entry: Entry) -> None:
+        self.transitions.open.mark_asked([item.question.clip for item in entry.asked])
+        self._ask(list(entry.asked))
+        for reply in (*entry.answers, *entry.declined):
+            if reply.key not in self.labels.pending:
+                raise DamagedLog(self.journal.log.folder, number, f"{reply.key} was answered and never asked")
+            if isinstance(reply, Answer):
+                self.labels.answer(reply)
+            else:
+                self.labels.decline(reply.key)
+        self.calls = max(self.calls, entry.call + 1)
+
+    def reconcile(self) -> None:
+        """Bring the accounts in line with a journal that was taken in as a whole, and ask again what is open."""
+        asked = {item.question.key for item in self.journal.read_asked()}
+        wanted = asked - {one.key for one in self.journal.read_declined()}
         outstanding = [purchase.key for purchase in self.ledger.outstanding() if purchase.kind == "label"]
         self.ledger.settle({key: 1 for key in outstanding if key in wanted and key not in self.labels.pending})
         self.ledger.release([key for key in outstanding if key not in wanted])
-        self.labeler.submit([item.question for item in self.labels.pending.values()])
+        self.is_live = True
+        with calling(self.stop, "labeler.name"):
+            self.labeler.submit([item.question for item in self.labels.pending.values()])
+
+    def state_dict(self) -> dict:
+        """What the journal does not know."""
+        labeler = self.labeler.state_dict() if self.repeats else None  # type: ignore[attr-defined]  repeats says so
+        return {"calls": self.calls, "declined_in_a_row": self.declined_in_a_row, "labeler": labeler}
+
+    def load_state_dict(self, state: dict) -> None:
+        """ValueError where the checkpoint knows other things."""
+        if state.keys() != STATE:
+            raise ValueError(f"desk: the checkpoint holds {sorted(state)}, expected {sorted(STATE)}")
+        self.calls, self.declined_in_a_row = state["calls"], state["declined_in_a_row"]
+        if self.repeats and state["labeler"] is not None:
+            self.labeler.load_state_dict(state["labeler"])  # type: ignore[attr-defined]
 
 
 def _number(value: object) -> float | None:

@@ -1,24 +1,47 @@
 """Collection: the policy acts in the environments, the ledger pays, the replay and the disk receive."""
 
-from pathlib import Path
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from ...agents.agent import Agent, AgentState
 from ...budget.ledger import Ledger
 from ...budget.money import Purchase
 from ...envs.episodes import Episode, EpisodeReturns
+from ...envs.records import Transition
+from ...envs.standing import OpenEpisode, Standing
 from ...envs.vault import RewardVault
 from ...envs.vector import VectorEnv
-from ...worldmodel.replay.journal.transitions import ChunkWriter
-from ...worldmodel.replay.tick import Tick
+from ...worldmodel.replay.journal.transitions import TransitionJournal
+from ...worldmodel.replay.tick import Tick, Ticks
 from ...worldmodel.replay.transitions import TransitionReplay
+from ...worldmodel.rssm import Latent
+from ..stop import Stop
+from .sellers import calling
 
 CHUNK = 128  # transitions between two commits, about
+PREFIX = "transitions/"  # of the keys of chunks in the ledger
+STATE = {"chunks", "left", "received", "action", "agent", "starts"}
+
+
+@dataclass
+class Chunk:
+    """The purchase under way: nothing of it is paid before all of it is on disk."""
+
+    left: int = 0  # ticks it may still take
+    received: int = 0  # transitions so far
+    is_open: bool = False
 
 
 class Collector:
-    """Buys transitions by the chunk: reserve, act, seal on disk, settle. A crash loses at most an unpaid chunk."""
+    """Buys transitions by the chunk: reserve, act, write to disk, settle. A crash loses at most what is not paid.
+
+    A run that goes on does again what came after its checkpoint. The ticks that are on disk already (`ahead`) are taken
+    from there; the environments are asked again once these are used up.
+    """
 
     def __init__(
         self,
@@ -26,51 +49,135 @@ class Collector:
         vault: RewardVault,
         replay: TransitionReplay,
         ledger: Ledger,
-        folder: Path,
+        journal: TransitionJournal,
+        stop: Stop,
+        device: torch.device,
         has_returns: bool,
     ):
-        """has_returns: whether tick() reads the true returns of training episodes; only reference mode logs them."""
+        """device: of the agent. has_returns: whether tick() reads the true returns of training episodes; only reference
+        mode logs them."""
         self.env, self.vault, self.replay, self.ledger = env, vault, replay, ledger
-        self.vault_folder = folder / "vault"
-        self.writer = ChunkWriter(folder / "transitions")
+        self.journal, self.stop, self.device = journal, stop, device
         self.episodes = EpisodeReturns(vault, env.num) if has_returns else None
         self.action = np.zeros((env.num, env.spaces.action_size), np.float32)
         self.state: AgentState | None = None
-        self.key = ""
-        self.received = 0  # transitions in the open chunk
+        self.chunk, self.num_chunks = Chunk(), 0
+        self.ahead: deque[Tick] = deque()
+        self.is_live = False  # the environments stand where the journal ends
+        self.is_repeated = True  # what was done again is what was done before
+
+    @property
+    def received(self) -> int:
+        """Transitions in the open chunk."""
+        return self.chunk.received
+
+    @property
+    def key(self) -> str:
+        """Of the chunk under way, or of the last one."""
+        return f"{self.num_chunks:08d}"
+
+    def do_again(self, later: Iterable[Ticks]) -> None:
+        """These ticks are on disk and come again before any new one."""
+        self.ahead.extend(tick for block in later for tick in block)
+
+    def begin_anew(self) -> None:
+        """Close the open episodes as truncated: where they stand is not known."""
+        self.is_live = True
+        self.env.go_on(self._standing(opened=False))
+        self.num_chunks = max((int(key) for key in self.journal.units), default=0)
 
     def open(self, wanted: int) -> int:
         """Reserve the next chunk, for at most `wanted` transitions. -> ticks that it may take."""
         price = self.ledger.prices["transition"]
         wanted = min(wanted, self.ledger.remaining // price)
         ticks = min(max(1, CHUNK // self.env.num), wanted // self.env.num)
-        assert ticks > 0 and not self.key, (wanted, self.key)
-        self.key = f"{int(self.writer.last_key or 0) + 1:08d}"
-        self.ledger.reserve([Purchase(_ledger_key(self.key), "transition", ticks * self.env.num, price)])
-        self.received = 0
+        assert ticks > 0 and not self.chunk.is_open, (wanted, self.chunk)
+        self.num_chunks += 1
+        self.ledger.reserve([Purchase(PREFIX + self.key, "transition", ticks * self.env.num, price)])
+        self.chunk = Chunk(left=ticks, is_open=True)
         return ticks
 
     def tick(self, agent: Agent) -> list[Episode]:
-        """One lockstep step of all environments. -> training episodes that ended, for the log alone (see has_returns)."""
-        transition = self.env.step(self.action)
+        """One lockstep step of all environments. -> training episodes that ended, for the log alone (see has_returns).
+
+        SellerFailed where an environment cannot go on: nothing has changed then.
+        """
+        before = self.ahead[0] if self.ahead else None
+        transition = before.transition if before else self._arrive()
         action, self.state = agent.act(transition.obs, self.state, transition.is_first, mode=False)
-        self.action = np.where(transition.is_last[:, None], np.float32(0), action)
-        tick = Tick.of(transition, self.action, self.state.latent.deter, self.state.latent.stoch.argmax(-1))
+        tick = Tick.of(transition, action, self.state.latent.deter, self.state.latent.stoch.argmax(-1))
+        if before:
+            self.is_repeated = self.is_repeated and np.array_equal(tick.action, before.action)
+            tick = self.ahead.popleft()  # what was done counts
+        else:
+            self.journal.append(tick)
+        self.action = tick.action
         self.replay.add(tick)
-        self.writer.append(tick)
-        self.received += transition.num_bought
+        self.chunk.left -= 1
+        self.chunk.received += transition.num_bought
         return self.episodes.add(transition) if self.episodes else []
 
+    def _arrive(self) -> Transition:
+        with calling(self.stop, "environment"):
+            if not self.is_live:
+                self.env.go_on(self._standing(opened=True))
+                self.is_live = True
+            return self.env.step(self.action)
+
+    def _standing(self, opened: bool) -> Standing:
+        """Where the streams stand at the journal's end; without `opened`, as if every episode had ended there."""
+        counts, last = self.replay.counts, self.journal.last
+        episodes = self.journal.open_episodes(counts.next_episode) if opened else []
+        return Standing(
+            next_step=counts.next_step,
+            next_episode=counts.next_episode,
+            was_last=last.is_last if last and opened else np.ones(self.env.num, bool),
+            is_heldout=last.is_heldout if last else np.zeros(self.env.num, bool),
+            rows=self.journal.bought.copy(),
+            open=tuple(OpenEpisode(one.env, one.episode, one.obs, one.action[:-1]) for one in episodes),
+        )
+
+    def write(self) -> None:
+        """Put everything that was received on disk."""
+        self.vault.write()  # before the ticks: a label may be asked about any row of them
+        self.journal.write(self.key)
+        assert self.vault.log is not None, "a run's vault is kept"
+        self.vault.log.sync()
+        self.journal.log.sync()
+
     def close(self) -> int:
-        """Seal the open chunk and settle it. -> transitions received."""
-        key, self.key = self.key, ""
-        self.vault.seal(self.vault_folder / f"{key}.npz")  # before the chunk: a label may be asked about any row of it
-        units = self.writer.seal(key)
-        assert units == self.received, (units, self.received)
-        self.ledger.settle({_ledger_key(key): units})
-        self.received = 0
+        """Write the open chunk and settle it. -> transitions received."""
+        assert self.chunk.is_open, "no chunk is open"
+        self.write()
+        units, self.chunk = self.chunk.received, Chunk()
+        self.ledger.settle({PREFIX + self.key: units})
         return units
 
+    def state_dict(self) -> dict:
+        """The open chunk, what the agent remembers, and the action to take next."""
+        agent = None
+        if self.state is not None:
+            latent = self.state.latent
+            agent = {"deter": latent.deter, "stoch": latent.stoch, "action": self.state.action}
+        return {
+            "chunks": self.num_chunks,
+            "left": self.chunk.left if self.chunk.is_open else None,
+            "received": self.chunk.received,
+            "action": torch.from_numpy(self.action.copy()),
+            "agent": agent,
+            "starts": self.episodes.starts if self.episodes else None,
+        }
 
-def _ledger_key(key: str) -> str:
-    return f"transitions/{key}"
+    def load_state_dict(self, state: dict) -> None:
+        """ValueError where the checkpoint knows other things."""
+        if state.keys() != STATE:
+            raise ValueError(f"collector: the checkpoint holds {sorted(state)}, expected {sorted(STATE)}")
+        self.num_chunks = state["chunks"]
+        is_open = state["left"] is not None
+        self.chunk = Chunk(state["left"] if is_open else 0, state["received"], is_open)
+        self.action = state["action"].numpy().copy()
+        if state["agent"] is not None:
+            deter, stoch, action = (state["agent"][name].to(self.device) for name in ("deter", "stoch", "action"))
+            self.state = AgentState(Latent(deter, stoch), action)
+        if self.episodes:
+            self.episodes.starts = list(state["starts"])

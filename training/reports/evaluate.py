@@ -1,6 +1,5 @@
 """True returns, for the eyes alone: nothing here is ever trained on or bought by."""
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +12,7 @@ from ...envs.make import EnvConfig, episode_length, make_env, spaces_of
 from ...envs.pool import failure_of
 from ...envs.records import Transition
 from ...envs.vault import RewardVault
-from ...envs.vector import VectorEnv
+from ...envs.vector import VectorEnv, to_stderr
 from ...errors import UserError
 from ...seeds import Channel, derive_seed
 
@@ -32,13 +31,13 @@ class Policy(Protocol):
 
 @dataclass(frozen=True)
 class EvaluateConfig:
-    episodes: int = 4  # of each kind (mode and sampled actions) at the end of a phase; 0: none
+    episodes: int = 4  # of each kind (mode and sampled actions) at the end of a phase; 0: none, not at the end either
     envs: int = 4  # environments in lockstep
-    final_episodes: int = 10  # of each kind at the end of the run; 0: none
+    final_episodes: int = 10  # of each kind at the end of the run
     borrow: bool = False  # play in training's environments, between their episodes: where only one can be open
 
     def __post_init__(self) -> None:
-        for name, least in (("episodes", 0), ("envs", 1), ("final_episodes", 0)):
+        for name, least in (("episodes", 0), ("envs", 1), ("final_episodes", 1)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name}: must be at least {least}, got {getattr(self, name)}")
 
@@ -88,7 +87,7 @@ class Evaluator:
         env_config: EnvConfig,
         config: EvaluateConfig,
         seed: int,
-        warn: Callable[[str], None] = warnings.warn,
+        warn: Callable[[str], None] = to_stderr,
     ):
         self._task, self._env_config, self._config, self._warn = task, env_config, config, warn
         self._seed = derive_seed(seed, Channel.EVALUATION)
@@ -103,7 +102,7 @@ class Evaluator:
 
     def episodes(self, is_final: bool) -> int:
         """How many are configured for a phase's end, or for the end of the run; 0: there is no evaluation."""
-        return self._config.final_episodes if is_final else self._config.episodes
+        return self._config.final_episodes if is_final and self._config.episodes else self._config.episodes
 
     def run(self, policy: Policy, episodes: int, mode: bool) -> EvalResult:
         """Play `episodes` episodes with the policy's mode or with sampled actions.
@@ -128,7 +127,7 @@ class Evaluator:
         return VectorEnv(self._task, config, self._seed, vault, warn=self._say)
 
     def _say(self, line: str) -> None:
-        self._warn(f"in evaluation: {line}")
+        self._warn(f"warning: in evaluation: {line.removeprefix('warning: ')}")
 
     def _say_cut(self, num: int, length: int) -> None:
         what = f"{num} of the episodes had not ended after {length} agent steps and were cut there"

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -21,12 +22,15 @@ LEAST_MARKS = 4  # progress lines with updates, before which the speed says noth
 
 @dataclass(frozen=True)
 class LogConfig:
-    every_seconds: float = 10.0  # between two terminal lines, and two rows of training scalars
+    every_seconds: float = 10.0  # between two terminal lines
+    every_updates: int = 50  # between two rows of training scalars, which are means over the updates between them
     figures: bool = True  # pictures in TensorBoard and in the run's report/ folder
 
     def __post_init__(self) -> None:
         if not self.every_seconds > 0:
             raise ValueError(f"every_seconds: must be positive, got {self.every_seconds}")
+        if self.every_updates < 1:
+            raise ValueError(f"every_updates: must be at least 1, got {self.every_updates}")
 
 
 @dataclass(frozen=True)
@@ -50,13 +54,16 @@ class ProgressLine:
 class Logger:
     """Writes into `run_dir`; a run that is resumed is appended to. `clock` gives seconds (tests bring their own)."""
 
-    def __init__(self, run_dir: Path, config: LogConfig, clock: Callable[[], float] = time.time):
+    def __init__(
+        self, run_dir: Path, config: LogConfig, clock: Callable[[], float] = time.time, purge_step: int | None = None
+    ):
+        """purge_step: what TensorBoard shows from this step on is of a life that ended without a checkpoint."""
         run_dir = Path(run_dir)
         run_dir.mkdir(parents=True, exist_ok=True)
         self._config, self._clock, self._report = config, clock, run_dir / "report"
         self._metrics, self._console = run_dir / "metrics.jsonl", run_dir / "console.log"
         _drop_partial_line(self._metrics)
-        self._tensorboard = SummaryWriter(log_dir=str(run_dir))
+        self._tensorboard = SummaryWriter(log_dir=str(run_dir), purge_step=purge_step)
         self._sums: dict[str, torch.Tensor | float] = {}
         self._counts: dict[str, int] = {}
         self._speed = Speed()
@@ -76,8 +83,12 @@ class Logger:
     def has_figures(self) -> bool:
         return self._config.figures
 
+    @property
+    def every_updates(self) -> int:
+        return self._config.every_updates
+
     def is_due(self) -> bool:
-        """Whether every_seconds have passed since the last progress line, so that it is time to flush and progress."""
+        """Whether every_seconds have passed since the last progress line."""
         return self._clock() - self._last_progress >= self._config.every_seconds
 
     def progress(self, now: ProgressLine) -> None:
@@ -102,7 +113,11 @@ class Logger:
         """
         for key, value in values.items():
             number = value.detach().float() if isinstance(value, torch.Tensor) else float(value)
-            self._sums[key] = self._sums[key] + number if key in self._sums else number + 0.0  # + 0.0 is a copy
+            # After a resume a sum lies in main memory until the next row. + 0.0 is a copy.
+            before = self._sums.get(key, 0.0)
+            if isinstance(before, torch.Tensor) and isinstance(number, torch.Tensor):
+                before = before.to(number.device)
+            self._sums[key] = before + number
             self._counts[key] = self._counts.get(key, 0) + 1
 
     def flush(self, step: int) -> dict[str, float]:
@@ -124,6 +139,24 @@ class Logger:
         self._tensorboard.add_image(name, pixels, step, dataformats="HWC")
         self._report.mkdir(exist_ok=True)
         figure.savefig(self._report / f"{name.replace('/', '_')}.png", dpi=150)
+
+    def state_dict(self) -> dict:
+        """The means under way, and how much of metrics.jsonl there is."""
+        sums = {key: torch.as_tensor(value, dtype=torch.float32) for key, value in self._sums.items()}
+        size = self._metrics.stat().st_size if self._metrics.exists() else 0
+        return {"sums": sums, "counts": dict(self._counts), "metrics_bytes": size}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Rows after the checkpoint are cut off: they come again. ValueError where it knows other things."""
+        if state.keys() != {"sums", "counts", "metrics_bytes"}:
+            raise ValueError(f"logger: the checkpoint holds {sorted(state)}, expected counts, metrics_bytes, sums")
+        self._sums, self._counts = dict(state["sums"]), dict(state["counts"])
+        self.cut(state["metrics_bytes"])
+
+    def cut(self, size: int) -> None:
+        """Leave the first `size` bytes of metrics.jsonl."""
+        if self._metrics.exists() and self._metrics.stat().st_size > size:
+            os.truncate(self._metrics, size)
 
     def close(self) -> None:
         self._tensorboard.close()

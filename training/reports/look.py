@@ -63,6 +63,7 @@ class Onlooker:
         seed = derive_seed(self.seed, Channel.LOOKING, now.phase)
         row = scalars | {"budget/spent": now.spent}
         if episodes := self.evaluator.episodes(is_last):
+            self.logger.line("evaluating: true returns, for your eyes alone")
             with self._shielded("the evaluation"):
                 evaluation, trace, seen = self._evaluated(now, episodes, seed)
                 evaluations = [*(one for one in evaluations if one.phase != now.phase), evaluation]

@@ -8,8 +8,8 @@ from ..progress import Progress
 from .logger import Logger, ProgressLine
 
 
-def show(logger: Logger, progress: Progress, balance: Balance, pending: int, step: int) -> None:
-    """The training scalars since the last time, the money, and the line on the terminal. pending: labels on their way."""
+def write_row(logger: Logger, progress: Progress, balance: Balance, pending: int, step: int) -> None:
+    """The training scalars since the last row, and the money. pending: labels on their way."""
     logger.flush(step)
     money = {
         "budget/spent": balance.spent / MICRO,
@@ -20,6 +20,10 @@ def show(logger: Logger, progress: Progress, balance: Balance, pending: int, ste
         "train/updates": progress.updates,
     }
     logger.scalars(step, money)
+
+
+def show(logger: Logger, progress: Progress, balance: Balance, step: int) -> None:
+    """The line on the terminal."""
     logger.progress(
         ProgressLine(
             phase=min(progress.phase, progress.phases),

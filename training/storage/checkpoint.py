@@ -1,10 +1,13 @@
 """Checkpoints: folders of hashed files, written beside the last good one and renamed into place.
 
-    checkpoints/<step>/manifest.json     {"format", "step", "files": {name: {"sha256", "size"}}}
-    checkpoints/<step>/<part>.pt         one file a part, readable with weights_only=True
+    checkpoints/<step>/manifest.json     {"format", "step", "is_milestone", "files", "covers"}
+    checkpoints/<step>/learner.pt        models and optimisers
+    checkpoints/<step>/run.pt            all other parts
+    checkpoints/<step>/config.yaml       the settings, as they were
 
-A crash or a full disk at any instant leaves the previous checkpoint untouched. The manifest is needed because torch.load
-notices a truncated file but reads a flipped bit silently.
+`files` and `covers` are {name: {"sha256", "size"}}: of the checkpoint's own files, and of what it relies on in the run's
+folder. A crash or a full disk at any instant leaves the previous checkpoint untouched. The manifest is needed because
+torch.load notices a truncated file but reads a flipped bit silently.
 """
 
 import hashlib
@@ -12,6 +15,7 @@ import json
 import random
 import re
 import shutil
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,12 +26,14 @@ import torch
 from ...durable import sync, sync_folder
 from ...errors import UserError
 
-FORMAT = 1
-KEEP = 2
-MANIFEST = "manifest.json"
+FORMAT = 2
+OLD_FORMAT = 1  # of versions 0.1 and 0.2: a file a part
+MANIFEST, LEARNER, REST, SETTINGS = "manifest.json", "learner.pt", "run.pt", "config.yaml"
 NAME = re.compile(r"(\d{12})(?:-(\d+))?")
+FILE_NAME = re.compile(r"[a-z_]+\.(pt|yaml)")
 PLAIN = (bool, int, float, str, bytes, type(None), torch.Size)
 NumberGenerator = np.random.Generator | torch.Generator
+Hashes = dict[str, dict[str, Any]]  # file name -> {"sha256", "size"}
 
 
 class CheckpointError(UserError):
@@ -35,32 +41,58 @@ class CheckpointError(UserError):
 
 
 @dataclass(frozen=True)
+class Content:
+    """What a checkpoint is made of, apart from the running parts, so that it can be written while those go on."""
+
+    step: int
+    states: dict[str, Any]  # part name -> its state, tensors on the CPU that nobody changes
+    settings: str = ""  # YAML
+    covers: Hashes | None = None  # files of the run's folder that the states rely on
+    is_milestone: bool = False  # made at a phase's end, and kept beside the newest ones
+
+
+@dataclass(frozen=True)
 class Checkpoint:
-    """What `load` found. `warnings` names the newer checkpoints that were passed over, and why."""
+    """What `load` found. `warnings` names the newer checkpoints that were passed over, and why; `damaged` are those."""
 
     path: Path
     step: int
     parts: dict[str, Any]  # part name -> its state, tensors on the CPU
     warnings: tuple[str, ...] = ()
+    damaged: tuple[Path, ...] = ()
+
+    @property
+    def settings(self) -> str:
+        """The YAML of the run's configuration as it was; empty in checkpoints of older versions."""
+        path = self.path / SETTINGS
+        return path.read_text() if path.exists() else ""
 
 
-def save(folder: Path, step: int, parts: dict[str, Any]) -> Path:
-    """Write one checkpoint into `folder` (the run's checkpoints/) and return its path; the last two are kept.
+def content(step: int, parts: Mapping[str, Any], **more: Any) -> Content:
+    """The parts' states now, in memory of their own.
 
     A part is a plain nest of dicts, lists, numbers, strings and tensors, or an object with state_dict().
-    Raises CheckpointError when it cannot be written (a full disk, say); the previous checkpoint is then still there.
     """
     states = {name: _state(part) for name, part in parts.items()}
     for name, state in states.items():
-        assert name.isidentifier(), f"part {name!r}: must be an identifier, it names a file"
+        assert name.isidentifier(), f"part {name!r}: must be an identifier"
         _check_loadable(state, name)
+    return Content(step, {name: _frozen(state) for name, state in states.items()}, **more)
+
+
+def write(folder: Path, content: Content, keep: int = 2) -> Path:
+    """Write one checkpoint into `folder` (the run's checkpoints/) and return its path.
+
+    The newest `keep` stay, and the newest milestone. Raises CheckpointError when it cannot be written (a full disk, say);
+    the previous checkpoint is then still there.
+    """
     folder = Path(folder)
-    temporary = folder / f"{step:012d}.tmp"
+    temporary = folder / f"{content.step:012d}.tmp"
     try:
         _remove_leftovers(folder)
         temporary.mkdir(parents=True)
-        _write_parts(temporary, step, states)
-        final = _free_name(folder, step)
+        _write_files(temporary, content)
+        final = _free_name(folder, content.step)
         temporary.rename(final)
         sync_folder(folder)
     except (OSError, RuntimeError) as error:  # torch's zip writer turns a failed write into a RuntimeError
@@ -68,35 +100,43 @@ def save(folder: Path, step: int, parts: dict[str, Any]) -> Path:
         raise CheckpointError(
             f"{temporary.with_suffix('')}: could not be saved ({_reason(error)}); earlier checkpoints are untouched"
         ) from error
-    _prune(folder, final)
+    _prune(folder, final, keep)
     return final
 
 
-def load(folder: Path) -> Checkpoint:
+def load(folder: Path, wanted: Callable[[str], bool] = lambda name: True) -> Checkpoint:
     """Read the newest checkpoint of `folder` whose every byte is as it was written.
 
-    A damaged one is passed over for the one before it, and named in the answer's warnings. Raises CheckpointError if
-    there is none at all or none that is whole.
+    A damaged one is passed over for the one before it, and named in the answer's warnings. `wanted`: parts that are looked
+    for; with the learner alone the rest is not read. Raises CheckpointError if there is none at all or none that is whole.
     """
     folder = Path(folder)
     found = list_checkpoints(folder)
     if not found:
         raise CheckpointError(f"{folder}: holds no checkpoint")
-    damages = []
+    warnings, damaged = [], []
     for path in reversed(found):
         try:
-            step, parts = _read(path)
+            step, parts = _read(path, wanted)
         except CheckpointError as error:
-            damages.append(str(error))
+            warnings.append(str(error))
+            damaged.append(path)
         else:
-            return Checkpoint(path, step, parts, tuple(damages))
-    raise CheckpointError("no checkpoint is whole: " + "; ".join(damages))
+            return Checkpoint(path, step, parts, tuple(warnings), tuple(damaged))
+    raise CheckpointError("no checkpoint is whole: " + "; ".join(warnings))
+
+
+def set_aside(damaged: tuple[Path, ...]) -> None:
+    """Rename checkpoints that cannot be read, so that they count no more among those that are kept."""
+    for path in damaged:
+        path.rename(path.with_name(f"{path.name}.damaged"))
 
 
 def rng_state(generators: dict[str, NumberGenerator] | None = None) -> dict[str, Any]:
-    """The state of Python's and torch's global generators and of the given numpy or torch ones, ready for `save`."""
+    """The state of Python's, numpy's and torch's global generators and of the given numpy or torch ones, ready for `save`."""
     return {
         "python": random.getstate(),
+        "numpy": _plain(np.random.get_state(legacy=False)),
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
         "generators": {name: _generator_state(generator) for name, generator in (generators or {}).items()},
@@ -113,6 +153,8 @@ def set_rng_state(state: dict[str, Any], generators: dict[str, NumberGenerator] 
     if set(generators) != set(state["generators"]):
         raise CheckpointError(f"generators: saved {sorted(state['generators'])}, asked for {sorted(generators)}")
     random.setstate(state["python"])
+    if "numpy" in state:  # version 0.2 did not keep it
+        np.random.set_state(_restored(state["numpy"]))
     torch.set_rng_state(state["torch"])
     if state["cuda"] and torch.cuda.device_count() == len(state["cuda"]):
         torch.cuda.set_rng_state_all(state["cuda"])
@@ -121,7 +163,7 @@ def set_rng_state(state: dict[str, Any], generators: dict[str, NumberGenerator] 
 
 
 class RandomStates:
-    """Python's and torch's global generators and a run's own, as one part of a checkpoint."""
+    """Python's, numpy's and torch's global generators and a run's own, as one part of a checkpoint."""
 
     def __init__(self, generators: dict[str, NumberGenerator]):
         self.generators = generators
@@ -131,6 +173,19 @@ class RandomStates:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         set_rng_state(state, self.generators)
+
+
+def _plain(state: Any) -> Any:
+    """numpy's arrays as tensors."""
+    if isinstance(state, np.ndarray):
+        return torch.from_numpy(state.astype(np.int64))
+    return {key: _plain(value) for key, value in state.items()} if isinstance(state, dict) else state
+
+
+def _restored(state: Any) -> Any:
+    if isinstance(state, torch.Tensor):
+        return state.numpy().astype(np.uint32)
+    return {key: _restored(value) for key, value in state.items()} if isinstance(state, dict) else state
 
 
 def _generator_state(generator: NumberGenerator) -> Any:
@@ -162,10 +217,29 @@ def _check_loadable(value: Any, where: str) -> None:
         assert isinstance(value, torch.Tensor) or type(value) in PLAIN, f"{where}: {type(value)} cannot be loaded back"
 
 
-def _write_parts(temporary: Path, step: int, states: dict[str, Any]) -> None:
-    files = {f"{name}.pt": _write_part(temporary / f"{name}.pt", state) for name, state in states.items()}
+def _frozen(value: Any) -> Any:
+    """The same with tensors of its own on the CPU."""
+    if isinstance(value, torch.Tensor):
+        return value.detach().to("cpu", copy=True)
+    if isinstance(value, dict):
+        return {key: _frozen(item) for key, item in value.items()}
+    return type(value)(_frozen(item) for item in value) if type(value) in (list, tuple) else value
+
+
+def _write_files(temporary: Path, content: Content) -> None:
+    states = dict(content.states)
+    files: Hashes = {}
+    if "learner" in states:
+        files[LEARNER] = _write_part(temporary / LEARNER, states.pop("learner"))
+    files[REST] = _write_part(temporary / REST, states)
+    if content.settings:
+        with open(temporary / SETTINGS, "w") as file:
+            file.write(content.settings)
+            sync(file)
+        files[SETTINGS] = hashed(temporary / SETTINGS)
     with open(temporary / MANIFEST, "w") as file:
-        json.dump({"format": FORMAT, "step": step, "files": files}, file, indent=1)
+        head = {"format": FORMAT, "step": content.step, "is_milestone": content.is_milestone}
+        json.dump(head | {"files": files, "covers": content.covers or {}}, file, indent=1)
         sync(file)
     sync_folder(temporary)
 
@@ -174,24 +248,47 @@ def _write_part(path: Path, state: Any) -> dict[str, Any]:
     with open(path, "wb") as file:
         torch.save(state, file)
         sync(file)
+    return hashed(path)
+
+
+def hashed(path: Path) -> dict[str, Any]:
+    """{"sha256", "size"} of a file."""
     return {"sha256": _sha256(path), "size": path.stat().st_size}
 
 
-def _read(path: Path) -> tuple[int, dict[str, Any]]:
+def read_manifest(path: Path) -> dict[str, Any]:
+    """The manifest of the checkpoint in folder `path`, checked as far as it can be by itself. CheckpointError."""
     try:
-        manifest = json.loads((path / MANIFEST).read_text())
+        manifest = json.loads((path / MANIFEST).read_bytes())
         step, files = manifest["step"], manifest["files"]
-        known = manifest["format"] == FORMAT and isinstance(files, dict)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        known = manifest["format"] in (FORMAT, OLD_FORMAT) and isinstance(files, dict)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise CheckpointError(f"{path / MANIFEST}: not readable ({_reason(error)})") from error
     if not known or step != _order(path)[0]:
         raise CheckpointError(f"{path / MANIFEST}: not a manifest of format {FORMAT} for this folder's step")
+    strange = [name for name in files if not FILE_NAME.fullmatch(name)]
+    if strange or (manifest["format"] == FORMAT and REST not in files):
+        raise CheckpointError(
+            f"{path / MANIFEST}: names {strange or sorted(files)}, which are not a checkpoint's files"
+        )
+    return manifest
+
+
+def _read(path: Path, wanted: Callable[[str], bool]) -> tuple[int, dict[str, Any]]:
+    manifest = read_manifest(path)
+    files = manifest["files"]
     for name, expected in files.items():  # all hashes before any unpickling
-        _check_file(path / name, expected)
-    return step, {Path(name).stem: _load_part(path / name) for name in files}
+        check_file(path / name, expected)
+    if manifest["format"] == OLD_FORMAT:
+        return manifest["step"], {Path(name).stem: _load_part(path / name) for name in files if wanted(Path(name).stem)}
+    parts = {"learner": _load_part(path / LEARNER)} if wanted("learner") and LEARNER in files else {}
+    if any(wanted(name) for name in ("progress", "rng")):
+        parts |= _load_part(path / REST)
+    return manifest["step"], parts
 
 
-def _check_file(path: Path, expected: dict[str, Any]) -> None:
+def check_file(path: Path, expected: dict[str, Any]) -> None:
+    """CheckpointError unless the file is what it was when `expected` was taken of it."""
     try:
         size = path.stat().st_size
         if size != expected["size"]:
@@ -234,14 +331,22 @@ def _remove_leftovers(folder: Path) -> None:
         shutil.rmtree(path)
 
 
-def _prune(folder: Path, newest: Path) -> None:
-    """Keep `newest` and those before it up to KEEP. Later steps belong to a future that a resume has abandoned."""
+def _prune(folder: Path, newest: Path, keep: int) -> None:
+    """Keep `newest`, those before it up to `keep`, and the newest milestone. Later steps belong to a future that a resume
+    has abandoned."""
     found = list_checkpoints(folder)
-    end = found.index(newest) + 1
-    kept = found[max(0, end - KEEP) : end]
+    until = found[: found.index(newest) + 1]
+    kept = set(until[-keep:]) | set([path for path in until if _is_milestone(path)][-1:])
     for path in found:
         if path not in kept:
             shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_milestone(path: Path) -> bool:
+    try:
+        return bool(read_manifest(path).get("is_milestone"))
+    except CheckpointError:
+        return False
 
 
 def _sha256(path: Path) -> str:

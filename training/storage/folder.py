@@ -1,15 +1,19 @@
 """Where a run keeps its files, and the lock that keeps a second process out."""
 
 import fcntl
+from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import IO
 
 from ...budget.ledger import Ledger
 from ...durable import whole_file
 from ...errors import UserError
+from ...frames import FrameLog
+from .checkpoint import Hashes, hashed
 
 SAVED_AS = "config.yaml"  # its presence makes a folder a run
 
@@ -65,6 +69,25 @@ class RunFolder:
     def phases(self) -> Path:
         return self.path / "phases.jsonl"
 
+    @property
+    def repaired(self) -> Path:
+        """A mark that the journals are not those of the checkpoints any more, until the first checkpoint after a repair."""
+        return self.path / "repaired"
+
+    @property
+    def is_repaired(self) -> bool:
+        return self.repaired.exists()
+
+    def hashes(self, logs: Iterable[FrameLog]) -> Hashes:
+        """{"sha256", "size"} by the name in this folder of what a checkpoint relies on: logs as far as they go, snapshots."""
+        found = {}
+        for log in logs:
+            found |= {f"{log.folder.name}/{name}": one for name, one in log.manifest().items()}
+        for path in sorted(self.snapshots.glob("*.pt")):
+            status = path.stat()
+            found[f"{self.snapshots.name}/{path.name}"] = _hashed_once(path, status.st_mtime_ns, status.st_size)
+        return found | {SAVED_AS: hashed(self.config)}
+
     def make(self, config: str, total_micro: int, prices: dict[str, int]) -> None:
         """A new run's folders, ledger and configuration (YAML).
 
@@ -92,3 +115,8 @@ class RunFolder:
             lock.close()
             raise UserError(f"run.dir: another process is training the run in {self.path}") from error
         return lock
+
+
+@cache
+def _hashed_once(path: Path, modified: int, size: int) -> dict:
+    return hashed(path)

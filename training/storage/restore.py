@@ -1,43 +1,86 @@
-"""A run brought back from its disk: accounts in line with the journals, parts as the newest whole checkpoint knew them."""
+"""A run brought back from its disk: as its newest whole checkpoint knew it, or with everything that was bought."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Protocol
+from dataclasses import asdict, dataclass
+from typing import Protocol, Self
 
-from ...budget.ledger import Ledger
-from ...worldmodel.replay.journal.npz import ChunkError
-from ...worldmodel.replay.journal.transitions import sealed_units
-from ...worldmodel.replay.label_store import LabelStore
-from ...worldmodel.replay.transitions import TransitionReplay
+from ...budget.ledger import Ledger, Position
+from ...errors import UserError
+from ...worldmodel.replay.journal.transitions import TransitionJournal
 from . import checkpoint
-from .checkpoint import CheckpointError
-from .folder import SAVED_AS
+from .checkpoint import Checkpoint, CheckpointError
+from .folder import SAVED_AS, RunFolder
+
+SALVAGED = ("learner", "progress", "rng")  # parts that fit whatever data there is
+START = Position(events=1, decisions=0)  # of a ledger: its total is written, and nothing else
 
 
 class Part(Protocol):
-    """What a checkpoint keeps one file of."""
+    """What a checkpoint keeps."""
 
     def state_dict(self) -> dict: ...
 
     def load_state_dict(self, state: dict) -> None: ...
 
 
-def restore(parts: Mapping[str, Part], folder: Path, say: Callable[[str], None]) -> None:
-    """Put the newest whole checkpoint of `folder` into the parts; a run that was killed before its first begins anew with
-    what it bought. `say`: told of checkpoints that were passed over."""
-    if not checkpoint.list_checkpoints(folder):
-        say("no checkpoint yet: learning starts anew with everything that was bought")
-        return
-    found = checkpoint.load(folder)
+class FilesMissing(UserError):
+    """The ledger has sold more than is on disk."""
+
+
+@dataclass(frozen=True)
+class Positions:
+    """How far the journals and the ledger had come when a checkpoint was made."""
+
+    ticks: int = 0
+    entries: int = 0
+    ledger: Position = START
+
+    def to_plain(self) -> dict:
+        return asdict(self)
+
+    @classmethod
+    def from_plain(cls, plain: dict) -> Self:
+        return cls(plain["ticks"], plain["entries"], Position(**plain["ledger"]))
+
+
+@dataclass(frozen=True)
+class Standpoint:
+    """Where a resumed run begins: at a checkpoint or without one; exactly as it was, or with everything on disk at once."""
+
+    found: Checkpoint | None
+    is_exact: bool
+
+    @property
+    def positions(self) -> Positions:
+        return Positions.from_plain(self.found.parts["positions"]) if self.found else Positions()
+
+
+def standpoint(folder: RunFolder, is_exact: bool, say: Callable[[str], None]) -> Standpoint:
+    """The newest whole checkpoint, if there is any. Those that are not are renamed, and said.
+
+    A folder that was repaired, or that an older version left, cannot be gone on with exactly.
+    """
+    if not checkpoint.list_checkpoints(folder.checkpoints):
+        say("no checkpoint yet: what was bought is learned from again, from the beginning")
+        return Standpoint(None, is_exact and not folder.is_repaired)
+    found = checkpoint.load(folder.checkpoints)
     for warning in found.warnings:
-        say(f"warning: {warning}")
-    states = {"labels": {}} | found.parts  # version 0.1 saved none in coupled mode, whose store has no state
-    if states.keys() != parts.keys():
-        raise CheckpointError(f"{found.path}: holds {sorted(found.parts)}, expected {sorted(parts)}")
-    with fitting(found):
-        for name, part in parts.items():
-            part.load_state_dict(states[name])
+        say(f"warning: {warning}; it is set aside")
+    checkpoint.set_aside(found.damaged)
+    return Standpoint(found, is_exact and not folder.is_repaired and "positions" in found.parts)
+
+
+def load_parts(begin: Standpoint, parts: Mapping[str, Part]) -> None:
+    """Put the checkpoint into the parts, which hold what the journals had then; without exactness, into those that fit."""
+    if begin.found is None:
+        return
+    states = {name: state for name, state in begin.found.parts.items() if name != "positions"}
+    if begin.is_exact and states.keys() != parts.keys():
+        raise CheckpointError(f"{begin.found.path}: holds {sorted(states)}, expected {sorted(parts)}")
+    with fitting(begin.found):
+        for name in parts if begin.is_exact else SALVAGED:
+            parts[name].load_state_dict(states[name])
 
 
 @contextmanager
@@ -49,21 +92,25 @@ def fitting(found: checkpoint.Checkpoint) -> Iterator[None]:
         raise CheckpointError(f"{found.path}: does not fit the run's {SAVED_AS} and data: {error}") from error
 
 
-def reconcile_transitions(ledger: Ledger, chunks: Path) -> None:
-    """After a crash: settle chunks that had reached the disk, give back the money of those that had not."""
+def reconcile_transitions(ledger: Ledger, journal: TransitionJournal, prefix: str) -> None:
+    """Settle chunks that are on disk, give back the money of those that are not."""
     for purchase in ledger.outstanding():
-        if purchase.kind != "transition":
-            continue
-        units = sealed_units(chunks, purchase.key.split("/")[1])
-        if units is None:
-            ledger.release([purchase.key])
-        else:
-            ledger.settle({purchase.key: units})
+        if purchase.kind == "transition":
+            units = journal.units[purchase.key.removeprefix(prefix)]
+            if units:
+                ledger.settle({purchase.key: units})
+            else:
+                ledger.release([purchase.key])
 
 
-def check_received(folder: Path, ledger: Ledger, transitions: TransitionReplay, labels: LabelStore) -> None:
-    """What the ledger sold is what the replays received; anything else means that files of the run are missing."""
-    sold = ledger.units("transition"), ledger.units("label")
-    received = transitions.received, labels.received
-    if sold != received:
-        raise ChunkError(f"{folder}: transitions and labels sold {sold}, found on disk {received}: files are missing")
+def check_received(folder: RunFolder, ledger: Ledger, transitions: int, labels: int, rewards: int) -> None:
+    """What the ledger has sold is on disk: FilesMissing names what is not. These are the numbers found."""
+    for name, sold, found in (
+        ("transitions", ledger.units("transition"), transitions),
+        ("labels", ledger.units("label"), labels),
+        ("true rewards", ledger.units("transition"), rewards),
+    ):
+        if sold > found:
+            raise FilesMissing(
+                f"{folder.path}: {sold:,} {name} were paid for, {found:,} are on disk: files are missing or damaged"
+            )

@@ -14,7 +14,7 @@ from .counts import Counts
 from .online import OnlineWindows
 from .open_rows import OpenRows, stream_and_step
 from .rings import Columns, Rings
-from .tick import Tick, as_stored
+from .tick import Tick, Ticks, as_stored
 
 SAVED = ("deter", "stoch")  # written back since they were collected, so the chunks do not know them
 
@@ -67,6 +67,11 @@ class TransitionReplay:
                 rings.append(stream, {name: value[stream] for name, value in values.items()})
         if self.config.online:
             self.online.advance(self.training.count)
+
+    def extend(self, ticks: Ticks) -> None:
+        """Add many, in their order."""
+        for tick in ticks:
+            self.add(tick)
 
     @property
     def num_starts(self) -> int:

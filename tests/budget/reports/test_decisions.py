@@ -65,7 +65,11 @@ def test_a_decision_without_measured_errors_is_one_row():
 
 def test_the_accounts_say_what_is_coins_and_what_is_not():
     summary = {"total": 2500.0, "spent": 2498.0, "reserved": 2.0, "remaining": 0.0, "transitions": 1252, "labels": 241}
-    tiers = {"cheap": {"labels": 40, "spent": 40.0}, "expert": {"labels": 201, "spent": 1206.5}}
+    summary |= {"written_off": 0.0, "transitions_written_off": 0, "labels_written_off": 0}
+    tiers = {
+        "cheap": {"labels": 40, "spent": 40.0, "written_off": 0},
+        "expert": {"labels": 201, "spent": 1206.5, "written_off": 0},
+    }
     lines = [" ".join(line.split()) for line in account_lines(summary | {"by_tier": tiers})]
     assert lines == [
         "total 2,500 coins",

@@ -1,19 +1,16 @@
 """The journals on disk: what was received comes back whole and in order, or the damaged file is named."""
 
-import errno
-import os
-
 import numpy as np
 import pytest
 import torch
 
-from tandem.envs.records import Answer, Clip, Question
-from tandem.worldmodel.replay.journal.labels import LabelJournal
-from tandem.worldmodel.replay.journal.npz import ChunkError
-from tandem.worldmodel.replay.journal.transitions import ChunkWriter, read_chunks, refill, sealed_units
+from tandem.envs.records import Answer, Clip, Declined, Question
+from tandem.frames import DamagedLog
+from tandem.worldmodel.replay.journal.labels import Entry, LabelJournal
+from tandem.worldmodel.replay.journal.transitions import TransitionJournal, read_ticks, refill
 from tandem.worldmodel.replay.label_store import Asked
 from tandem.worldmodel.replay.labels import LabelReplay, LabelReplayConfig
-from tandem.worldmodel.replay.tick import Tick
+from tandem.worldmodel.replay.tick import Tick, Ticks
 from tandem.worldmodel.replay.transitions import ReplayConfig, TransitionReplay
 
 
@@ -22,12 +19,20 @@ def replay_of(streams, capacity=1000):
     return TransitionReplay(config, streams.spaces, streams.num, 4, streams.deter, streams.stoch)
 
 
-def collect(streams, writer, replay, chunks, ticks, first_key=1):
+def opened(folder):
+    journal = TransitionJournal(folder)
+    for _ in journal.read():
+        pass
+    return journal
+
+
+def collect(streams, journal, replay, chunks, ticks, first_key=1):
     for key in range(first_key, first_key + chunks):
         for tick in streams.ticks(ticks):
             replay.add(Tick.of(*tick))
-            writer.append(Tick.of(*tick))
-        writer.seal(f"{key:08d}")
+            journal.append(Tick.of(*tick))
+        journal.write(f"{key:08d}")
+        journal.log.sync()
 
 
 def same_rings(one, two):
@@ -43,126 +48,99 @@ def same_rings(one, two):
 def test_a_refill_holds_the_same_rows_in_the_same_slots(address_streams, tmp_path):
     streams = address_streams(num=2, heldout={(0, 1), (1, 3)})
     replay = replay_of(streams, capacity=60)
-    collect(streams, ChunkWriter(tmp_path), replay, chunks=5, ticks=13)
-    again = replay_of(streams, capacity=60)
-    refill(again, tmp_path)
-    assert same_rings(replay, again) and again.received == replay.received == 2 * (65 - 7)
-    steps = [tick.transition.step.tolist() for tick in read_chunks(tmp_path)]
+    collect(streams, opened(tmp_path), replay, chunks=5, ticks=13)
+    again, journal = replay_of(streams, capacity=60), TransitionJournal(tmp_path)
+    assert refill(again, journal, None) == []
+    assert same_rings(replay, again) and again.received == replay.received == journal.received == 2 * (65 - 7)
+    assert journal.count == 65 and journal.bought.sum() == 2 * (65 - 7)
+    steps = [tick.transition.step.tolist() for tick in read_ticks(tmp_path)]
     assert steps == [[t, t] for t in range(65)]
 
 
+def test_a_refill_up_to_a_tick_leaves_the_later_ones_for_later(address_streams, tmp_path):
+    streams = address_streams(num=2)
+    collect(streams, opened(tmp_path), replay_of(streams), chunks=3, ticks=7)
+    replay = replay_of(streams)
+    later = refill(replay, TransitionJournal(tmp_path), 10)
+    assert replay.next_step.tolist() == [10, 10]
+    assert [len(block) for block in later] == [4, 7] and later[0].step[0].tolist() == [10, 10]
+    with pytest.raises(DamagedLog, match="21 ticks, 22 were written"):
+        refill(replay_of(streams), TransitionJournal(tmp_path), 22)
+
+
 def test_a_chunk_knows_how_many_transitions_were_bought_in_it(address_streams, tmp_path):
-    streams, writer = address_streams(num=3), ChunkWriter(tmp_path)
+    streams, journal = address_streams(num=3), opened(tmp_path)
     for tick in streams.ticks(12):  # rows 0 and 10 are first rows
-        writer.append(Tick.of(*tick))
-    assert writer.seal("00000004") == 3 * 10 == sealed_units(tmp_path, "00000004")
-    assert sealed_units(tmp_path, "00000005") is None
-    assert writer.seal("00000005") == 0 and sealed_units(tmp_path, "00000005") is None
+        journal.append(Tick.of(*tick))
+    assert journal.write("00000004") == 3 * 10 and journal.write("00000005") == 0
+    for tick in streams.ticks(2):
+        journal.append(Tick.of(*tick))
+    journal.write("00000004")  # the rest of a chunk that was saved half way
+    assert opened(tmp_path).units == {"00000004": 3 * 12}
 
 
-def test_a_later_writer_goes_on_where_the_folder_ends(address_streams, tmp_path):
-    streams, replay = address_streams(num=2), replay_of(address_streams(num=2))
-    collect(streams, ChunkWriter(tmp_path), replay, chunks=2, ticks=7)
-    collect(streams, ChunkWriter(tmp_path), replay, chunks=2, ticks=7, first_key=3)
-    again = replay_of(streams)
-    refill(again, tmp_path)
-    assert same_rings(replay, again) and again.next_step.tolist() == [28, 28]
-    with pytest.raises(AssertionError):
-        collect(streams, ChunkWriter(tmp_path), replay, chunks=1, ticks=1, first_key=4)
-
-
-@pytest.mark.parametrize("missing, named", [("00000001", "00000002"), ("00000002", "00000003")])
-def test_a_missing_chunk_is_named(address_streams, tmp_path, missing, named):
-    streams = address_streams(num=1)
-    collect(streams, ChunkWriter(tmp_path), replay_of(streams), chunks=3, ticks=5)
-    (tmp_path / f"{missing}.npz").unlink()
-    with pytest.raises(ChunkError, match=f"{named}.npz: begins at rows"):
-        refill(replay_of(streams), tmp_path)
-
-
-def test_every_flipped_byte_is_noticed_or_harmless(address_streams, tmp_path):
+def test_open_episodes_come_back_with_all_their_rows(address_streams, tmp_path):
     streams = address_streams(num=2)
-    collect(streams, ChunkWriter(tmp_path), replay_of(streams), chunks=1, ticks=3)
-    path = tmp_path / "00000001.npz"
-    whole, truth = path.read_bytes(), [tick.deter for tick in read_chunks(tmp_path)]
-    noticed = 0
-    for position in range(0, len(whole), 11):
-        path.write_bytes(whole[:position] + bytes([whole[position] ^ 0x40]) + whole[position + 1 :])
-        try:
-            read = [tick.deter for tick in read_chunks(tmp_path)]
-        except ChunkError as error:
-            assert "00000001.npz" in str(error)
-            noticed += 1
-        else:
-            assert np.array_equal(read, truth)
-    assert noticed > 0.5 * len(whole) / 11
+    collect(
+        streams, opened(tmp_path), replay_of(streams), chunks=3, ticks=6
+    )  # episodes have 10 rows: row 10 begins one
+    ticks, journal = list(read_ticks(tmp_path)), opened(tmp_path)
+    episodes = journal.open_episodes(np.array([2, 2]))
+    assert [(one.env, one.episode, len(one.action)) for one in episodes] == [(0, 1, 8), (1, 1, 8)]
+    expected = np.stack([tick.transition.obs["state"][1] for tick in ticks[10:]])
+    np.testing.assert_array_equal(episodes[1].obs["state"], expected)
+    np.testing.assert_array_equal(episodes[0].action, np.stack([tick.action[0] for tick in ticks[10:]]))
 
 
-def test_a_truncated_chunk_is_named(address_streams, tmp_path):
-    streams = address_streams(num=2)
-    collect(streams, ChunkWriter(tmp_path), replay_of(streams), chunks=1, ticks=3)
-    path = tmp_path / "00000001.npz"
-    path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(ChunkError, match=r"00000001.npz"):
-        list(read_chunks(tmp_path))
-
-
-def test_a_full_disk_leaves_no_file_and_the_ticks_can_be_sealed_later(address_streams, tmp_path, monkeypatch):
-    streams, writer = address_streams(num=1), ChunkWriter(tmp_path)
-    for tick in streams.ticks(5):
-        writer.append(Tick.of(*tick))
-
-    def full(descriptor):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "fsync", full)
-        with pytest.raises(OSError, match="No space left"):
-            writer.seal("00000001")
-    assert list(tmp_path.iterdir()) == [] and sealed_units(tmp_path, "00000001") is None
-    assert writer.seal("00000001") == 4 and len(list(read_chunks(tmp_path))) == 5
-
-
-def test_what_a_killed_writer_left_behind_is_not_read(address_streams, tmp_path):
+def test_an_episode_that_has_ended_is_not_open(address_streams, tmp_path):
     streams = address_streams(num=1)
-    collect(streams, ChunkWriter(tmp_path), replay_of(streams), chunks=1, ticks=5)
-    (tmp_path / ".00000002.npz.tmp").write_bytes(b"half a file")
-    assert len(list(read_chunks(tmp_path))) == 5
+    collect(streams, opened(tmp_path), replay_of(streams), chunks=1, ticks=10)
+    assert opened(tmp_path).open_episodes(np.array([1])) == []
 
 
-def test_pending_and_answered_labels_survive_a_restart(address_streams, tmp_path):
+def test_blocks_of_ticks_are_the_ticks(address_streams):
+    ticks = [Tick.of(*tick) for tick in address_streams(num=2).ticks(9)]
+    block = Ticks.of(ticks)
+    assert len(block) == 9 and len(block[2:5]) == 3
+    for one, other in zip(ticks[2:5], block[2:5], strict=True):
+        np.testing.assert_array_equal(one.deter, other.deter)
+        np.testing.assert_array_equal(one.transition.obs["state"], other.transition.obs["state"])
+
+
+def test_replies_come_back_in_their_order_with_the_call_they_came_at(address_streams, tmp_path):
     streams = address_streams(num=2, heldout={(0, 1)})
     replay = replay_of(streams)
     for tick in streams.ticks(30):
         replay.add(Tick.of(*tick))
     journal, labels = LabelJournal(tmp_path), labels_of(streams)
     clips = replay.open.draw(20, np.random.default_rng(0))
-    asked = [
+    asked = tuple(
         Asked(Question(f"q{i}", s), c, i % 2 == 0)
         for i, (s, c) in enumerate(zip(clips, replay.copies(clips, 3), strict=True))
-    ]
-    journal.seal_asked(asked[:12])
-    journal.seal_asked(asked[12:])
+    )
+    answers = tuple(Answer(f"q{i}", 0.1 * i) for i in (4, 0, 17, 9))
+    journal.write(Entry(0, asked[:12]))
+    journal.write(Entry(3, (), answers[:2], (Declined("q5", "dark"),)))
+    LabelJournal(tmp_path).write(Entry(3, asked[12:]))
+    LabelJournal(tmp_path).write(Entry(4, (), answers[2:]))
     for item in asked:
         labels.ask(item)
-    answers = [Answer(f"q{i}", 0.1 * i) for i in (4, 0, 17, 9)]
-    journal.seal_answers(answers[:2])
-    LabelJournal(tmp_path).seal_answers(answers[2:])
     for answer in answers:
         labels.answer(answer)
 
-    again, journal = labels_of(streams), LabelJournal(tmp_path)
-    for item in journal.read_asked():
-        again.ask(item)
-    for answer in journal.read_answers():
-        again.answer(answer)
-    assert list(again.pending) == list(labels.pending) and len(again.pending) == 16
+    entries = list(LabelJournal(tmp_path).read())
+    assert [entry.call for entry in entries] == [0, 3, 3, 4]
+    assert entries[1].declined == (Declined("q5", "dark"),) and entries[3].answers == answers[2:]
+    again = labels_of(streams)
+    for entry in entries:
+        for item in entry.asked:
+            again.ask(item)
+        for answer in entry.answers:
+            again.answer(answer)
     assert [item.question for item in again.pending.values()] == [item.question for item in labels.pending.values()]
-    assert again.received == 4 and again.num_heldout == labels.num_heldout
     one, two = (x.sample(64, np.random.default_rng(0)) for x in (labels, again))
     for name in ("value", "prev_action", "is_first", "start_deter", "start_stoch"):
         assert torch.equal(getattr(one, name), getattr(two, name)), name
-    assert torch.equal(one.obs["state"], two.obs["state"]) and torch.equal(one.obs["kind"], two.obs["kind"])
 
 
 def labels_of(streams):
@@ -170,22 +148,6 @@ def labels_of(streams):
 
 
 def test_questions_without_copies_survive_too(tmp_path):
-    asked = [Asked(Question(f"{i}", Clip(0, i, 1), "expert"), None, False) for i in range(3)]
-    LabelJournal(tmp_path).seal_asked(asked)
-    assert LabelJournal(tmp_path).read_asked() == asked
-
-
-def test_a_missing_file_of_the_label_journal_is_named(tmp_path):
-    journal = LabelJournal(tmp_path)
-    for i in range(3):
-        journal.seal_answers([Answer(f"{i}", float(i))])
-    (tmp_path / "answers-00000001.npz").unlink()
-    with pytest.raises(ChunkError, match=r"answers-00000001.npz is missing"):
-        journal.read_answers()
-
-
-def test_empty_purchases_write_nothing(tmp_path):
-    journal = LabelJournal(tmp_path)
-    journal.seal_asked([])
-    journal.seal_answers([])
-    assert list(tmp_path.iterdir()) == [] and journal.read_asked() == []
+    asked = tuple(Asked(Question(f"{i}", Clip(0, i, 1), "expert"), None, False) for i in range(3))
+    LabelJournal(tmp_path).write(Entry(7, asked))
+    assert list(LabelJournal(tmp_path).read()) == [Entry(7, asked)]

@@ -1,101 +1,106 @@
-"""The journal of labels: questions with their copies, sealed before a labeler hears of them, and answers, sealed before
-they are settled. Read again after a crash, it says what is still pending and what was already received."""
+"""The journal of labels: questions with their copies, written before a labeler hears of them, and replies, written before
+they are settled. Each says at which call of the labeler it came, so that a run that is done again hears it there."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from ....envs.records import Answer, Clip, Declined, Question
+from ....frames import Frame, FrameLog
 from ..copies import Copy
 from ..label_store import Asked
-from .npz import ChunkError, read_npz, write_npz
 
 SCALARS = ("env", "step", "episode", "is_heldout", "context_step")
 ARRAYS = ("prev_action", "is_first", "start_deter", "start_stoch")
 
 
+@dataclass(frozen=True)
+class Entry:
+    """What was asked at once, or what was replied at once. `call`: how often the labeler had been heard before."""
+
+    call: int
+    asked: tuple[Asked, ...] = ()
+    answers: tuple[Answer, ...] = ()
+    declined: tuple[Declined, ...] = ()
+
+
 class LabelJournal:
-    """Files asked-<number>.npz, answers-<number>.npz and declined-<number>.npz in one folder."""
+    """Entries of an append-only log, safe once written."""
 
     def __init__(self, folder: Path):
-        self.folder = Path(folder)
-        self.next_number = {kind: len(self._paths(kind)) for kind in ("asked", "answers", "declined")}
+        self.log = FrameLog(folder)
 
-    def seal_asked(self, asked: list[Asked]) -> None:
-        """Questions of one purchase; either all of them carry a copy or none does (coupled mode)."""
-        assert len({item.copy is None for item in asked}) <= 1
-        if not asked:
-            return
-        questions = [item.question for item in asked]
-        arrays = {
-            "key": np.array([question.key for question in questions]),
-            "tier": np.array([question.tier for question in questions]),
-            "segment": np.array([(q.clip.env, q.clip.step, q.clip.length) for q in questions], np.int64),
-            "is_uniform": np.array([item.is_uniform for item in asked]),
-        }
-        copies = [item.copy for item in asked if item.copy is not None]
-        if copies:
-            arrays |= _copy_arrays(copies)
-        self._seal("asked", arrays)
+    @property
+    def count(self) -> int:
+        """Entries held."""
+        return self.log.count
 
-    def seal_answers(self, labels: list[Answer]) -> None:
-        if not labels:
-            return
-        arrays = {"key": np.array([answer.key for answer in labels])}
-        self._seal("answers", arrays | {"value": np.array([answer.value for answer in labels], np.float64)})
-
-    def seal_declined(self, declined: list[Declined]) -> None:
-        if not declined:
-            return
-        keys, reasons = [one.key for one in declined], [one.reason for one in declined]
-        self._seal("declined", {"key": np.array(keys), "reason": np.array(reasons)})
-
-    def read_declined(self) -> list[Declined]:
-        """Every question ever declined, in order."""
-        chunks = [read_npz(path) for path in self._paths("declined")]
-        return [
-            Declined(str(key), str(reason))
-            for chunk in chunks
-            for key, reason in zip(chunk["key"], chunk["reason"], strict=True)
-        ]
+    def read(self) -> Iterator[Entry]:
+        """All of them in their order. DamagedLog names a damaged file."""
+        return (_entry(frame) for frame in self.log.read())
 
     def read_asked(self) -> list[Asked]:
-        """Every question ever sealed, in order."""
-        return [asked for path in self._paths("asked") for asked in _asked(read_npz(path))]
+        """Every question ever asked."""
+        return [asked for entry in self.read() for asked in entry.asked]
 
     def read_answers(self) -> list[Answer]:
-        """Every answer ever sealed, in order."""
-        chunks = [read_npz(path) for path in self._paths("answers")]
-        return [
-            Answer(str(key), float(value))
-            for chunk in chunks
-            for key, value in zip(chunk["key"], chunk["value"], strict=True)
-        ]
+        """Every answer ever given."""
+        return [answer for entry in self.read() for answer in entry.answers]
 
-    def _seal(self, kind: str, arrays: dict[str, np.ndarray]) -> None:
-        write_npz(self.folder / f"{kind}-{self.next_number[kind]:08d}.npz", arrays)
-        self.next_number[kind] += 1
+    def read_declined(self) -> list[Declined]:
+        """Every question ever declined."""
+        return [one for entry in self.read() for one in entry.declined]
 
-    def _paths(self, kind: str) -> list[Path]:
-        paths = sorted(self.folder.glob(f"{kind}-*.npz"))
-        for number, path in enumerate(paths):
-            if path.stem != f"{kind}-{number:08d}":
-                raise ChunkError(f"{self.folder}: {kind}-{number:08d}.npz is missing")
-        return paths
+    def write(self, entry: Entry) -> None:
+        """Either all questions of an entry carry a copy or none does (coupled mode)."""
+        assert len({item.copy is None for item in entry.asked}) <= 1
+        arrays: dict[str, np.ndarray] = {}
+        if entry.asked:
+            arrays |= _question_arrays(entry.asked)
+        if entry.answers:
+            arrays["answers/key"] = np.array([answer.key for answer in entry.answers])
+            arrays["answers/value"] = np.array([answer.value for answer in entry.answers], np.float64)
+        if entry.declined:
+            arrays["declined/key"] = np.array([one.key for one in entry.declined])
+            arrays["declined/reason"] = np.array([one.reason for one in entry.declined])
+        self.log.append("asked" if entry.asked else "heard", arrays, call=entry.call)
+        self.log.sync()
 
 
-def _copy_arrays(copies: list[Copy]) -> dict[str, np.ndarray]:
-    arrays = {f"copy/{name}": np.array([getattr(copy, name) for copy in copies]) for name in SCALARS + ARRAYS}
+def _question_arrays(asked: tuple[Asked, ...]) -> dict[str, np.ndarray]:
+    questions = [item.question for item in asked]
+    arrays = {
+        "asked/key": np.array([question.key for question in questions]),
+        "asked/tier": np.array([question.tier for question in questions]),
+        "asked/clip": np.array([(q.clip.env, q.clip.step, q.clip.length) for q in questions], np.int64),
+        "asked/is_uniform": np.array([item.is_uniform for item in asked]),
+    }
+    copies = [item.copy for item in asked if item.copy is not None]
+    if not copies:
+        return arrays
+    arrays |= {f"copy/{name}": np.array([getattr(copy, name) for copy in copies]) for name in SCALARS + ARRAYS}
     return arrays | {f"copy/obs/{name}": np.stack([copy.obs[name] for copy in copies]) for name in copies[0].obs}
 
 
-def _asked(arrays: dict[str, np.ndarray]) -> list[Asked]:
-    asked = []
-    for i, (env, step, length) in enumerate(arrays["segment"].tolist()):
-        question = Question(str(arrays["key"][i]), Clip(env, step, length), str(arrays["tier"][i]))
+def _entry(frame: Frame) -> Entry:
+    arrays = frame.arrays
+    answers = zip(arrays.get("answers/key", ()), arrays.get("answers/value", ()), strict=True)
+    declined = zip(arrays.get("declined/key", ()), arrays.get("declined/reason", ()), strict=True)
+    return Entry(
+        frame.values["call"],
+        tuple(_asked(arrays)) if "asked/key" in arrays else (),
+        tuple(Answer(str(key), float(value)) for key, value in answers),
+        tuple(Declined(str(key), str(reason)) for key, reason in declined),
+    )
+
+
+def _asked(arrays: dict[str, np.ndarray]) -> Iterator[Asked]:
+    for i, (env, step, length) in enumerate(arrays["asked/clip"].tolist()):
+        question = Question(str(arrays["asked/key"][i]), Clip(env, step, length), str(arrays["asked/tier"][i]))
         copy = _copy(arrays, i) if "copy/env" in arrays else None
-        asked.append(Asked(question, copy, bool(arrays["is_uniform"][i])))
-    return asked
+        yield Asked(question, copy, bool(arrays["asked/is_uniform"][i]))
 
 
 def _copy(arrays: dict[str, np.ndarray], i: int) -> Copy:

@@ -1,11 +1,10 @@
-"""One file of arrays, written whole or not at all, and read whole or not at all."""
+"""A file of arrays as versions 0.1 and 0.2 wrote their journals, read whole or not at all."""
 
 import zipfile
 from pathlib import Path
 
 import numpy as np
 
-from ....durable import whole_file
 from ....errors import UserError
 
 NAMES = "names"  # the list of arrays: a damaged directory of a zip file can lose members without any checksum noticing
@@ -13,14 +12,6 @@ NAMES = "names"  # the list of arrays: a damaged directory of a zip file can los
 
 class ChunkError(UserError):
     """A file of the journal that is damaged or missing."""
-
-
-def write_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """OSError (a full disk) leaves nothing under `path`. On return the file survives a power cut."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(path) as file:
-        # The stub holds every name for its one named option.
-        np.savez(file, **arrays, **{NAMES: np.array(sorted(arrays))})  # pyright: ignore[reportArgumentType]
 
 
 def read_npz(path: Path) -> dict[str, np.ndarray]:

@@ -1,113 +1,138 @@
-"""The journal of received transitions: sealed chunks on disk, each under the key of its purchase, oldest key first."""
+"""The journal of received transitions: frames of ticks in an append-only log, each under the key of its purchase."""
 
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from ....envs.records import Transition
-from ..counts import Counts
-from ..tick import Tick
+from ....frames import DamagedLog, Frame, FrameLog
+from ..tick import FLAGS, LATENTS, Tick, Ticks
 from ..transitions import TransitionReplay
-from .npz import ChunkError, read_npz, write_npz
 
-FLAGS = ("is_first", "is_last", "is_terminal", "step", "is_heldout")
-ORIGIN = ("rows", "received", "next_step", "next_episode")  # counts before the first tick of a chunk
+KIND = "ticks"
 
 
-class ChunkWriter:
-    """Gathers ticks and seals them as one file. What is not sealed is not received: a crash loses it unpaid."""
+@dataclass(frozen=True)
+class Opened:
+    """The rows of an episode that had not ended, T of them: what the environment gave, and what was done in it."""
+
+    env: int
+    episode: int  # its number in its stream
+    obs: dict[str, np.ndarray]  # key -> (T, *shape)
+    action: np.ndarray  # (T, A), the last one not yet taken
+
+
+class TransitionJournal:
+    """Ticks as they came. What is not written and synced is not received: a crash loses it unpaid."""
 
     def __init__(self, folder: Path):
-        self.folder = Path(folder)
-        paths = _paths(self.folder)
-        self.last_key = paths[-1].stem if paths else ""
-        self.counts = _counts_after(paths[-1]) if paths else None  # after the ticks appended so far
-        self.origin = self.counts
-        self.ticks: list[Tick] = []
+        self.log = FrameLog(folder)
+        self.count = 0  # ticks appended and held
+        self.units: Counter[str] = Counter()  # transitions by the key of their purchase
+        self.bought = np.zeros(2, np.int64)  # transitions in training and in held-out episodes
+        self.last: Transition | None = None  # the newest rows of the streams
+        self.unwritten: list[Tick] = []
+        self._is_read = False
+
+    @property
+    def received(self) -> int:
+        """Transitions on disk."""
+        return sum(self.units.values())
+
+    def read(self) -> Iterator[Ticks]:
+        """All that is on disk in the order of its collection. DamagedLog names a damaged file."""
+        self.count, self.units, self.bought = 0, Counter(), np.zeros(2, np.int64)
+        for frame in self.log.read():
+            ticks = _ticks(frame)
+            self.count += len(ticks)
+            self.bought += _bought(ticks)
+            self.last = next(iter(ticks[-1:])).transition
+            self.units[frame.values["key"]] += frame.values["units"]
+            yield ticks
+        self._is_read = True
 
     def append(self, tick: Tick) -> None:
-        if self.counts is None:
-            self.counts = self.origin = Counts.zero(len(tick.transition.step))
-        self.counts = self.counts.after(tick.transition)
-        self.ticks.append(tick)
+        assert self._is_read, "what is on disk was not read"
+        self.unwritten.append(tick)
+        self.count += 1
+        self.bought += _bought(tick.transition)
+        self.last = tick.transition
 
-    def seal(self, key: str) -> int:
-        """Put the ticks since the last seal on disk under `key` (digits, padded with zeros so that names sort by number).
+    def write(self, key: str) -> int:
+        """Put the ticks since the last write into the log under `key`; safe after `log.sync`. -> transitions among them.
 
-        Returns the transitions bought among them (0 writes no file if there was no tick at all). OSError leaves the
-        ticks here, to be sealed once there is room.
+        OSError leaves the ticks here, to be written once there is room.
         """
-        if not self.ticks:
+        if not self.unwritten:
             return 0
-        assert key.isdigit() and key > self.last_key, (key, self.last_key)
-        assert self.counts is not None and self.origin is not None, "ticks were counted as they came"
-        units = self.counts.received - self.origin.received
-        write_npz(_path(self.folder, key), _arrays(self.ticks, self.origin, units))
-        self.last_key, self.origin, self.ticks = key, self.counts, []
-        return units
+        ticks = Ticks.of(self.unwritten)
+        arrays = {f"obs/{name}": values for name, values in ticks.obs.items()}
+        arrays |= {name: getattr(ticks, name) for name in FLAGS + LATENTS}
+        self.log.append(KIND, arrays, key=key, units=ticks.num_bought)
+        self.units[key] += ticks.num_bought
+        self.unwritten = []
+        return ticks.num_bought
+
+    def open_episodes(self, next_episode: np.ndarray) -> list[Opened]:
+        """Of every stream whose last row on disk is not the last of its episode. next_episode (N,): episodes begun."""
+        missing = set(range(len(next_episode)))
+        blocks: list[Ticks] = []
+        first: dict[int, int] = {}  # stream -> ticks from its episode's first row to the end
+        length = 0
+        for number in reversed(range(self.log.count)):
+            ticks = _ticks(self.log.frame(number))
+            if not blocks:
+                missing -= set(np.flatnonzero(ticks.is_last[-1]).tolist())
+            blocks.insert(0, ticks)
+            for env in list(missing):
+                begins = np.flatnonzero(ticks.is_first[:, env])
+                if begins.size:
+                    first[env] = length + len(ticks) - int(begins[-1])
+                    missing.remove(env)
+            length += len(ticks)
+            if not missing:
+                break
+        return [_opened(blocks, env, int(next_episode[env]) - 1, rows) for env, rows in sorted(first.items())]
 
 
-def _arrays(ticks: list[Tick], origin: Counts, units: int) -> dict[str, np.ndarray]:
-    """Arrays (K, N, ...) over the K ticks."""
-    arrays = {f"obs/{k}": np.stack([tick.transition.obs[k] for tick in ticks]) for k in ticks[0].transition.obs}
-    arrays |= {name: np.stack([getattr(tick.transition, name) for tick in ticks]) for name in FLAGS}
-    arrays |= {name: np.stack([getattr(tick, name) for tick in ticks]) for name in ("action", "deter", "stoch")}
-    arrays |= {f"origin/{name}": np.asarray(getattr(origin, name)) for name in ORIGIN}
-    return arrays | {"units": np.asarray(units)}
+def refill(replay: TransitionReplay, journal: TransitionJournal, most: int | None) -> list[Ticks]:
+    """Give an empty replay the first `most` ticks on disk, all where it is None. -> those that came later.
+
+    DamagedLog where there are fewer.
+    """
+    later, taken = [], 0
+    for block in journal.read():
+        number = len(block) if most is None else min(len(block), most - taken)
+        if number:
+            replay.extend(block[:number])
+            taken += number
+        if number < len(block):
+            later.append(block[number:])
+    if most is not None and taken < most:
+        raise DamagedLog(journal.log.folder, journal.log.count, f"{taken} ticks, {most} were written")
+    return later
 
 
-def sealed_units(folder: Path, key: str) -> int | None:
-    """Transitions bought in the chunk of this key; None where it was never sealed (or was dropped)."""
-    path = _path(Path(folder), key)
-    return int(read_npz(path)["units"]) if path.exists() else None
+def _bought(rows: Ticks | Transition) -> np.ndarray:
+    bought = ~rows.is_first
+    return np.array([np.count_nonzero(bought & ~rows.is_heldout), np.count_nonzero(bought & rows.is_heldout)])
 
 
-def read_chunks(folder: Path) -> Iterator[Tick]:
-    """All ticks on disk in the order of their collection. ChunkError names a damaged file."""
-    for path in _paths(Path(folder)):
-        yield from _ticks(read_npz(path))
+def _opened(blocks: list[Ticks], env: int, episode: int, rows: int) -> Opened:
+    obs = {name: np.concatenate([block.obs[name][:, env] for block in blocks])[-rows:] for name in blocks[0].obs}
+    return Opened(env, episode, obs, np.concatenate([block.action[:, env] for block in blocks])[-rows:])
 
 
-def refill(replay: TransitionReplay, folder: Path) -> None:
-    """Give an empty replay all that is on disk. Its load_state_dict comes afterwards."""
-    for path in _paths(Path(folder)):
-        arrays = read_npz(path)
-        origin = _origin(arrays)
-        if not np.array_equal(origin.rows, replay.counts.rows):
-            raise ChunkError(f"{path}: begins at rows {origin.rows.tolist()}, expected {replay.counts.rows.tolist()}")
-        for tick in _ticks(arrays):
-            replay.add(tick)
+def _ticks(frame: Frame) -> Ticks:
+    prefix = "obs/"
+    obs = {name.removeprefix(prefix): value for name, value in frame.arrays.items() if name.startswith(prefix)}
+    return Ticks(obs, **{name: frame.arrays[name] for name in FLAGS + LATENTS})
 
 
-def _path(folder: Path, key: str) -> Path:
-    return folder / f"{key}.npz"
-
-
-def _paths(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.glob("*.npz") if path.stem.isdigit())
-
-
-def _ticks(arrays: dict[str, np.ndarray]) -> Iterator[Tick]:
-    names = [name for name in arrays if name.startswith("obs/")]
-    for i in range(len(arrays["step"])):
-        obs = {name.removeprefix("obs/"): arrays[name][i] for name in names}
-        transition = Transition(obs=obs, **{name: arrays[name][i] for name in FLAGS})
-        yield Tick(transition, arrays["action"][i], arrays["deter"][i], arrays["stoch"][i])
-
-
-def _origin(arrays: dict[str, np.ndarray]) -> Counts:
-    return Counts(
-        rows=arrays["origin/rows"],
-        received=int(arrays["origin/received"]),
-        next_step=arrays["origin/next_step"],
-        next_episode=arrays["origin/next_episode"],
-    )
-
-
-def _counts_after(path: Path) -> Counts:
-    arrays = read_npz(path)
-    counts = _origin(arrays)
-    for tick in _ticks(arrays):
-        counts = counts.after(tick.transition)
-    return counts
+def read_ticks(folder: Path) -> Iterator[Tick]:
+    """All ticks on disk, one by one."""
+    for block in TransitionJournal(folder).read():
+        yield from block
