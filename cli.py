@@ -98,6 +98,11 @@ def _train(arguments: list[str]) -> int | None:
 
         print(help_text(options.help) if options.help else f"{parser.format_help()}\n{help_text()}")
         return
+    if options.reproduce:
+        from .training.reports.diagnosis import diagnose
+
+        print("\n".join(diagnose(options.reproduce)))
+        return
     if options.resume:
         config = settings.resume_config(options.resume, options.settings)
     else:
@@ -135,7 +140,7 @@ def _train_parser() -> Parser:
     program = _program()
     parser = Parser(
         prog=program,
-        usage=f"{program} [PRESET ...] [KEY=VALUE ...] [--print-config]\n       {program} --resume RUN [budget.total=...]",
+        usage=f"{program} [PRESET ...] [KEY=VALUE ...] [--print-config]\n       {program} --resume RUN [budget.total=...]\n       {program} --reproduce FILE",
         description="Train an agent on two budgets, one for transitions and one for labels.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -143,6 +148,9 @@ def _train_parser() -> Parser:
     )
     parser.add_argument("settings", nargs="*", metavar="PRESET|KEY=VALUE", help=argparse.SUPPRESS)
     parser.add_argument("--resume", metavar="RUN", type=Path, help="go on with the run in this folder")
+    parser.add_argument(
+        "--reproduce", metavar="FILE", type=Path, help="do an update of a run's dumps/ again, say what failed"
+    )
     parser.add_argument("--print-config", action="store_true", help="print the resolved configuration and stop")
     parser.add_argument("-h", "--help", nargs="?", const="", metavar="SECTION", help="this page, or all of a section")
     return parser
@@ -186,7 +194,7 @@ def _ledger(arguments: list[str]) -> None:
     parser.add_argument("--json", action="store_true", help="for machines")
     parser.add_argument("--decisions", action="store_true", help="what each phase planned, and from which evidence")
     parser.add_argument(
-        "--verify", action="store_true", help="check every row and every sum, also while the run goes on"
+        "--verify", action="store_true", help="check every row, every sum and every file, also of a run that goes on"
     )
     options = parser.parse_args(arguments)
     from .budget.ledger import Ledger
@@ -196,7 +204,11 @@ def _ledger(arguments: list[str]) -> None:
 
     path = _run_folder(options.run) / "ledger.db"
     if options.verify:
-        print("\n".join(verify_ledger(path)))  # what else a run holds is checked here
+        from .training.storage.folder import RunFolder
+        from .training.storage.verify import verify_files
+
+        folder = RunFolder(options.run)
+        print("\n".join(verify_ledger(path) + (verify_files(folder) if folder.checkpoints.is_dir() else [])))
         return
     ledger = Ledger.open(path)
     if options.json:
@@ -311,7 +323,7 @@ ITEM_PRICE = "of showing a row to the first of its raters (default: 0)"
 ROLLOUTS = "where raters score each step of whole rollouts: of a rollout without its answers"
 GRADIENT = "variance of one rollout's gradient, its own and a unit of reward noise's (default: 1,1)"
 
-TRAIN_OPTIONS = ("resume", "print-config", "help")
+TRAIN_OPTIONS = ("resume", "reproduce", "print-config", "help")
 COMMANDS = {
     "train": (_train, "train an agent, or go on with a run"),
     "eval": (_eval, "the true return of a trained agent"),

@@ -102,7 +102,7 @@ class FrameLog:
                 frame, size = _parsed(view[segment.size :], number)
             except ValueError as error:
                 # Nothing whole can follow what a crash tore. What it tore was never synced, so nobody counts on it.
-                if is_last and not find_frames(view, segment.size + 1):
+                if is_last and not _has_frame(content, segment.size + 1):
                     return
                 raise DamagedLog(segment.path, number, str(error)) from error
             segment.digest.update(view[segment.size : segment.size + size])
@@ -225,20 +225,20 @@ def _unpacked(body: memoryview, number: int) -> Frame:
         size = int(np.prod(shape, dtype=np.int64)) * kind.itemsize
         if size < 0 or place + size > len(body):
             raise ValueError(f"{name} is cut off")
-        arrays[name] = np.frombuffer(body, kind, size // kind.itemsize if kind.itemsize else 0, place).reshape(shape)
+        flat = np.frombuffer(body, kind, size // kind.itemsize if kind.itemsize else 0, place)
+        arrays[name] = flat.reshape(shape).copy()  # torch warns of arrays that cannot be written to
         place += size
     return Frame(number, head["kind"], head["values"], arrays)
 
 
-def find_frames(view: memoryview, start: int) -> list[tuple[int, Frame]]:
-    """(offset, frame) of every whole frame from `start` on, whatever lies between them: what a damage has left over."""
-    found, content = [], bytes(view)
+def _has_frame(content: bytes, start: int) -> bool:
+    """Whether a whole frame stands anywhere from `start` on."""
+    view = memoryview(content)
     while (start := content.find(MAGIC, start)) >= 0:
         try:
-            frame, size = _parsed(view[start:], None)
+            _parsed(view[start:], None)
         except ValueError:
             start += 1
         else:
-            found.append((start, frame))
-            start += size
-    return found
+            return True
+    return False

@@ -156,10 +156,10 @@ class ActorCritic(nn.Module):
         """(..., F) -> (...)"""
         return twohot_mean(self.critic(feat).float(), self.bins)
 
-    def cap_slopes(self) -> None:
-        """Once an update, after the optimiser."""
+    def cap_slopes(self, is_live: Tensor | None = None) -> None:
+        """Once an update, after the optimiser; nothing moves where `is_live`, a scalar bool, is false."""
         if self.actor_cap is not None:
-            self.actor_cap(self.actor.out.weight, self.actor.mlp.norms[-1].scale)
+            self.actor_cap(self.actor.out.weight, self.actor.mlp.norms[-1].scale, is_live)
 
     @torch.no_grad()
     def update_slow_critic(self, is_live: Tensor | None = None) -> None:

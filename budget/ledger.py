@@ -142,6 +142,7 @@ class Ledger:
 
     def write_off(self, lost: Mapping[str, int], reason: str) -> None:
         """Note that units that were paid for are lost: key -> units. The money stays spent, the counts fall. One commit."""
+        reason = reason.encode("utf-8", "backslashreplace").decode()  # it may name a file whose name is no text
         with self._booking() as books:
             gone = [replace(books.settled_state(key).purchase, units=index(units)) for key, units in lost.items()]
             self._book([Booking("write_off", purchase, note=reason) for purchase in gone])

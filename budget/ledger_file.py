@@ -21,13 +21,15 @@ def create_file(path: Path, fill: Callable[[sqlite3.Connection], None]) -> None:
     """Make the tables, let `fill` write the first rows, and only then give the file its name; never replaces one."""
     if path.exists():
         raise LedgerError(f"{path}: exists already, a ledger is never replaced")
-    publish(unfinished_file(path, fill), path)
+    unfinished = unfinished_file(path, fill)
+    _journal(path).unlink(missing_ok=True)  # of a file that is gone: SQLite would write its pages into the new one
+    publish(unfinished, path)
 
 
 def unfinished_file(path: Path, fill: Callable[[sqlite3.Connection], None]) -> Path:
     """A whole ledger beside `path` that waits for its name."""
     unfinished = path.with_name(path.name + ".tmp")
-    for left in (unfinished, unfinished.with_name(unfinished.name + "-journal")):
+    for left in (unfinished, _journal(unfinished)):
         left.unlink(missing_ok=True)  # what a crash in here left behind
     try:
         with as_ledger_error(path), closing(sqlite3.connect(unfinished)) as db:
@@ -38,6 +40,11 @@ def unfinished_file(path: Path, fill: Callable[[sqlite3.Connection], None]) -> P
         unfinished.unlink(missing_ok=True)
         raise
     return unfinished
+
+
+def _journal(path: Path) -> Path:
+    """SQLite's rollback journal beside a file, from which it undoes a commit that was cut off."""
+    return path.with_name(path.name + "-journal")
 
 
 def open_file(path: Path) -> sqlite3.Connection:
@@ -95,9 +102,6 @@ def checked_copy(path: Path, db: sqlite3.Connection) -> sqlite3.Connection:
 @contextmanager
 def _reading(db: sqlite3.Connection) -> Iterator[None]:
     """One state of the file throughout. Waits for a writer, but not for ever, as a copy by itself would."""
-    if db.in_transaction:
-        yield
-        return
     try:
         db.execute("BEGIN")
         db.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()

@@ -48,10 +48,10 @@ class UnknownTask(UserError):
     """No such task, or one whose package cannot be imported."""
 
 
-def make_env(task: str, config: EnvConfig, seed: int, first_episode: int = 0, render: bool = False) -> gymnasium.Env:
+def make_env(task: str, config: EnvConfig, seed: int, render: bool = False) -> gymnasium.Env:
     """The environment of `task`: observations a Dict of float32 vectors, actions Box(-1, 1, (A,)) or OneHot (width A).
 
-    Its k-th `reset()` is seeded from (seed, first_episode + k). With `render`, its method `render()` gives rgb
+    Its k-th `reset()` is seeded from (seed, k). With `render`, its method `render()` gives rgb
     arrays, where the task can. UnknownTask or UnsupportedSpace, naming the task, for what cannot be made.
     """
     env = _load(task, config.kwargs, render)
@@ -59,7 +59,7 @@ def make_env(task: str, config: EnvConfig, seed: int, first_episode: int = 0, re
         env = TimeLimit(env, config.time_limit)
     if config.repeat > 1:
         env = ActionRepeat(env, config.repeat)
-    return EpisodeSeeds(env, seed, first_episode)
+    return EpisodeSeeds(env, seed)
 
 
 def spaces_of(env: gymnasium.Env) -> Spaces:

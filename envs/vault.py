@@ -60,7 +60,7 @@ class RewardVault:
             self._insert_all(*columns)
 
     def _insert(self, env: int, step: int, reward: float) -> None:
-        self._stream(env).put(np.array([step]), np.array([reward]))
+        self._stream(env).put(step, reward)
 
     def _insert_all(self, env: np.ndarray, step: np.ndarray, reward: np.ndarray) -> None:
         for number in np.unique(env).tolist():
@@ -84,8 +84,8 @@ class _Stream:
     def count(self) -> int:
         return int(np.count_nonzero(self._is_known))
 
-    def put(self, step: np.ndarray, reward: np.ndarray) -> None:
-        room, needed = len(self.rewards), int(step.max()) + 1
+    def put(self, step: int | np.ndarray, reward: float | np.ndarray) -> None:
+        room, needed = len(self.rewards), int(np.max(step)) + 1
         if needed > room:
             extra = max(room, needed - room)
             self.rewards = np.pad(self.rewards, (0, extra))

@@ -50,10 +50,10 @@ class EpisodeSeeds(gymnasium.Wrapper):
     A seed passed to `reset` is used as it is; the episode still counts.
     """
 
-    def __init__(self, env: gymnasium.Env, stream_seed: int, first_episode: int = 0):
+    def __init__(self, env: gymnasium.Env, stream_seed: int):
         super().__init__(env)
         self._stream_seed = stream_seed
-        self._next_episode = first_episode
+        self._next_episode = 0
 
     def reset(self, *, seed: int | None = None, options: dict | None = None):
         if seed is None:

@@ -115,7 +115,7 @@ def assemble(
     desk = make_desk(config, folder, learner, labeler, transitions, labels, ledger, stop)
     desk.reopen(begin.positions.entries if begin.is_exact else None)
     check_received(folder, ledger, journal.received, desk.num_answers, vault.num_rows)
-    logger = Logger(folder.path, config.log, purge_step=begin.found.step + 1 if begin.found else None)
+    logger = Logger(folder.path, config.log, purge_step=begin.purge_step)
     env = VectorEnv(config.task, config.envs, config.seed, vault, logger.line)
     run = Run(
         config=config,
@@ -162,7 +162,6 @@ def take_up(run: Run, begin: Standpoint, later: list[Ticks]) -> None:
         "going on with everything that was bought; from here on it is not what an uninterrupted run would be"
     )
     run.save()
-    run.folder.repaired.unlink(missing_ok=True)
 
 
 def seed_everything(seed: int) -> None:
@@ -209,7 +208,7 @@ def make_labels(config: Config, spaces: Spaces) -> LabelStore:
         return LabelColumn(config.envs.num)
     latent = (config.dynamics.deter, config.dynamics.stoch)
     tiers, members = (DEFAULT, *config.labeler.tiers), config.reward.members
-    return LabelReplay(config.labels, spaces, *latent, tiers, folds=members)
+    return LabelReplay(config.labels, spaces, *latent, tiers, folds=members, latents=config.replay.latents)
 
 
 def make_desk(

@@ -98,26 +98,31 @@ class Learner:
         a label or a gradient is not finite nothing takes a step: no parameter changes, and no moment or running statistic.
         -> metrics (detached scalars) and the new latents (B, T, ...) for the replay.
         """
-        device_type = noise.observe.device.type
         scale = self.actor_critic.return_scale.state()
-        with torch.autocast(device_type, torch.bfloat16, enabled=self.is_bfloat16):
-            loss, metrics, latent = self._losses(batch, labels, noise)
-        for optimizer in self.optimizers.values():
-            optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss, metrics, latent = self.backward(batch, labels, noise)
         told, weight = (batch.reward, batch.reward_weight) if labels is None else (labels.value, labels.weight)
         assert told is not None and weight is not None, "coupled batches carry both"
         # A label that is no number would be taken for the largest there is. The flags stay on the device.
         is_finite = loss.isfinite() & told.isfinite().all() & self._has_finite_gradients()
-        has_label = weight.any()
-        for name, optimizer in self.optimizers.items():
-            optimizer.step(is_live=is_finite & has_label if name == "reward" else is_finite)
-        for model in self.models():
-            model.cap_slopes()
+        is_live = {"dynamics": is_finite, "reward": is_finite & weight.any(), "actor_critic": is_finite}
+        for name, model in self.models_by_name().items():
+            self.optimizers[name].step(is_live=is_live[name])
+            model.cap_slopes(is_live[name])
         self.actor_critic.update_slow_critic(is_finite)
         self.actor_critic.return_scale.keep(is_finite, scale)
         self._count(is_finite)
         return {**metrics, "train/skipped": (~is_finite).float()}, latent
+
+    def backward(
+        self, batch: Batch, labels: LabelBatch | None, noise: Noise
+    ) -> tuple[Tensor, dict[str, Tensor], Latent]:
+        """An update up to its gradients, which lie in the parameters afterwards. -> the sum of all losses, metrics, latents."""
+        with torch.autocast(noise.observe.device.type, torch.bfloat16, enabled=self.is_bfloat16):
+            loss, metrics, latent = self._losses(batch, labels, noise)
+        for optimizer in self.optimizers.values():
+            optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        return loss, metrics, latent
 
     def _has_finite_gradients(self) -> Tensor:
         """A scalar bool; a gradient too large for its norm to be finite is none."""
@@ -164,7 +169,11 @@ class Learner:
         return self.reward(feat, labels.value, weight)
 
     def models(self) -> list[DynamicsModel | RewardModel | ActorCritic]:
-        return [self.dynamics, self.reward, self.actor_critic]
+        return list(self.models_by_name().values())
+
+    def models_by_name(self) -> dict[str, DynamicsModel | RewardModel | ActorCritic]:
+        """As a checkpoint and the optimisers name them."""
+        return {"dynamics": self.dynamics, "reward": self.reward, "actor_critic": self.actor_critic}
 
     def is_finite(self) -> bool:
         """Whether every parameter, statistic and moment is. Waits for the device."""
@@ -179,20 +188,39 @@ class Learner:
         """Trained numbers."""
         return sum(p.numel() for model in self.models() for p in model.parameters() if p.requires_grad)
 
+    @property
+    def _parts(self) -> dict[str, torch.nn.Module | LaProp]:
+        optimizers = {f"{name}_optimizer": optimizer for name, optimizer in self.optimizers.items()}
+        return {**self.models_by_name(), **optimizers}
+
     def state_dict(self) -> dict:
-        return {
-            "dynamics": self.dynamics.state_dict(),
-            "reward": self.reward.state_dict(),
-            "actor_critic": self.actor_critic.state_dict(),
-            **{f"{name}_optimizer": optimizer.state_dict() for name, optimizer in self.optimizers.items()},
-            "skipped": torch.stack([self.skipped, self.skipped_in_a_row]),
-        }
+        """Parameters, statistics, moments, counters. The tensors are the learner's own, which the next update changes."""
+        counters = {"skipped": torch.stack([self.skipped, self.skipped_in_a_row])}
+        return {name: part.state_dict() for name, part in self._parts.items()} | counters
 
     def load_state_dict(self, state: dict) -> None:
-        self.dynamics.load_state_dict(state["dynamics"])
-        self.reward.load_state_dict(state["reward"])
-        self.actor_critic.load_state_dict(state["actor_critic"])
-        for name, optimizer in self.optimizers.items():
-            optimizer.load_state_dict(state[f"{name}_optimizer"])
-        if "skipped" in state:  # version 0.2 did not keep it
-            self.skipped, self.skipped_in_a_row = state["skipped"].to(self._device).unbind()
+        """ValueError names what differs; nothing is changed then."""
+        state = {"skipped": torch.zeros(2)} | state  # version 0.2 did not keep it
+        expected = {*self._parts, "skipped"}
+        if state.keys() != expected:
+            raise ValueError(f"learner: the checkpoint holds {sorted(state)}, expected {sorted(expected)}")
+        for name, part in self._parts.items():
+            if isinstance(part, LaProp):
+                part.check(state[name], name)
+            else:
+                check_tensors(part.state_dict(), state[name], name)
+        for name, part in self._parts.items():
+            part.load_state_dict(state[name])
+        self.skipped, self.skipped_in_a_row = state["skipped"].to(self._device, copy=True)
+
+
+def check_tensors(own: dict[str, Tensor], saved: dict[str, Tensor], what: str) -> None:
+    """ValueError names the first tensor that is missing, unknown or of another shape or type."""
+    for name in sorted(own.keys() | saved.keys()):
+        ours, theirs = (_form(one[name]) if name in one else "nothing" for one in (own, saved))
+        if ours != theirs:
+            raise ValueError(f"{what}: {name} is {theirs} in the checkpoint, expected {ours}")
+
+
+def _form(tensor: Tensor) -> str:
+    return f"{tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}"

@@ -6,6 +6,7 @@ from ..worldmodel.records import Address, Batch, LabelBatch
 from .learner import Noise
 from .reports import status
 from .run import Run
+from .settings import to_yaml
 from .stop import Interrupted
 
 CHECKED_EVERY = 100  # updates between two looks at the device's count of skipped ones
@@ -77,6 +78,7 @@ def updates_in_all(run: Run) -> int:
 
 def update(run: Run) -> None:
     address, batch, labels, noise = draw_inputs(run)
+    run.recorder.keep(run.progress.updates, batch, labels, noise)
     metrics, latent = run.learner.update(batch, labels, noise)
     run.transitions.write_back(address, latent.deter, latent.stoch.argmax(-1))
     run.logger.add(metrics)
@@ -96,8 +98,11 @@ def check_skipped(run: Run) -> None:
     what = f"{skipped} of the last {CHECKED_EVERY} updates were skipped: a loss or a gradient was not finite, no parameter changed"
     run.logger.line(f"warning: {what}")
     if in_a_row >= CHECKED_EVERY:
+        dump = run.recorder.dump(run.folder.path, run.learner, to_yaml(run.config))  # the newest one was skipped
         run.save()
-        raise UserError(f"train: {what}; saved in {run.folder.path}, --resume goes on from there")
+        raise UserError(
+            f"train: {what}; saved in {run.folder.path}, --resume goes on from there, --reproduce {dump} says what was not"
+        )
 
 
 def draw_inputs(run: Run) -> tuple[Address, Batch, LabelBatch | None, Noise]:

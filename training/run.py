@@ -1,7 +1,7 @@
 """A run: all its parts in one record. Only the loop, its pace and what puts a run together see it."""
 
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import IO
 
@@ -29,6 +29,7 @@ from .settings import to_yaml
 from .stop import Stop
 from .storage import checkpoint
 from .storage.checkpoint import CheckpointError, Content, RandomStates
+from .storage.dumps import Recorder
 from .storage.folder import RunFolder
 from .storage.keeper import Keeper
 from .storage.restore import Part, Positions
@@ -58,6 +59,7 @@ class Run:
     keeper: Keeper
     stop: Stop
     lock: IO  # held while the run is open
+    recorder: Recorder = field(default_factory=Recorder)
 
     def parts(self) -> dict[str, Part]:
         """Everything that is neither in the ledger nor in the journals: what a checkpoint holds beside the positions there."""
@@ -117,6 +119,7 @@ class Run:
         with ExitStack() as last:  # each of them, whatever another one raises
             for one in (self.lock, self.ledger, self.logger, *self.logs(), self.collector.env):
                 last.callback(one.close)
+            last.callback(self.keeper.wait)  # first: the lock must not end before the checkpoint under way is written
 
     def logs(self) -> list[FrameLog]:
         """The append-only logs on disk."""

@@ -28,6 +28,7 @@ ADDED = (
     "envs.timeout",
     "labeler.patience",
     "log.every_updates",
+    "replay.latents",
 )
 COMMAND_LINE = "command line"
 # Where a resumed run may differ from its saved configuration: full keys, and sections that end with a dot.
@@ -79,11 +80,15 @@ def resume_config(run_dir: Path, arguments: list[str]) -> Config:
         was, asked = (_value(one, setting.key) for one in (saved, config))
         if setting.key == "budget.total" and asked < was:
             raise setting.refused(f"a resumed run's budget can only grow, was {was:_.12g}, got {asked:_.12g}")
-        if asked != was and not setting.key.startswith(CHANGEABLE):
+        if asked != was and not _may_change(setting.key):
             raise setting.refused(
                 f"cannot change in a resumed run, was {was!r}, got {asked!r}; what can: {', '.join(CHANGEABLE)}"
             )
     return replace(config, run=replace(config.run, dir=str(run_dir)))  # the folder may have been moved
+
+
+def _may_change(key: str) -> bool:
+    return any(key.startswith(one) if one.endswith(".") else key == one for one in CHANGEABLE)
 
 
 def read_config(path: Path) -> Config:

@@ -31,15 +31,22 @@ class SpectralCap(nn.Module):
         self.register_buffer("direction", direction / direction.norm(dim=-2, keepdim=True))
 
     @torch.no_grad()
-    def forward(self, matrix: Tensor, scale: Tensor) -> None:
-        """Scales `matrix` (a parameter or a view of one) in place. The device is asked for no number."""
+    def forward(self, matrix: Tensor, scale: Tensor, is_live: Tensor | None = None) -> None:
+        """Scales `matrix` (a parameter or a view of one) in place. The device is asked for no number.
+
+        Where `is_live`, a scalar bool on that device, is false nothing changes, the power method's vector neither.
+        """
         gain = matrix * scale
         left = gain @ self.direction
         left = left / left.norm(dim=-2, keepdim=True).clamp(min=1e-30)
         right = gain.mT @ left
         size = right.norm(dim=-2, keepdim=True)  # (..., 1, 1)
-        self.direction.copy_(torch.where(size > 0, right / size, self.direction))  # a head that is still zero has none
-        matrix.mul_(self.limit / size.clamp(min=self.limit))
+        factor = self.limit / size.clamp(min=self.limit)
+        is_moving = size > 0  # a head that is still zero has no direction
+        if is_live is not None:
+            is_moving, factor = is_moving & is_live, torch.where(is_live, factor, 1.0)
+        self.direction.copy_(torch.where(is_moving, right / size, self.direction))
+        matrix.mul_(factor)
 
 
 def check_limits(config, *names: str) -> None:

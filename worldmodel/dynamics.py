@@ -131,13 +131,13 @@ class DynamicsModel(nn.Module):
         if names != self.scales.keys():
             raise ValueError(f"scales: must be those of the losses {sorted(names)}, got {sorted(self.scales)}")
 
-    def cap_slopes(self) -> None:
-        """Once an update, after the optimiser."""
+    def cap_slopes(self, is_live: Tensor | None = None) -> None:
+        """Once an update, after the optimiser; nothing moves where `is_live`, a scalar bool, is false."""
         rssm = self.rssm
         if "gates" in self.caps:
-            self.caps["gates"](rssm.gates.weight.mT, rssm.core_norm.scale.view(rssm.blocks, 1, -1))
+            self.caps["gates"](rssm.gates.weight.mT, rssm.core_norm.scale.view(rssm.blocks, 1, -1), is_live)
         if "prior" in self.caps:
-            self.caps["prior"](rssm.prior_logit.weight, rssm.prior_mlp.norms[-1].scale)
+            self.caps["prior"](rssm.prior_logit.weight, rssm.prior_mlp.norms[-1].scale, is_live)
 
     def observe(self, window: Window, noise: Tensor) -> tuple[Latent, Tensor]:
         """Filter windows (B, T) with noise (B, T, S), uniform in [0, 1). -> Latent, log-probabilities of the posterior."""

@@ -56,6 +56,22 @@ class LaProp(torch.optim.Optimizer):
                 continue
             self._step(group, params, is_live)
 
+    def check(self, state: dict, what: str) -> None:
+        """ValueError, which begins with `what`, names what keeps a saved state from being loaded: settings are not changed."""
+        for ours, theirs in zip(self.state_dict()["param_groups"], state["param_groups"], strict=True):
+            for name in sorted(ours.keys() | theirs.keys()):
+                if ours.get(name) != theirs.get(name):
+                    raise ValueError(
+                        f"{what}: {name} was {theirs.get(name)} at the checkpoint, expected {ours.get(name)}"
+                    )
+        params = [p for group in self.param_groups for p in group["params"]]
+        for place, moments in state["state"].items():
+            shape = tuple(params[place].shape)
+            expected = {"count": (), "mu": shape, "nu": shape}
+            saved = {name: tuple(value.shape) for name, value in moments.items()}
+            if saved != expected:
+                raise ValueError(f"{what}: parameter {place} has {saved} in the checkpoint, expected {expected}")
+
     def _state_of(self, p: Tensor) -> dict[str, Tensor]:
         if p not in self.state:
             self.state[p] = {

@@ -50,10 +50,13 @@ class RewardModel(nn.Module):
         self.register_buffer("bins", twohot_bins(config.bins), persistent=False)
         self.cap = SpectralCap((members,), units, config.spectral) if config.spectral else None
 
-    def cap_slopes(self) -> None:
-        """Once an update, after the optimiser. The slope of the logits is held; that of their mean follows."""
+    def cap_slopes(self, is_live: Tensor | None = None) -> None:
+        """Once an update, after the optimiser; nothing moves where `is_live`, a scalar bool, is false.
+
+        The slope of the logits is held; that of their mean follows.
+        """
         if self.cap is not None:
-            self.cap(self.out_weight.mT, self.norms[-1].unsqueeze(1))
+            self.cap(self.out_weight.mT, self.norms[-1].unsqueeze(1), is_live)
 
     def forward(self, feat: Tensor, value: Tensor, weight: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """feat (..., F), value (...) raw rewards, weight (..., M) or (...): how much each label counts for each member.

@@ -2,12 +2,15 @@
 
 import sqlite3
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import TypeVar
 
 from ..money import KINDS, Balance
 from .rows import Booking, Decision, Entry, Refused, link, root
 from .schema import CHAINS, VERSION
 
+Row = TypeVar("Row", Entry, Decision)
 _BALANCE = "total, spent, reserved, transitions, labels"
 _ENTRY = "id, time, event, key, kind, units, price_micro, tier, note, " + _BALANCE
 _DECISION = "id, time, phase, inputs, outputs"
@@ -30,7 +33,7 @@ class Log:
         """version: of the file. Rows of version 1 have no hashes, only their form is checked."""
         self.version = version
         self.last: dict[str, int] = dict.fromkeys(CHAINS, 0)
-        self.hashes = {table: root(table) for table in CHAINS}
+        self.hashes: dict[str, bytes] = {table: root(table) for table in CHAINS}
 
     def new_entries(self, db: sqlite3.Connection) -> list[Entry]:
         """Bookings that came after the last known one; raises Refused where they do not go on from it."""
@@ -54,7 +57,8 @@ class Log:
         self._append(db, "decisions", _DECISION, decision.values())
         return decision
 
-    def _new(self, db: sqlite3.Connection, table: str):
+    def _new(self, db: sqlite3.Connection, table: str) -> Iterator[tuple]:
+        """Columns without the hash, which is checked."""
         for *row, written in db.execute(_READ[self.version][table], (self.last[table],)):
             values, number = tuple(row), self.last[table] + 1
             if values[0] != number:
@@ -73,7 +77,7 @@ class Log:
         db.execute(f"INSERT INTO {table} ({columns}, hash) VALUES ({marks})", (*values, self.hashes[table]))
 
     @staticmethod
-    def _numbered(noun: str, values: tuple, make):
+    def _numbered(noun: str, values: tuple, make: Callable[[tuple], Row]) -> Row:
         try:
             return make(values)
         except Refused as error:

@@ -47,10 +47,13 @@ def rebuild(
 def upgrade(path: str | Path) -> Path | None:
     """Replace a ledger of an older version by one of today's with the same rows; the old one stays beside it.
 
-    Nobody else may write meanwhile: a run's lock sees to that. Returns where the old one is kept, None where there was nothing to do. A crash leaves one or the other in place.
+    Returns where the old one is kept, None where there was nothing to do. A crash leaves one or the other in place.
     """
     path = Path(path)
-    with closing(open_file(path)) as db, as_ledger_error(path):
+    with closing(open_file(path)) as lock, closing(open_file(path)) as db, as_ledger_error(path):
+        lock.execute(
+            "BEGIN IMMEDIATE"
+        )  # nobody writes into the old one meanwhile; SQLite copies from other connections only
         with closing(checked_copy(path, db)) as old:
             version = old.execute("PRAGMA user_version").fetchone()[0]
             if version == VERSION:
@@ -59,6 +62,7 @@ def upgrade(path: str | Path) -> Path | None:
             unfinished = unfinished_file(path, lambda new: _copy_rows(path, old, version, new))
         _keep(db, kept)
         publish(unfinished, path)
+        lock.execute("ROLLBACK")
     return kept
 
 

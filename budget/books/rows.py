@@ -39,7 +39,8 @@ class Booking:
             return f"{self.event} to {(self.total or 0) / MICRO:,.15g} coins"
         bought, reason = self.purchase, "" if self.note is None else f", {self.note}"
         price = f"{bought.price_micro / MICRO:,.15g} coins each"
-        return f"{self.event} {bought.key} ({bought.units:,} {bought.kind}s at {price}, tier {bought.tier}{reason})"
+        units = f"{bought.units:,} {bought.kind}{'s' * (bought.units != 1)}"
+        return f"{self.event} {bought.key} ({units} at {price}, tier {bought.tier}{reason})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,9 @@ class Entry:
     id: int
     booking: Booking
     balance: Balance  # after it
+
+    def __str__(self) -> str:
+        return str(self.booking)
 
     def values(self) -> tuple:
         """Its columns without the hash, in the order of `from_values`."""

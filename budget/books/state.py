@@ -136,6 +136,8 @@ class Books:
                 )
             return replace(balance, reserved=balance.reserved + purchase.cost)
         if booking.event == "write_off":
+            if not booking.note:
+                raise Refused(f"{purchase.key} cannot be written off without a reason")
             state = self.settled_state(purchase.key)
             _check_terms(purchase, state.purchase)
             if not 1 <= purchase.units <= state.held:

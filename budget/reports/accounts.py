@@ -10,9 +10,7 @@ def account_lines(summary: dict) -> list[str]:
     ]
     lines += [f"{name:<12}{summary[name]:>16,} bought{_lost(summary, name)}" for name in ("transitions", "labels")]
     if summary["written_off"]:
-        lines.append(
-            f"{'written off':<12}{summary['written_off']:>16,.15g} coins of what was spent, for files that are lost"
-        )
+        lines.append(f"{'written off':<12}{summary['written_off']:>16,.15g} coins of what was spent, for what is lost")
     return lines + [
         f"  from tier {name}: {tier['labels']:,} labels for {tier['spent']:,.15g} coins{_lost_of_tier(tier)}"
         for name, tier in summary["by_tier"].items()

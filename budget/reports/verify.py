@@ -1,24 +1,81 @@
-"""What was checked of a ledger, in words."""
+"""The check of a whole ledger for `tandem ledger RUN --verify`: its file, its hashes and its money."""
 
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
-from ..ledger import Ledger
+from ..books.log import Log, read_prices
+from ..books.rows import Decision, Entry, Refused
+from ..books.state import Books
+from ..ledger_file import as_damage, checked_copy, file_version, open_file
+from ..money import MICRO
+
+_DEFAULT_TIER = "default"  # sold at the ledger's price; other tiers have prices of their own
 
 
-def verify_ledger(path: Path) -> list[str]:
-    """Lines for `tandem ledger RUN --verify`; the first fault is a LedgerError. Works while a run writes into the file.
+@dataclass(frozen=True)
+class Rows:
+    """All that a ledger file holds, at one instant."""
 
-    Opening a ledger checks its structure, the hash of every row and of all rows before it, that every booking is one that
-    could be made then, and every balance.
+    version: int
+    prices: dict[str, int]
+    entries: list[Entry]
+    decisions: list[Decision]
+    hashes: dict[str, bytes]  # of the last rows
+
+
+def verify_ledger(path: str | Path) -> list[str]:
+    """Check every invariant of a ledger file, also while another process writes to it. -> what was checked, in lines.
+
+    Raises LedgerError with the first fault, in one line.
     """
-    with closing(Ledger.open(path)) as ledger:
-        position, summary, keys = ledger.position, ledger.summary(), ledger.state_of_keys()
-        is_hashed = ledger.version > 1
-    hashes = "every row's hash" if is_hashed else "no hashes, which version 1 of the file has not"
-    money = " + ".join(f"{summary[name]:,.15g} {name}" for name in ("spent", "reserved", "remaining"))
+    path = Path(path)
+    rows = read_all(path)
+    books = Books()
+    with as_damage(path):
+        for entry in rows.entries:
+            _check_price(entry, rows.prices)
+            books.check_and_take(entry)
+            _check_sum(entry)
+    prices = ", ".join(f"{price / MICRO:,.15g} coins a {kind}" for kind, price in rows.prices.items())
     return [
-        f"ok: {position.events:,} bookings of {len(keys):,} purchases, {position.decisions:,} decisions",
-        f"checked: the file's structure, {hashes}, every booking against those before it, every balance",
-        f"{summary['total']:,.15g} coins = {money}",
+        f"ok: {len(rows.entries):,} bookings of {len(books.keys):,} purchases, {len(rows.decisions):,} decisions",
+        "file: whole by SQLite's own check, its tables and triggers as they were made",
+        _hash_line(rows),
+        "money: total = spent + reserved + remaining at every booking, each balance follows from the one before",
+        "purchases: none paid twice, none paid, released or written off that was not bought before",
+        f"prices: {prices}, as recorded at every purchase of the default tier",
     ]
+
+
+def read_all(path: Path) -> Rows:
+    """The rows with their hashes checked. The file is locked only while it is copied to memory."""
+    with closing(open_file(path)) as db:
+        copy = checked_copy(path, db)
+    with closing(copy), as_damage(path):
+        version = file_version(path, copy)
+        log = Log(version)
+        prices, entries, decisions = read_prices(copy, version), log.new_entries(copy), log.new_decisions(copy)
+        if not entries:
+            raise Refused("no booking, not even of the total")
+        return Rows(version, prices, entries, decisions, log.hashes)
+
+
+def _hash_line(rows: Rows) -> str:
+    if rows.version == 1:
+        return "hashes: none, version 1 has none: damaged keys, tiers and texts cannot be told"
+    ends = " and ".join(f"{table} end in {digest.hex()[:16]}" for table, digest in rows.hashes.items())
+    return f"hashes: every row as it was written, in unbroken chains: {ends}"
+
+
+def _check_price(entry: Entry, prices: dict[str, int]) -> None:
+    bought = entry.booking.purchase
+    if bought is not None and bought.tier == _DEFAULT_TIER and bought.price_micro != prices[bought.kind]:
+        paid, price = bought.price_micro / MICRO, prices[bought.kind] / MICRO
+        raise Refused(f"booking {entry.id}: {bought.key} at {paid:,.15g} coins each, the price is {price:,.15g}")
+
+
+def _check_sum(entry: Entry) -> None:
+    balance = entry.balance
+    if min(balance.spent, balance.reserved, balance.remaining, balance.transitions, balance.labels) < 0:
+        raise Refused(f"booking {entry.id}: an amount is below zero: {balance}")

@@ -130,9 +130,29 @@ WINDOWS = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("owner", "name", "call", "is_after"), [case[:4] for case in WINDOWS], ids=[case[4] for case in WINDOWS]
-)
+CASES = {"argvalues": [case[:4] for case in WINDOWS], "ids": [case[4] for case in WINDOWS]}
+
+
+@pytest.mark.parametrize(("owner", "name", "call", "is_after"), **CASES)
+def test_what_a_crash_left_can_be_taken_in_as_a_whole(tiny, audit, crash_at, monkeypatch, owner, name, call, is_after):
+    config = tiny()
+    folder = Path(config.run.dir)
+    crash_at(owner, name, call, is_after)
+    with pytest.raises(Crash):
+        train(config)
+    monkeypatch.undo()
+    answers = {label.key: label.value for label in LabelJournal(folder / "labels").read_answers()}
+    build(config, is_resumed=True, is_exact=False).close()
+    assert audit(folder)["labels"] == len(answers)  # an answer on disk is a paid one, and is not lost
+    assert_replays_hold_what_was_sold(config)
+    resume(config)
+    summary = audit(folder)
+    assert summary["reserved"] == 0 and summary["remaining"] < 4
+    later = {label.key: label.value for label in LabelJournal(folder / "labels").read_answers()}
+    assert answers.items() <= later.items()
+
+
+@pytest.mark.parametrize(("owner", "name", "call", "is_after"), **CASES)
 def test_a_crash_between_two_steps_of_a_purchase_loses_and_doubles_nothing(
     tiny, audit, whole_run, differences, crash_at, monkeypatch, owner, name, call, is_after
 ):
@@ -199,6 +219,7 @@ def test_a_run_interrupted_killed_and_resumed_buys_no_more_than_its_plan(tiny, a
     with pytest.raises(KeyboardInterrupt):
         train(config)
     monkeypatch.undo()
+    audit(folder)
     crash_at(Collector, "close", 4, True)
     with pytest.raises(Crash):
         resume(config)
@@ -332,6 +353,8 @@ def test_interrupted_processes_save_and_exit_130(tiny, tiny_command, audit):
     assert statuses == [130] * 3
     for config in configs:
         folder = Path(config.run.dir)
+        summary = audit(folder)
+        assert 0 < summary["spent"] + summary["reserved"] < 320 and summary["reserved"] <= 16  # of an open chunk
         assert checkpoint.load(folder / "checkpoints").warnings == ()
         resume(config)
         assert audit(folder)["spent"] == 320

@@ -173,13 +173,14 @@ def test_a_run_stopped_by_ctrl_c_goes_on_with_its_counters(tiny, audit, monkeypa
     with pytest.raises(KeyboardInterrupt):
         train(config)
     monkeypatch.undo()
-    before = progress(config)
+    before, bought = progress(config), audit(folder)
     assert 0 < before["updates"] < 16 and before["plan"] is not None
     train(config, folder)
     after, summary = progress(config), audit(folder)
     assert (after["updates"], summary["transitions"], summary["labels"]) == (16, 160, 40)
     assert after["history"][: len(before["history"])] == before["history"] and after["start"] == before["start"]
     assert len(decisions(folder)) == 3  # the phase under way kept its plan
+    assert bought["spent"] < summary["spent"]
     steps = [row["step"] for row in metrics(folder)]
     assert steps == sorted(steps) and steps[-1] == 160
 

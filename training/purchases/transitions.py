@@ -64,7 +64,6 @@ class Collector:
         self.chunk, self.num_chunks = Chunk(), 0
         self.ahead: deque[Tick] = deque()
         self.is_live = False  # the environments stand where the journal ends
-        self.is_repeated = True  # what was done again is what was done before
 
     @property
     def received(self) -> int:
@@ -107,8 +106,7 @@ class Collector:
         action, self.state = agent.act(transition.obs, self.state, transition.is_first, mode=False)
         tick = Tick.of(transition, action, self.state.latent.deter, self.state.latent.stoch.argmax(-1))
         if before:
-            self.is_repeated = self.is_repeated and np.array_equal(tick.action, before.action)
-            tick = self.ahead.popleft()  # what was done counts
+            tick = self.ahead.popleft()  # what was done counts, also where rounding would have done a little else
         else:
             self.journal.append(tick)
         self.action = tick.action

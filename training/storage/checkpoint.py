@@ -61,12 +61,6 @@ class Checkpoint:
     warnings: tuple[str, ...] = ()
     damaged: tuple[Path, ...] = ()
 
-    @property
-    def settings(self) -> str:
-        """The YAML of the run's configuration as it was; empty in checkpoints of older versions."""
-        path = self.path / SETTINGS
-        return path.read_text() if path.exists() else ""
-
 
 def content(step: int, parts: Mapping[str, Any], **more: Any) -> Content:
     """The parts' states now, in memory of their own.

@@ -70,13 +70,9 @@ class RunFolder:
         return self.path / "phases.jsonl"
 
     @property
-    def repaired(self) -> Path:
-        """A mark that the journals are not those of the checkpoints any more, until the first checkpoint after a repair."""
-        return self.path / "repaired"
-
-    @property
-    def is_repaired(self) -> bool:
-        return self.repaired.exists()
+    def covered(self) -> list[Path]:
+        """The folders whose files a checkpoint relies on."""
+        return [one for one in (self.transitions, self.labels, self.vault, self.snapshots) if one.is_dir()]
 
     def hashes(self, logs: Iterable[FrameLog]) -> Hashes:
         """{"sha256", "size"} by the name in this folder of what a checkpoint relies on: logs as far as they go, snapshots."""
@@ -86,7 +82,7 @@ class RunFolder:
         for path in sorted(self.snapshots.glob("*.pt")):
             status = path.stat()
             found[f"{self.snapshots.name}/{path.name}"] = _hashed_once(path, status.st_mtime_ns, status.st_size)
-        return found | {SAVED_AS: hashed(self.config)}
+        return found
 
     def make(self, config: str, total_micro: int, prices: dict[str, int]) -> None:
         """A new run's folders, ledger and configuration (YAML).

@@ -26,11 +26,10 @@ class CheckpointConfig:
 
 
 class Keeper:
-    """Writes checkpoints, one at a time. `seconds` is what saving has taken so far, and `number` how often it was done."""
+    """Writes checkpoints, one at a time."""
 
     def __init__(self, folder: Path, config: CheckpointConfig, clock: Callable[[], float] = time.monotonic):
         self.folder, self.config, self.clock = Path(folder), config, clock
-        self.seconds, self.number = 0.0, 0
         self._last, self._cost = clock(), 0.0
         self._thread: threading.Thread | None = None
         self._error: CheckpointError | None = None
@@ -69,4 +68,3 @@ class Keeper:
             self._error = error
         self._last = self.clock()
         self._cost = self._last - start
-        self.seconds, self.number = self.seconds + self._cost, self.number + 1

@@ -12,7 +12,7 @@ from . import checkpoint
 from .checkpoint import Checkpoint, CheckpointError
 from .folder import SAVED_AS, RunFolder
 
-SALVAGED = ("learner", "progress", "rng")  # parts that fit whatever data there is
+SALVAGED = ("learner", "transitions", "labels", "progress", "rng")  # parts that fit data which has grown since
 START = Position(events=1, decisions=0)  # of a ledger: its total is written, and nothing else
 
 
@@ -52,6 +52,13 @@ class Standpoint:
     is_exact: bool
 
     @property
+    def purge_step(self) -> int | None:
+        """The environment step from which on what was logged comes again; None: nothing does."""
+        if not self.is_exact:
+            return None
+        return self.found.step + 1 if self.found else 0
+
+    @property
     def positions(self) -> Positions:
         return Positions.from_plain(self.found.parts["positions"]) if self.found else Positions()
 
@@ -59,23 +66,24 @@ class Standpoint:
 def standpoint(folder: RunFolder, is_exact: bool, say: Callable[[str], None]) -> Standpoint:
     """The newest whole checkpoint, if there is any. Those that are not are renamed, and said.
 
-    A folder that was repaired, or that an older version left, cannot be gone on with exactly.
+    A checkpoint that an older version made cannot be gone on from exactly.
     """
     if not checkpoint.list_checkpoints(folder.checkpoints):
         say("no checkpoint yet: what was bought is learned from again, from the beginning")
-        return Standpoint(None, is_exact and not folder.is_repaired)
+        return Standpoint(None, is_exact)
     found = checkpoint.load(folder.checkpoints)
     for warning in found.warnings:
         say(f"warning: {warning}; it is set aside")
     checkpoint.set_aside(found.damaged)
-    return Standpoint(found, is_exact and not folder.is_repaired and "positions" in found.parts)
+    return Standpoint(found, is_exact and "positions" in found.parts)
 
 
 def load_parts(begin: Standpoint, parts: Mapping[str, Part]) -> None:
     """Put the checkpoint into the parts, which hold what the journals had then; without exactness, into those that fit."""
     if begin.found is None:
         return
-    states = {name: state for name, state in begin.found.parts.items() if name != "positions"}
+    # Version 0.1 saved no labels in coupled mode, whose store has no state.
+    states = {"labels": {}} | {name: state for name, state in begin.found.parts.items() if name != "positions"}
     if begin.is_exact and states.keys() != parts.keys():
         raise CheckpointError(f"{begin.found.path}: holds {sorted(states)}, expected {sorted(parts)}")
     with fitting(begin.found):

@@ -39,7 +39,7 @@ def copy_rows(rings: Rings, stream: np.ndarray, row: np.ndarray, burn_in: int, i
     is_real = is_held & (rings.columns["episode"][slot] == rings.columns["episode"][same])
 
     def real(name: str, window: slice) -> np.ndarray:
-        values, mask = rings.columns[name][slot[:, window]], is_real[:, window]
+        values, mask = rings.read(name, slot[:, window]), is_real[:, window]
         return np.where(mask.reshape(mask.shape + (1,) * (values.ndim - 2)), values, 0).astype(values.dtype)
 
     has_context = is_real[:, 0]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...envs.records import Transition
+from .tick import Ticks
 
 
 @dataclass(frozen=True)
@@ -29,3 +30,20 @@ class Counts:
             next_step=transition.step.astype(np.int64) + 1,
             next_episode=self.next_episode + transition.is_first,
         )
+
+    def after_all(self, ticks: Ticks) -> "Counts":
+        """The same as `after` each of these ticks, of which there is at least one."""
+        assert (ticks.step[0] >= self.next_step).all(), (ticks.step[0], self.next_step)
+        assert (np.diff(ticks.step, axis=0) > 0).all(), "the steps of a stream rise"
+        return Counts(
+            rows=self.rows + np.stack([(~ticks.is_heldout).sum(0), ticks.is_heldout.sum(0)]),
+            received=self.received + ticks.num_bought,
+            next_step=ticks.step[-1].astype(np.int64) + 1,
+            next_episode=self.next_episode + ticks.is_first.sum(0),
+        )
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All of them by name."""
+        return {"received": np.array(self.received, np.int64)} | {
+            name: getattr(self, name) for name in ("rows", "next_step", "next_episode")
+        }

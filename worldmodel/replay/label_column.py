@@ -8,7 +8,9 @@ import torch
 
 from ...envs.records import Answer, Clip
 from ..records import Batch
-from .label_store import Asked
+from .fingerprint import fingerprint
+from .label_store import Asked, asked_arrays
+from .rings import check_keys
 from .transitions import TransitionReplay
 
 FIRST_STEPS = 1024  # allocated at the start; doubled on demand
@@ -61,11 +63,20 @@ class LabelColumn:
         """Nothing to do: the rows themselves are trained on."""
 
     def state_dict(self) -> dict:
-        """Empty: the journal knows all answers."""
-        return {}
+        """How many answers there are: the journal knows them."""
+        return {"received": self.received}
 
-    def load_state_dict(self, state: dict) -> None:
-        assert not state, state.keys()
+    def load_state_dict(self, state: dict, is_exact: bool = True) -> None:
+        """After the refill from the journal. ValueError where it does not have the answers."""
+        check_keys(state, {"received"}, "labels")
+        if self.received < state["received"] or (is_exact and self.received > state["received"]):
+            raise ValueError(f"labels: the checkpoint knows {state['received']} answers, the journal {self.received}")
+
+    def fingerprint(self) -> str:
+        """The same for two columns with the same answers and pending questions, however much room they have."""
+        env, step = np.nonzero(~np.isnan(self.values))
+        held = [("env", env), ("step", step), ("value", self.values[env, step])]
+        return fingerprint([*held, ("received", np.array(self.received)), *asked_arrays(self.pending.values())])
 
     def join(self, batch: Batch) -> Batch:
         """The batch with `reward` and `reward_weight` (B, T): first rows are a free target 0, unanswered ones weigh 0."""

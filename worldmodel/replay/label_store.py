@@ -1,7 +1,7 @@
 """What a store of labels is: one that keeps copies (decoupled mode), or one that joins answers to rows (coupled mode)."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields
 from typing import Protocol
 
 import numpy as np
@@ -51,4 +51,22 @@ class LabelStore(Protocol):
 
     def state_dict(self) -> dict: ...
 
-    def load_state_dict(self, state: dict) -> None: ...
+    def load_state_dict(self, state: dict, is_exact: bool = True) -> None:
+        """After the refill from the journal, which without exactness may have gone further. ValueError names what differs."""
+        ...
+
+    def fingerprint(self) -> str:
+        """The same for two stores that hold and wait for the same, bit for bit."""
+        ...
+
+
+def asked_arrays(asked: Iterable[Asked]) -> Iterator[tuple[str, np.ndarray]]:
+    """Questions with their copies as named arrays, for a fingerprint."""
+    for one in asked:
+        clip, key = one.question.clip, one.question.key
+        yield f"{key} of {one.question.tier}", np.array([clip.env, clip.step, clip.length, one.is_uniform])
+        if one.copy is not None:
+            for field in fields(one.copy):
+                value = getattr(one.copy, field.name)
+                inside = sorted(value.items()) if isinstance(value, dict) else [("", value)]
+                yield from ((f"{key} {field.name} {name}", np.asarray(part)) for name, part in inside)

@@ -12,8 +12,9 @@ from torch import Tensor
 from ...envs.records import Answer, Clip, Spaces
 from ..records import Batch, LabelBatch
 from .copies import Copy
-from .label_store import Asked
-from .rings import Columns, Rings
+from .fingerprint import fingerprint
+from .label_store import Asked, asked_arrays
+from .rings import Columns, Rings, check_keys
 from .transitions import TransitionReplay
 
 # Refreshed since they were copied, or estimated, so the journal does not know them.
@@ -68,15 +69,17 @@ class LabelReplay:
         stoch: int,
         tiers: Sequence[str] = ("default",),
         folds: int = 1,
+        latents: Literal["float32", "bfloat16"] = "float32",
     ):
-        """folds: of the episodes, one a member of the reward ensemble, which leaves it out."""
+        """folds: of the episodes, one a member of the reward ensemble, which leaves it out. latents: how the copies keep
+        recurrent states, as the transition replay does."""
         self.config, self.spaces, self.tiers = config, spaces, tuple(tiers)
         self.per_fold = np.zeros(folds, np.int64)  # labels of training episodes held
         self.precision = np.ones(len(self.tiers), np.float32)  # weight of a label by tier
         length = config.burn_in + 1
         columns: Columns = {f"obs/{k}": ((length, *s.shape), s.dtype) for k, s in spaces.obs.items()}
         columns |= {"prev_action": ((length, spaces.action_size), np.float32), "is_first": ((length,), bool)}
-        columns |= {"start_deter": ((deter,), np.float32), "start_stoch": ((stoch,), np.uint8)}
+        columns |= {"start_deter": ((deter,), latents), "start_stoch": ((stoch,), np.uint8)}
         columns |= {name: ((), np.int64) for name in ("env", "step", "context_step", "episode")}
         columns |= {"value": ((), np.float32), "is_uniform": ((), bool)}
         columns |= {"tier": ((), np.int64), "correction": ((), np.float32)}
@@ -213,23 +216,44 @@ class LabelReplay:
             slot = np.flatnonzero(rings.columns["context_step"][: int(rings.alive[0])] >= 0)
             env, step = rings.columns["env"][slot], rings.columns["context_step"][slot]
             is_found, deter, stoch = transitions.latents(env, step, is_heldout)
-            rings.columns["start_deter"][slot[is_found]] = deter
-            rings.columns["start_stoch"][slot[is_found]] = stoch
+            rings.write("start_deter", slot[is_found], deter)
+            rings.write("start_stoch", slot[is_found], stoch)
 
     def state_dict(self) -> dict:
         """The refreshed latents, corrections and weights; questions and answers come back from the journal."""
         rings = {"training": self.training.state_dict(SAVED), "heldout": self.heldout.state_dict(SAVED)}
-        return rings | {"precision": torch.from_numpy(self.precision.copy())}
+        numbers = {name: torch.from_numpy(getattr(self, name).copy()) for name in ("precision", "per_fold")}
+        return rings | numbers
 
-    def load_state_dict(self, state: dict) -> None:
-        """After the refill from the journal. ValueError where the checkpoint does not fit."""
-        if state.keys() != {"training", "heldout", "precision"}:
-            raise ValueError(f"labels: the checkpoint holds {sorted(state)}, expected heldout, precision, training")
-        if len(state["precision"]) != len(self.tiers):
-            raise ValueError(f"labels: the checkpoint knows {len(state['precision'])} tiers, the run {len(self.tiers)}")
-        self.training.load_state_dict(state["training"], SAVED)
-        self.heldout.load_state_dict(state["heldout"], SAVED)
+    def load_state_dict(self, state: dict, is_exact: bool = True) -> None:
+        """After the refill from the journal. ValueError names what does not fit.
+
+        Without exactness the refill may have gone further: newer labels are as they were answered.
+        """
+        check_keys(state, {"training", "heldout", "precision", "per_fold"}, "labels")
+        for name, what in (("precision", "tiers"), ("per_fold", "folds")):
+            if len(state[name]) != len(getattr(self, name)):
+                raise ValueError(
+                    f"labels: the checkpoint knows {len(state[name])} {what}, the run {len(getattr(self, name))}"
+                )
+        if is_exact and state["per_fold"].tolist() != self.per_fold.tolist():
+            saved, held = state["per_fold"].tolist(), self.per_fold.tolist()
+            raise ValueError(f"labels: the checkpoint knows {saved} labels by fold, the journal {held}")
+        self.training.load_state_dict(state["training"], SAVED, "labels: of training episodes", is_exact)
+        self.heldout.load_state_dict(state["heldout"], SAVED, "labels: of held-out episodes", is_exact)
         self.precision = state["precision"].numpy().copy()
+
+    def fingerprint(self) -> str:
+        """The same for two replays that hold the same labels, copies, weights and pending questions, bit for bit."""
+        return fingerprint(
+            [
+                ("precision", self.precision),
+                ("per_fold", self.per_fold),
+                *((f"training/{name}", value) for name, value in self.training.held()),
+                *((f"heldout/{name}", value) for name, value in self.heldout.held()),
+                *asked_arrays(self.pending.values()),
+            ]
+        )
 
 
 def _newest(rings: Rings, most: int | None) -> np.ndarray:

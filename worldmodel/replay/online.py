@@ -5,6 +5,8 @@ from collections import deque
 import numpy as np
 import torch
 
+from .rings import check_keys
+
 
 class OnlineWindows:
     """Windows of `rows` consecutive rows that do not overlap, first in, first out."""
@@ -23,6 +25,20 @@ class OnlineWindows:
             self.queue.extend((int(stream), int(self.next_row[stream])) for stream in ready)
             self.next_row[ready] += self.rows
 
+    def advance_each(self, count: np.ndarray) -> None:
+        """The same as `advance` for each of K ticks, after which the streams had `count` (K, N) rows."""
+        ready = (count[-1] - self.next_row) // self.rows
+        stream = np.repeat(np.arange(len(ready)), ready)
+        place = np.arange(len(stream)) - np.repeat(np.cumsum(ready) - ready, ready)  # among the stream's windows
+        first = self.next_row[stream] + place * self.rows
+        tick = np.zeros(len(stream), np.int64)  # at which the window is complete
+        for one in np.flatnonzero(ready):
+            tick[stream == one] = np.searchsorted(count[:, one], first[stream == one] + self.rows)
+        # A tick completes at most one window a stream, but the first one may find several that nobody had queued.
+        order = np.lexsort((stream, np.where(tick == 0, place, 0), tick))
+        self.queue.extend(zip(stream[order].tolist(), first[order].tolist(), strict=True))
+        self.next_row += ready * self.rows
+
     def pop(self, most: int, oldest: np.ndarray) -> np.ndarray:
         """Up to `most` windows (n, 2) as (stream, first row); windows that lost a row to eviction are dropped."""
         popped = []
@@ -37,7 +53,10 @@ class OnlineWindows:
         return {"queue": queue, "next_row": torch.from_numpy(self.next_row.copy())}
 
     def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
-        if state.keys() != {"queue", "next_row"}:
-            raise ValueError(f"replay: the online queue in the checkpoint holds {sorted(state)}")
+        check_keys(state, {"queue", "next_row"}, "replay: online windows")
+        if state["next_row"].shape != self.next_row.shape:
+            raise ValueError(
+                f"replay: online windows: the checkpoint knows {len(state['next_row'])} streams, the run {len(self.next_row)}"
+            )
         self.queue = deque((int(stream), int(row)) for stream, row in state["queue"].tolist())
         self.next_row = state["next_row"].numpy().copy()

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import torch
@@ -11,9 +12,10 @@ from ...envs.records import Clip, Spaces
 from ..records import Address, Batch
 from .copies import Copy, copy_rows
 from .counts import Counts
+from .fingerprint import fingerprint
 from .online import OnlineWindows
 from .open_rows import OpenRows, stream_and_step
-from .rings import Columns, Rings
+from .rings import Columns, Rings, check_keys
 from .tick import Tick, Ticks, as_stored
 
 SAVED = ("deter", "stoch")  # written back since they were collected, so the chunks do not know them
@@ -24,11 +26,14 @@ class ReplayConfig:
     capacity: int = 5_000_000  # start positions over all environments
     heldout_capacity: int = 200_000  # rows over all environments
     online: bool = True  # train on fresh windows first, then uniformly
+    latents: Literal["float32", "bfloat16"] = "float32"  # how recurrent states are kept; bfloat16 takes half the memory
 
     def __post_init__(self):
         for name in ("capacity", "heldout_capacity"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: must be at least 1, got {getattr(self, name)}")
+        if self.latents not in ("float32", "bfloat16"):
+            raise ValueError(f"latents: must be float32 or bfloat16, got {self.latents!r}")
 
 
 class TransitionReplay:
@@ -44,7 +49,7 @@ class TransitionReplay:
         columns |= {name: ((), bool) for name in ("is_first", "is_last", "is_terminal", "is_open")}
         columns |= {name: ((), np.int64) for name in ("step", "episode")}
         columns |= {"action": ((spaces.action_size,), np.float32)}
-        columns |= {"deter": ((deter,), np.float32), "stoch": ((stoch,), np.uint8)}
+        columns |= {"deter": ((deter,), config.latents), "stoch": ((stoch,), np.uint8)}
         capacity = -(-config.capacity // num_streams) + length  # a ring of R rows has R - T start positions
         self.training = Rings(columns, num_streams, capacity)
         self.heldout = Rings(columns, num_streams, max(-(-config.heldout_capacity // num_streams), length + 1))
@@ -69,9 +74,22 @@ class TransitionReplay:
             self.online.advance(self.training.count)
 
     def extend(self, ticks: Ticks) -> None:
-        """Add many, in their order."""
-        for tick in ticks:
-            self.add(tick)
+        """The same as adding the ticks one after the other, in a fraction of the time."""
+        if not len(ticks):
+            return
+        before, self.counts = self.counts, self.counts.after_all(ticks)
+        values = {f"obs/{name}": value for name, value in ticks.obs.items()}
+        values |= {name: getattr(ticks, name) for name in ("is_first", "is_last", "is_terminal", "step")}
+        values["is_open"] = ~ticks.is_first
+        values["episode"] = before.next_episode + np.cumsum(ticks.is_first, 0) - 1
+        values |= {name: getattr(ticks, name) for name in ("action", "deter", "stoch")}
+        tick, stream = np.nonzero(ticks.is_first)
+        for rings, is_here in ((self.training, ~ticks.is_heldout), (self.heldout, ticks.is_heldout)):
+            count = rings.count + np.cumsum(is_here, 0)  # (K, N), rows after each tick
+            rings.extend(is_here, values)
+            _end_rows(rings, stream, (count - is_here)[tick, stream] - 1)
+            if self.config.online and rings is self.training:
+                self.online.advance_each(count)
 
     @property
     def num_starts(self) -> int:
@@ -177,8 +195,8 @@ class TransitionReplay:
         newer = as_stored(deter, torch.float32)
         kept = rings.is_alive(stream, row) & np.isfinite(newer).all(-1)
         slot = rings.slot(stream, row)[kept]
-        rings.columns["deter"][slot] = newer[kept]
-        rings.columns["stoch"][slot] = as_stored(stoch, torch.uint8)[kept]
+        rings.write("deter", slot, newer[kept])
+        rings.write("stoch", slot, as_stored(stoch, torch.uint8)[kept])
 
     def copy(self, clip: Clip, burn_in: int) -> Copy:
         return self.copies([clip], burn_in)[0]
@@ -203,29 +221,52 @@ class TransitionReplay:
         rings = self.heldout if is_heldout else self.training
         row = rings.find(stream, step)
         slot = rings.slot(stream, row)[row >= 0]
-        return row >= 0, rings.columns["deter"][slot], rings.columns["stoch"][slot]
+        return row >= 0, rings.read("deter", slot), rings.read("stoch", slot)
 
     def state_dict(self) -> dict:
-        """Latents and the online queue: what a refill from the chunks does not bring back. The label journal knows what
-        was asked, questions after this state included."""
+        """Latents and the online queue, which a refill from the journal does not bring back, and the counts that it must
+        come to. The label journal knows what was asked."""
         return {
+            "counts": {name: torch.from_numpy(value.copy()) for name, value in self.counts.arrays().items()},
             "training": self.training.state_dict(SAVED),
             "heldout": self.heldout.state_dict(SAVED),
             "online": self.online.state_dict(),
         }
 
-    def load_state_dict(self, state: dict) -> None:
-        """After the refill. Rows sealed after the checkpoint keep the latents they were collected with.
+    def load_state_dict(self, state: dict, is_exact: bool = True) -> None:
+        """After the refill. ValueError names what does not fit.
 
-        ValueError where the checkpoint does not fit.
+        Without exactness the refill may have gone further: newer rows keep the latents they were collected with, and
+        queue as fresh.
         """
-        if state.keys() != {"training", "heldout", "online"}:
-            raise ValueError(f"replay: the checkpoint holds {sorted(state)}, expected training, heldout, online")
-        self.training.load_state_dict(state["training"], SAVED)
-        self.heldout.load_state_dict(state["heldout"], SAVED)
+        check_keys(state, {"counts", "training", "heldout", "online"}, "replay")
+        if is_exact:
+            self._check_counts(state["counts"])
+        self.training.load_state_dict(state["training"], SAVED, "replay: training rows", is_exact)
+        self.heldout.load_state_dict(state["heldout"], SAVED, "replay: held-out rows", is_exact)
         self.online.load_state_dict(state["online"])
-        if self.config.online:
+        if self.config.online and not is_exact:
             self.online.advance(self.training.count)
+
+    def _check_counts(self, saved: dict) -> None:
+        counts = self.counts.arrays()
+        check_keys(saved, set(counts), "replay: counts")
+        for name, value in counts.items():
+            if not np.array_equal(saved[name].numpy(), value):
+                raise ValueError(
+                    f"replay: {name} was {saved[name].tolist()} at the checkpoint, the journal gives {value.tolist()}"
+                )
+
+    def fingerprint(self) -> str:
+        """The same for two replays that hold the same rows, latents, flags, counts and online queue, bit for bit."""
+        return fingerprint(
+            [
+                *self.counts.arrays().items(),
+                *((f"training/{name}", value) for name, value in self.training.held()),
+                *((f"heldout/{name}", value) for name, value in self.heldout.held()),
+                *((f"online/{name}", value.numpy()) for name, value in self.online.state_dict().items()),
+            ]
+        )
 
 
 def _begun(batch: Batch) -> Batch:
@@ -237,8 +278,13 @@ def _begun(batch: Batch) -> Batch:
 
 def _end_episodes(rings: Rings, stream: np.ndarray) -> None:
     """An episode begins here, so whatever these streams last wrote was the end of one, although nobody said so."""
-    stream = stream[rings.alive[stream] > 0]
-    slot = rings.slot(stream, rings.count[stream] - 1)
+    _end_rows(rings, stream, rings.count[stream] - 1)
+
+
+def _end_rows(rings: Rings, stream: np.ndarray, row: np.ndarray) -> None:
+    """These rows (n,) of the streams (n,) are the last ones of their episodes; there may be none, or they may be gone."""
+    held = rings.is_alive(stream, row)
+    slot = rings.slot(stream[held], row[held])
     rings.columns["is_last"][slot] = True
     rings.columns["action"][slot] = 0
 

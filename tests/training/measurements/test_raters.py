@@ -140,20 +140,25 @@ def trade(run: Run, times: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("owner", "name", "is_after"),
+    ("owner", "name", "call", "is_after"),
     [
-        (LabelJournal, "write", False),
-        (LabelJournal, "write", True),
-        (LabelDesk, "collect", True),
+        (LabelJournal, "write", 1, False),
+        (LabelJournal, "write", 1, True),
+        (LabelJournal, "write", 2, False),
+        (LabelJournal, "write", 2, True),
+        (LabelDesk, "collect", 1, True),
     ],
-    ids=["reserved, not written", "written, not asked", "settled"],
+    ids=["reserved, not written", "written, not asked", "answered, not written", "written, not settled", "settled"],
 )
-def test_a_crash_loses_and_doubles_no_duplicate_and_no_gold(opened, audit, monkeypatch, owner, name, is_after):
+def test_a_crash_loses_and_doubles_no_duplicate_and_no_gold(opened, audit, monkeypatch, owner, name, call, is_after):
     run = opened("labeler.delay=1")
     trade(run, 2)
-    original = getattr(owner, name)
+    original, calls = getattr(owner, name), []
 
     def dying(*arguments):
+        calls.append(name)
+        if len(calls) < call:
+            return original(*arguments)
         if is_after:
             original(*arguments)
         raise Crash

@@ -1,0 +1,194 @@
+"""A run that was stopped or killed and goes on is the run that was not, bit for bit."""
+
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tandem.training.phases
+from tandem.budget.ledger import Diverged
+from tandem.errors import UserError
+from tandem.frames import DamagedLog
+from tandem.training.build import build
+from tandem.training.phases import train
+from tandem.training.purchases.transitions import Collector
+from tandem.training.reports.evaluate import Evaluator
+from tandem.training.storage import checkpoint
+from tandem.training.storage.checkpoint import CheckpointError
+from tandem.training.storage.folder import RunFolder
+from tandem.training.storage.verify import verify_files
+
+COUPLED = ("mode=coupled", "allocator.name=coupled", "price.label=1", "envs.heldout_share=0")
+
+
+class Crash(BaseException):
+    """Nothing catches it, as nothing catches a power cut."""
+
+
+def resume(config) -> None:
+    train(config, Path(config.run.dir))
+
+
+def at_ticks(monkeypatch, numbers, act) -> None:
+    """Do `act` before these ticks, counted over the lives of a test."""
+    original, calls = Collector.tick, []
+
+    def ticking(self, agent):
+        calls.append(0)
+        if len(calls) in numbers:
+            act()
+        return original(self, agent)
+
+    monkeypatch.setattr(Collector, "tick", ticking)
+
+
+def crash() -> None:
+    raise Crash
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        (),
+        COUPLED,
+        ("envs.num=1",),
+        ("envs.num=4", "labeler.name=noisy", "labeler.delay=3"),
+        ("envs.processes=true",),
+        ("task=gym:Pendulum-v1",),
+        ("task=gym:CartPole-v1", "precision=bfloat16"),
+        ("task=dmc_cartpole_swingup", "labels.choice=disagreement"),
+    ],
+    ids=lambda settings: " ".join(settings) or "toy",
+)
+def test_stopped_twice_and_killed_once_it_is_what_it_would_have_been(tiny, differences, monkeypatch, settings):
+    whole, broken = tiny(*settings, folder="whole"), tiny(*settings, folder="broken")
+    train(whole)
+    number = whole.envs.num
+    stops = {round(share * 160 / number) for share in (0.3, 0.55)}
+    at_ticks(monkeypatch, stops, lambda: os.kill(os.getpid(), signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        train(broken)
+    with pytest.raises(KeyboardInterrupt):
+        resume(broken)
+    monkeypatch.undo()
+    at_ticks(monkeypatch, {4}, crash)
+    with pytest.raises(Crash):
+        resume(broken)
+    monkeypatch.undo()
+    resume(broken)
+    assert differences(Path(whole.run.dir), Path(broken.run.dir)) == []
+
+
+def test_a_signal_in_an_evaluation_ends_at_once_and_loses_nothing(
+    tiny, differences, whole_run_in, tmp_path, monkeypatch
+):
+    config = tiny()
+    original, calls = Evaluator.run, []
+
+    def run(self, *arguments, **keywords):
+        calls.append(0)
+        if len(calls) == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+            raise AssertionError("it went on")
+        return original(self, *arguments, **keywords)
+
+    monkeypatch.setattr(Evaluator, "run", run)
+    with pytest.raises(KeyboardInterrupt) as ended:
+        train(config)
+    assert (ended.value.number, ended.value.folder) == (signal.SIGTERM, Path(config.run.dir))
+    monkeypatch.undo()
+    resume(config)
+    assert differences(whole_run_in(tmp_path / "whole"), Path(config.run.dir)) == []
+
+
+def test_a_run_without_a_whole_checkpoint_is_done_again_and_paid_once(
+    tiny, differences, whole_run_in, tmp_path, monkeypatch
+):
+    config = tiny()
+    at_ticks(monkeypatch, {60}, crash)
+    with pytest.raises(Crash):
+        train(config)
+    monkeypatch.undo()
+    for path in checkpoint.list_checkpoints(Path(config.run.dir) / "checkpoints"):
+        for file in path.iterdir():
+            file.unlink()
+        path.rmdir()
+    resume(config)
+    assert differences(whole_run_in(tmp_path / "whole"), Path(config.run.dir)) == []
+
+
+def test_an_environment_that_raises_in_the_middle_of_a_phase_is_saved_before(tiny, audit, monkeypatch):
+    config = tiny()
+
+    def fail(self, action):
+        raise ValueError("simulator connection lost")
+
+    at_ticks(monkeypatch, {50}, lambda: monkeypatch.setattr("tandem.envs.vector.VectorEnv.step", fail))
+    with pytest.raises(
+        UserError, match=r"ValueError: simulator connection lost \(.*test_exact_resume.py, line .*--resume goes on"
+    ):
+        train(config)
+    monkeypatch.undo()
+    found = checkpoint.load(Path(config.run.dir) / "checkpoints")
+    assert found.parts["positions"]["ticks"] == 49
+    resume(config)
+    assert audit(Path(config.run.dir))["spent"] == 320
+
+
+def test_what_does_not_come_out_as_it_was_goes_on_with_all_that_was_bought(tiny, audit, monkeypatch, capsys):
+    config = tiny()
+    at_ticks(monkeypatch, {60}, crash)
+    with pytest.raises(Crash):
+        train(config)
+    monkeypatch.undo()
+    original, lives = tandem.training.phases.decide, []
+
+    def decide(run):
+        if run.ledger.is_ahead and not lives:
+            lives.append(run.ledger.spent)
+            raise Diverged("another plan")
+        return original(run)
+
+    monkeypatch.setattr(tandem.training.phases, "decide", decide)
+    resume(config)
+    said = capsys.readouterr().out
+    assert lives and "cannot be done again as it was: another plan" in said
+    assert "going on with everything that was bought" in said
+    assert audit(Path(config.run.dir))["remaining"] < 4
+
+
+def test_latents_and_the_queue_of_fresh_windows_are_kept_where_all_is_taken_in_at_once(tiny):
+    config = tiny()
+    train(config)
+    before = build(config, is_resumed=True)
+    before.close()
+    after = build(config, is_resumed=True, is_exact=False)
+    after.close()
+    np.testing.assert_array_equal(
+        before.transitions.training.columns["deter"], after.transitions.training.columns["deter"]
+    )
+    assert list(before.transitions.online.queue) == list(after.transitions.online.queue)
+
+
+def test_every_file_of_a_run_is_verified(tiny):
+    config = tiny()
+    train(config)
+    folder = RunFolder(Path(config.run.dir))
+    lines = verify_files(folder)
+    assert [line.split(":")[0] for line in lines] == [
+        "transitions", "labels", "vault", "checkpoints", "journals and snapshots"
+    ]  # fmt: skip
+    newest = checkpoint.list_checkpoints(folder.checkpoints)[-1]
+    files = [folder.transitions / "000000.log", folder.labels / "000000.log", folder.vault / "000000.log"]
+    for path in [*files, *sorted(folder.snapshots.iterdir()), newest / "learner.pt", newest / "run.pt"]:
+        content = path.read_bytes()
+        for place in (len(content) // 2, len(content) - 1):
+            path.write_bytes(content[:place] + bytes([content[place] ^ 4]) + content[place + 1 :])
+            with pytest.raises((DamagedLog, CheckpointError), match=path.name):
+                verify_files(folder)
+        path.write_bytes(content)
+    (folder.vault / "000000.log").unlink()
+    with pytest.raises(CheckpointError, match=r"vault/000000.log is missing"):
+        verify_files(folder)

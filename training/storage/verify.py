@@ -1,0 +1,50 @@
+"""Whether every file that a run goes on from is what was written: for `tandem ledger RUN --verify`, also on a live run."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from ...frames import FrameLog
+from . import checkpoint
+from .checkpoint import CheckpointError
+from .folder import RunFolder
+
+LOGS = ("transitions/", "labels/", "vault/")  # only ever appended to; snapshots have their time
+
+
+def verify_files(folder: RunFolder) -> list[str]:
+    """Lines that say what was checked. DamagedLog or CheckpointError for the first file that is not what it was."""
+    lines = [_log(path) for path in (folder.transitions, folder.labels, folder.vault)]
+    manifests = [(path, checkpoint.read_manifest(path)) for path in checkpoint.list_checkpoints(folder.checkpoints)]
+    for path, manifest in manifests:
+        for name, expected in manifest["files"].items():
+            checkpoint.check_file(path / name, expected)
+    lines.append(f"checkpoints: {len(manifests)}, the hash of every file as it was written")
+    if manifests:
+        lines.append(_covered(folder.path, *manifests[-1]))
+    return lines
+
+
+def _log(folder: Path) -> str:
+    log = FrameLog(folder)
+    number = sum(1 for _ in log.read())
+    return f"{folder.name}: {number:,} frames in {len(log.segments)} files, every checksum right"
+
+
+def _covered(run: Path, path: Path, manifest: dict[str, Any]) -> str:
+    """The files beside a checkpoint, as far as they went when it was made."""
+    covers = manifest.get("covers", {})
+    known = {f"{one.parent.name}/{one.name}": one for room in RunFolder(run).covered for one in room.iterdir()}
+    for name, expected in covers.items():  # names are looked up and never followed: they stand in a file
+        if name in known:
+            _check_beginning(known[name], expected)
+        elif name.startswith(LOGS):
+            raise CheckpointError(f"{path / checkpoint.MANIFEST}: {name} is missing")
+    return f"journals and snapshots: as the newest checkpoint knew them, {len(covers)} files"
+
+
+def _check_beginning(path: Path, expected: dict[str, Any]) -> None:
+    with open(path, "rb") as file:
+        content = file.read(expected["size"])
+    if hashlib.sha256(content).hexdigest() != expected["sha256"]:
+        raise CheckpointError(f"{path}: its first {expected['size']:,} bytes are not what was written (sha256 differs)")
