@@ -44,6 +44,7 @@ class VectorEnv:
         self.next_steps = np.zeros(self.num, np.int64)  # (N,) int64: the number of the row that comes next
         self.next_episodes = np.zeros(self.num, np.int64)  # (N,) int64: the number of the episode that comes next
         self.was_last = np.ones(self.num, bool)  # whose next row follows a reset
+        self.was_lent = False  # others have played in it: go_on() takes up the episodes that were open
         self.num_failures = 0  # of all environments, since this was built
         self._streak = np.zeros(self.num, np.int64)  # failures since an episode was completed
         self._heldout = HeldoutShare(config.heldout_share, seed, self.num)
@@ -59,7 +60,7 @@ class VectorEnv:
         episode in between.
         """
         assert action.shape == (self.num, self.spaces.action_size), (action.shape, self.num, self.spaces.action_size)
-        assert np.isfinite(action).all(), action
+        self.check(action)
         tick = self._play(action)
         is_first, step, is_last = tick.is_first, self.next_steps, tick.is_terminated | tick.is_truncated
         for env, is_reset in enumerate(is_first.tolist()):
@@ -75,12 +76,19 @@ class VectorEnv:
         self.was_last = is_last.copy()
         return Transition(tick.obs, is_first, is_last, tick.is_terminated, step, self._heldout.is_heldout.copy())
 
+    def check(self, action: np.ndarray) -> None:
+        """UserError for an action (N, A) that holds something that is no number, before any environment is given it."""
+        if not np.isfinite(action).all():
+            env = int(np.flatnonzero(~np.isfinite(action).all(1))[0])
+            raise UserError(f"task: {self._task}: the action for environment {env} is not finite: {_shown(action[env])}")
+
     def go_on(self, standing: Standing) -> None:
         """Take the streams up where they stood: every open episode is played again, and goes on if that is the same.
 
         One that differs, in a single bit of an observation, is closed as truncated, which is said.
         """
         assert standing.next_step.shape == standing.next_episode.shape == (self.num,), standing
+        self.was_lent = False
         self.next_steps = np.array(standing.next_step, np.int64)
         self.next_episodes = np.array(standing.next_episode, np.int64)
         self.was_last = np.array(standing.was_last, bool)
@@ -104,11 +112,12 @@ class VectorEnv:
             self._cut(env)
 
     def lend(self, num: int, seed: int, vault: RewardVault, warn: Callable[[str], None]) -> "VectorEnv":
-        """The first `num` environments for episodes of another purpose. Their episodes here are closed as truncated.
+        """The first `num` environments for episodes of another purpose, until the next step() or go_on() here.
 
-        When the other is done with, training goes on with the next episodes.
+        The episodes that are open in them are closed as truncated, unless go_on() takes them up afterwards.
         """
         assert 0 < num <= self.num, (num, self.num)
+        self.was_lent = True
         self.cut(np.arange(self.num) < num)
         config = replace(self._config, num=num, heldout_share=0.0)
         return VectorEnv(self._task, config, seed, vault, warn=warn, pool=self._pool)
@@ -230,14 +239,18 @@ class _Tick:
             if values.dtype.kind == "f" and not np.isfinite(values).all():
                 is_bad = ~np.isfinite(values).reshape(len(values), -1).all(1)
                 for env in np.flatnonzero(is_bad).tolist():
-                    text = np.array2string(values[env], threshold=8, separator=", ").replace("\n", "")
-                    found[env] = Failure(f"gave an observation that is not finite in float32: {key!r} is {text}")
+                    what = f"{key!r} is {_shown(values[env])}"
+                    found[env] = Failure(f"gave an observation that is not finite in float32: {what}")
         return found
 
     def _clear(self, env: int) -> None:
         for values in self.obs.values():
             values[env] = 0
         self.rewards[env], self.is_terminated[env], self.is_truncated[env] = 0.0, False, False
+
+
+def _shown(values: np.ndarray) -> str:
+    return np.array2string(values, threshold=8, separator=", ").replace("\n", "")
 
 
 class HeldoutShare:

@@ -24,8 +24,10 @@ DEFAULT_PRESET = "quickstart"
 ADDED = (
     "checkpoint.every_minutes",
     "checkpoint.keep",
+    "envs.kwargs",
     "envs.patience",
     "envs.timeout",
+    "evaluate.borrow",
     "labeler.patience",
     "log.every_updates",
     "replay.latents",
@@ -125,7 +127,12 @@ def leaves(section: type = Config, prefix: str = "") -> dict[str, Any]:
 @cache
 def mappings() -> dict[str, type]:
     """Full key -> section of an entry, for every mapping of named sections."""
-    return {key: get_args(hint)[1] for key, hint in leaves().items() if get_origin(hint) is dict}
+    return {key: get_args(hint)[1] for key, hint in leaves().items() if get_origin(hint) is dict and not _is_free(hint)}
+
+
+def _is_free(hint: Any) -> bool:
+    """Whether it is of a mapping with values of any kind under any names."""
+    return get_origin(hint) is dict and get_args(hint)[1] is Any
 
 
 def keys_at(key: str) -> dict[str, Any]:
@@ -242,19 +249,20 @@ def _value(config: Config, key: str) -> Any:
 
 def _build(settings: list[Setting]) -> Config:
     """Later settings win. Raises ConfigError with the key and source of the first value that cannot be used."""
-    kept = _without_emptied(settings)
+    kept = _without_replaced(settings)
     tree, written = _merged(OmegaConf.structured(Config), kept), {setting.key: setting for setting in kept}
     return _section(Config, "", cast(dict, OmegaConf.to_container(tree, resolve=True)), written)
 
 
-def _without_emptied(settings: list[Setting]) -> list[Setting]:
-    """Without the entries of a mapping that a later setting says is empty: merging nothing would leave them."""
+def _without_replaced(settings: list[Setting]) -> list[Setting]:
+    """Without what a later setting empties or replaces in a mapping: merging would leave it."""
     kept: list[Setting] = []
     for setting in settings:
         if setting.key in mappings() and setting.value == {}:
             kept = [one for one in kept if not one.key.startswith(setting.key + ".")]
         else:
-            kept.append(setting)
+            is_free = _is_free(leaves().get(setting.key))
+            kept = [*(one for one in kept if not is_free or one.key != setting.key), setting]
     return kept
 
 
@@ -321,6 +329,8 @@ def _meaning(hint) -> str:
         return plain[hint]
     if get_origin(hint) is Literal:
         return "one of " + ", ".join(get_args(hint))
+    if _is_free(hint):
+        return "a mapping such as {size:3}"
     if get_origin(hint) is dict:
         return "sections by name such as {cheap:{price:1}}"
     if get_origin(hint) is tuple:

@@ -34,7 +34,7 @@ class EvaluateConfig:
     episodes: int = 4  # of each kind (mode and sampled actions) at the end of a phase; 0: none, not at the end either
     envs: int = 4  # environments in lockstep
     final_episodes: int = 10  # of each kind at the end of the run
-    borrow: bool = False  # play in training's environments, between their episodes: where only one can be open
+    borrow: bool = False  # play in training's environments, for tasks of which only one can be open
 
     def __post_init__(self) -> None:
         for name, least in (("episodes", 0), ("envs", 1), ("final_episodes", 1)):
@@ -96,7 +96,7 @@ class Evaluator:
     def borrow(self, env: VectorEnv) -> None:
         """Play in training's environments from now on, where that is configured.
 
-        The episodes that are open there are closed as truncated, and training goes on with the next ones.
+        Whoever trains takes up the episodes that are open there by VectorEnv.go_on, as in a run that is resumed.
         """
         self._lender = env if self._config.borrow else None
 
