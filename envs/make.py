@@ -31,7 +31,7 @@ class EnvConfig:
     heldout_share: float = 0.1  # of the transitions, in whole episodes that are never trained on; 0: none
     time_limit: int = 0  # cuts episodes to this many environment steps (repeats counted singly); 0: the task's own
     kwargs: dict[str, Any] = field(default_factory=dict)  # what the task's constructor is given, such as {size:3}
-    timeout: float = 60.0  # seconds for a step, then the environment is rebuilt; with processes only; 0: none
+    timeout: float = 60.0  # seconds for a step, then the environment is rebuilt; 0: any number
     patience: int = 5  # failures in a row of one environment, no episode completed in between, that end the run
 
     def __post_init__(self):

@@ -20,6 +20,7 @@ import gymnasium
 import numpy as np
 
 from ..errors import UserError
+from .alarm import TimedOut, limited
 from .make import EnvConfig, make_env, spaces_of
 from .records import Spaces
 
@@ -67,7 +68,7 @@ def open_pool(task: str, config: EnvConfig) -> Pool:
     make = functools.partial(make_env, task, config, 0)  # every order to begin has a seed of its own
     if config.processes:
         return ProcessPool(make, config.num, config.timeout)
-    return LocalPool(make, config.num)
+    return LocalPool(make, config.num, config.timeout)
 
 
 class Player:
@@ -76,6 +77,10 @@ class Player:
     def __init__(self, make: Callable[[], gymnasium.Env]):
         self._make = make
         self._env: gymnasium.Env | None = None
+
+    @property
+    def is_built(self) -> bool:
+        return self._env is not None
 
     def open(self) -> Spaces:
         """UserError where it cannot be built."""
@@ -108,9 +113,13 @@ class Player:
 
 
 class LocalPool:
-    """All in this process, one after the other: quickest for environments that are cheap."""
+    """All in this process, one after the other: quickest for environments that are cheap.
 
-    def __init__(self, make: Callable[[], gymnasium.Env], num: int):
+    One that hangs is interrupted and built anew, unless it hangs in code that does not come back to Python.
+    """
+
+    def __init__(self, make: Callable[[], gymnasium.Env], num: int, timeout: float):
+        self._timeout = timeout
         self._players = [Player(make) for _ in range(num)]
         try:
             self.spaces, *_ = [player.open() for player in self._players]
@@ -120,7 +129,17 @@ class LocalPool:
 
     def play(self, orders: dict[int, Order]) -> Iterator[tuple[int, Row | Failure]]:
         for env, order in orders.items():
-            yield env, self._players[env].play(order)
+            yield env, self._in_time(self._players[env], order)
+
+    def _in_time(self, player: Player, order: Order) -> Row | Failure:
+        seconds = self._timeout if player.is_built else self._timeout and self._timeout + BUILD_SECONDS
+        try:
+            with limited(seconds):
+                return player.play(order)
+        except TimedOut as error:
+            with contextlib.suppress(TimedOut), limited(CLOSE_SECONDS):
+                player.close()
+            return Failure(_late(seconds), _place(error))
 
     def close(self) -> None:
         for player in self._players:
@@ -170,7 +189,8 @@ class Worker:
         self._make, self._timeout = make, timeout
         self.process: Any = None  # None: not started, or killed
         self._pipe: Any = None  # a Connection
-        self._deadline: float | None = None  # of the answer that is awaited; None: there is no limit
+        self._seconds = 0.0  # that the answer which is awaited may take
+        self._deadline: float | None = None  # of that answer; None: there is no limit
         self._is_asked = self._is_built = False
         self._finalizer: Any = None
 
@@ -179,8 +199,8 @@ class Worker:
             self.kill()
         if self._pipe is None:
             self._start()
-        seconds = self._timeout if self._is_built else self._timeout + BUILD_SECONDS
-        self._deadline = time.monotonic() + seconds if self._timeout else None
+        self._seconds = self._timeout if self._is_built else self._timeout + BUILD_SECONDS
+        self._deadline = time.monotonic() + self._seconds if self._timeout else None
         self._is_asked = True
         pipe: Any = self._pipe
         with contextlib.suppress(ConnectionError):  # a dead process: its answer will say so
@@ -193,7 +213,7 @@ class Worker:
         try:
             if not self._pipe.poll(left):
                 self.kill()
-                return Failure(f"did not answer within {self._timeout:g} seconds (envs.timeout)")
+                return Failure(_late(self._seconds))
             outcome = self._pipe.recv()
         except (EOFError, ConnectionError):  # of the pipe: what an environment raises comes as a Failure
             return Failure(f"is gone: {self._end()}")
@@ -280,6 +300,10 @@ def leave_with_the_parent() -> None:
     # Where the environment holds Python's lock no thread runs: then the system's SIGIO, which nobody handles, ends it.
     fcntl.fcntl(parent.sentinel, fcntl.F_SETOWN, os.getpid())
     fcntl.fcntl(parent.sentinel, fcntl.F_SETFL, fcntl.fcntl(parent.sentinel, fcntl.F_GETFL) | os.O_ASYNC)
+
+
+def _late(seconds: float) -> str:
+    return f"did not answer within {seconds:g} seconds (envs.timeout)"
 
 
 def failure_of(error: BaseException) -> Failure:

@@ -80,7 +80,9 @@ class VectorEnv:
         """UserError for an action (N, A) that holds something that is no number, before any environment is given it."""
         if not np.isfinite(action).all():
             env = int(np.flatnonzero(~np.isfinite(action).all(1))[0])
-            raise UserError(f"task: {self._task}: the action for environment {env} is not finite: {_shown(action[env])}")
+            raise UserError(
+                f"task: {self._task}: the action for environment {env} is not finite: {_shown(action[env])}"
+            )
 
     def go_on(self, standing: Standing) -> None:
         """Take the streams up where they stood: every open episode is played again, and goes on if that is the same.

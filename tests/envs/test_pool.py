@@ -108,12 +108,20 @@ def test_an_environments_own_connection_error_is_no_dead_worker(made, tmp_path):
     assert env._pool.workers[0].process is process and process.is_alive()
 
 
-def test_one_that_hangs_is_killed_after_its_time_and_rebuilt(made, tmp_path):
+@pytest.mark.parametrize("processes", [False, True])
+def test_one_that_hangs_is_ended_after_its_time_and_rebuilt(made, tmp_path, processes):
     said = []
-    env = made("Hanging", said, num=1, timeout=0.5, patience=6, kwargs=failures(tmp_path, 5))
+    settings = {"num": 1, "timeout": 0.5, "patience": 6, "processes": processes}
+    env = made("Hanging", said, **settings, kwargs=failures(tmp_path, 5))
     rows = play(env, 5 * 7 + 13)
     assert sum(row.is_first[0] for row in rows) == 6 and rows[-1].is_last[0]
     assert len(said) == 5 and all("did not answer within 0.5 seconds (envs.timeout)" in line for line in said)
+
+
+def test_one_that_hangs_in_this_process_is_named_with_its_place(made, tmp_path):
+    said = []
+    play(made("Hanging", said, num=1, timeout=0.3, processes=False, kwargs=failures(tmp_path)), 9)
+    assert len(said) == 1 and f"did not answer within 0.3 seconds (envs.timeout) ({HERE / 'zoo.py'}, line" in said[0]
 
 
 def test_patience_ends_with_a_worker_that_always_dies(made, tmp_path):

@@ -84,7 +84,9 @@ def test_stopped_twice_and_killed_once_it_is_what_it_would_have_been(tiny, diffe
     assert differences(Path(whole.run.dir), Path(broken.run.dir)) == []
 
 
-@pytest.mark.parametrize("settings", [("task=gym:Pendulum-v1",), (*COUPLED, "envs.num=3")], ids=["decoupled", "coupled"])
+@pytest.mark.parametrize(
+    "settings", [("task=gym:Pendulum-v1",), (*COUPLED, "envs.num=3")], ids=["decoupled", "coupled"]
+)
 def test_an_evaluation_that_borrows_the_environments_leaves_no_trace(tiny, differences, settings):
     own, borrowed = tiny(*settings, folder="own"), tiny(*settings, "evaluate.borrow=true", folder="borrowed")
     train(own), train(borrowed)
