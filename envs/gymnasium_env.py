@@ -61,11 +61,19 @@ def _vector_space(task: str, space: spaces.Space) -> Dict:
     widths: dict[str, int] = {}
     for key, part in parts.items():
         if not isinstance(part, Box) or len(part.shape) > 1 or 0 in part.shape:
-            raise UnsupportedSpace(f"task: {task} observes {key}={part}: only vectors (1-D Box) are supported")
+            raise UnsupportedSpace(
+                f"task: {task} observes {key}={part}: only vectors (1-D Box) are supported{_flattened(space)}"
+            )
         widths[key] = int(np.prod(part.shape))
     if not parts:
         raise UnsupportedSpace(f"task: {task} observes nothing")
     return Dict({key: Box(-np.inf, np.inf, (width,), np.float32) for key, width in widths.items()})
+
+
+def _flattened(space: spaces.Space) -> str:
+    """What can be done about observations of a space; empty where nothing makes vectors of them."""
+    is_vector = isinstance(spaces.utils.flatten_space(space), Box) and 0 not in (space.shape or ())
+    return ", gymnasium.wrappers.FlattenObservation(env) makes one vector of all" if is_vector else ""
 
 
 def _action_map(task: str, space: spaces.Space):
@@ -74,7 +82,9 @@ def _action_map(task: str, space: spaces.Space):
         return OneHot(int(space.n)), lambda action: int(space.start) + int(np.argmax(action))
     takes = f"task: {task} takes actions {space}"
     if not isinstance(space, Box) or 0 in space.shape:
-        raise UnsupportedSpace(f"{takes}: only Discrete and real Box are supported")
+        raise UnsupportedSpace(
+            f"{takes}: only Discrete and real Box are supported, {TRANSFORM} or Discrete(n) stands for others"
+        )
     if not np.issubdtype(space.dtype, np.floating):
         raise UnsupportedSpace(
             f"{takes}: only Discrete and real Box are supported, {TRANSFORM} can round the actions of a real one"

@@ -45,6 +45,7 @@ WORKING = [
     "Endless",
     "Pictured",
 ]
+FLAT = ("Choice", "Choices", "Switches", "Mixed", "Nested", "Pair", "Matrix", "Pixels")  # with gymnasium's wrapper
 REFUSED = {
     "WrongShape": r"reset\(\): 'state': expected shape \(3,\), got \(4,\)",
     "Words": r"reset\(\): 'state': expected float32 numbers, got an array of <U1",
@@ -58,7 +59,9 @@ REFUSED = {
     "HalfBoundAction": r"must be bounded, gymnasium.wrappers.TransformAction",
     "HugeAction": r"must be bounded, gymnasium.wrappers.TransformAction",
     "IntegerAction": r"int32.*gymnasium.wrappers.TransformAction",
-    "ManyChoices": r"MultiDiscrete",
+    **dict.fromkeys(("ManyChoices", "ManySwitches", "NamedActions"), r"only Discrete and real Box.*TransformAction\("),
+    "Growing": r"only vectors \(1-D Box\) are supported$",
+    **dict.fromkeys(FLAT, r"only vectors \(1-D Box\) are supported, gymnasium.wrappers.FlattenObservation\(env\)"),
 }
 NOTED = {
     "WideIntegers": "'state' is of int64 up to 9223372036854775807, and numbers beyond 16777216 lose digits",
@@ -104,6 +107,12 @@ def test_what_does_not_is_refused_in_one_line_before_anything_is_bought(name):
     with pytest.raises(UserError, match=REFUSED[name]) as caught:
         probed(name)
     assert str(caught.value).startswith(f"task: zoo:{name}") and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", FLAT)
+def test_what_the_refusal_advises_is_played(name):
+    rows, _, said = play("flattened", kwargs={"name": name})
+    assert said == [] and list(rows[0].obs) == ["state"]
 
 
 @pytest.mark.parametrize("name", NOTED)
@@ -156,6 +165,14 @@ def test_an_observation_that_is_not_finite_ends_its_episode_before_it(name):
     assert len(said) == 1 and said[0].endswith("its episode is closed as truncated")
     with pytest.raises(UserError):
         vault.reward(Clip(0, 7))  # a first row is free
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
+def test_an_action_that_is_no_number_is_refused_by_name(number):
+    env = VectorEnv("zoo:Drift", EnvConfig(num=2), 0, RewardVault())
+    with pytest.raises(UserError, match=rf"^task: zoo:Drift: the action for environment 1 is not finite: \[.*{number}"):
+        env.step(np.array([[0, 0], [0, number]], np.float32))
+    assert env.next_steps.tolist() == [0, 0]
 
 
 @pytest.mark.parametrize("name", ["NanSeen", "Failing"])

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import gymnasium
 import numpy as np
-from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete
+from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Sequence, Tuple
 
 HUGE = float(np.finfo(np.float32).max)
 ANY = Box(-np.inf, np.inf, (3,), np.float32)
@@ -150,6 +150,33 @@ HalfBoundAction = of("HalfBoundAction", action_space=Box(np.zeros(2, np.float32)
 IntegerAction = of("IntegerAction", action_space=Box(0, 5, (2,), np.int32))
 HugeAction = of("HugeAction", action_space=Box(-HUGE, HUGE, (2,), np.float32))
 ManyChoices = of("ManyChoices", action_space=MultiDiscrete([2, 3]))
+
+
+Choice = of("Choice", observation_space=Discrete(5), seen=lambda self: 3)
+Choices = of("Choices", observation_space=MultiDiscrete([3, 4]), seen=lambda self: np.array([1, 2]))
+Switches = of("Switches", observation_space=MultiBinary(3), seen=lambda self: np.array([1, 0, 1], np.int8))
+Mixed = of(
+    "Mixed",
+    observation_space=Dict({"place": ANY, "way": Discrete(4)}),
+    seen=lambda self: {"place": self.place.astype(np.float32), "way": 2},
+)
+Nested = of(
+    "Nested",
+    observation_space=Dict({"arm": Dict({"place": ANY})}),
+    seen=lambda self: {"arm": {"place": self.place.astype(np.float32)}},
+)
+Pair = of("Pair", observation_space=Tuple((ANY, ANY)), seen=lambda self: (self.place.astype(np.float32),) * 2)
+Matrix = of("Matrix", observation_space=Box(-99, 99, (3, 1), np.float32), seen=lambda self: np.ones((3, 1), np.float32))
+Pixels = of(
+    "Pixels", observation_space=Box(0, 255, (4, 4, 3), np.uint8), seen=lambda self: np.zeros((4, 4, 3), np.uint8)
+)
+Growing = of("Growing", observation_space=Sequence(ANY), seen=lambda self: (self.place.astype(np.float32),))
+NamedActions = of("NamedActions", action_space=Dict({"push": Box(-1, 1, (1,), np.float32), "grip": Discrete(2)}))
+ManySwitches = of("ManySwitches", action_space=MultiBinary(3))
+
+
+def flattened(name: str) -> gymnasium.Env:
+    return gymnasium.wrappers.FlattenObservation(globals()[name]())
 
 
 class OldStep(Drift):

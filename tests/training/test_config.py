@@ -189,6 +189,20 @@ def test_named_sections_are_saved_read_again_and_kept_by_a_resume(presets, tmp_p
         read_config(path)
 
 
+def test_a_constructors_arguments_are_a_mapping_of_any_kind(presets, tmp_path):
+    files = settings.preset_files()
+    files["sized"] = "# A task with a size\nenvs: {kwargs: {size: 3, names: [a, b], deep: {gain: 0.5}}}\n"
+    config = load_config(["sized"])
+    assert config.envs.kwargs == {"size": 3, "names": ["a", "b"], "deep": {"gain": 0.5}}
+    save_config(config, tmp_path / "config.yaml")
+    assert read_config(tmp_path / "config.yaml") == config
+    assert load_config(["sized", "envs.kwargs={size:4}"]).envs.kwargs == {"size": 4}  # as a whole
+    assert load_config(["sized", "envs.kwargs={}"]).envs.kwargs == {}
+    assert refusal("envs.kwargs=3") == "envs.kwargs: must be a mapping such as {size:3}, got 3 (command line)"
+    with pytest.raises(ConfigError, match=r"^envs.kwargs: cannot change in a resumed run"):
+        resume_config(tmp_path, ["envs.kwargs={size:4}"])
+
+
 def test_tiers_make_no_sense_where_every_transition_has_its_label(presets):
     coupled = ["mode=coupled", "allocator.name=coupled", "envs.heldout_share=0"]
     assert load_config(coupled).mode == "coupled"
