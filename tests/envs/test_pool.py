@@ -98,6 +98,19 @@ def test_twenty_workers_that_die_are_twenty_rebuilt(made, tmp_path):
     assert sum(row.is_first[0] for row in rows) == 21 and rows[-1].is_last[0]
 
 
+def test_twenty_kills_from_outside_are_twenty_rebuilt_and_told_with_the_patience_there_is(made):
+    said, rows = [], []
+    env = made("Drift", said, num=1)
+    for _ in range(20):
+        rows += play(env, 13 + 3)  # a whole episode, and the beginning of one
+        env._pool.workers[0].process.kill()
+    rows += play(env, 1)
+    assert env.num_failures == len(said) == 20
+    assert all("is gone: its process was ended by signal 9: its episode is closed as truncated" in line for line in said)
+    assert not any(row.is_terminal.any() for row in rows)
+    assert [row.step[0] for row in rows] == list(range(len(rows)))
+
+
 def test_an_environments_own_connection_error_is_no_dead_worker(made, tmp_path):
     said = []
     env = made("Resetting", said, num=1, kwargs=failures(tmp_path))

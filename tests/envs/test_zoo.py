@@ -218,6 +218,10 @@ def test_a_module_registers_its_own_environments(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "path", list(sys.path))
     env = make_env("gym:my_registry:OwnReach-v0", EnvConfig(kwargs={"size": 3}), 0)
     assert env.unwrapped.size == 3 and probe(env, "x") == []
+    config = EnvConfig(num=1, processes=True)  # a process imports the module too
+    apart = VectorEnv("gym:my_registry:OwnReach-v0", config, 0, RewardVault())
+    assert [bool(apart.step(np.zeros((1, 2), np.float32)).is_last[0]) for _ in range(7)] == [False] * 6 + [True]
+    apart.close()
     del gymnasium.registry["OwnReach-v0"]
     with pytest.raises(UserError, match="no_registry cannot be imported: ModuleNotFoundError"):
         make_env("gym:no_registry:OwnReach-v0", EnvConfig(), 0)

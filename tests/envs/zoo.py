@@ -219,6 +219,18 @@ class Failing(Drift):
         raise RuntimeError("simulator connection lost")
 
 
+class FailingWith(Failing):
+    """Raises what Python itself raises, by name."""
+
+    def __init__(self, kind):
+        self.kind = kind
+
+    def fail(self):
+        if self.kind == "FileNotFoundError":
+            Path("no/such/scene.xml").read_text()
+        float("a word")  # ValueError
+
+
 class FailingOnce(Failing):
     """Fails in the first `most` episodes only, of all together: the files in the folder `marks` count them."""
 

@@ -124,7 +124,12 @@ class Evaluator:
         if self._lender is not None:
             return self._lender.lend(min(num, self._lender.num), self._seed, vault, self._say)
         config = replace(self._env_config, num=num, heldout_share=0.0)
-        return VectorEnv(self._task, config, self._seed, vault, warn=self._say)
+        try:
+            return VectorEnv(self._task, config, self._seed, vault, warn=self._say)
+        except UserError as error:
+            raise UserError(
+                f"{error}; if only so many can be open: evaluate.borrow=true plays in training's"
+            ) from error
 
     def _say(self, line: str) -> None:
         self._warn(f"warning: in evaluation: {line.removeprefix('warning: ')}")
