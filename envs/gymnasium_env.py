@@ -6,6 +6,7 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 from gymnasium.spaces import Box, Dict, Discrete
+from gymnasium.spaces.utils import flatten_space
 
 from ..errors import UserError
 from .wrappers import ActionScale, OneHot
@@ -72,7 +73,7 @@ def _vector_space(task: str, space: spaces.Space) -> Dict:
 
 def _flattened(space: spaces.Space) -> str:
     """What can be done about observations of a space; empty where nothing makes vectors of them."""
-    is_vector = isinstance(spaces.utils.flatten_space(space), Box) and 0 not in (space.shape or ())
+    is_vector = isinstance(flatten_space(space), Box) and 0 not in (space.shape or ())
     return ", gymnasium.wrappers.FlattenObservation(env) makes one vector of all" if is_vector else ""
 
 

@@ -20,7 +20,6 @@ import gymnasium
 import numpy as np
 
 from ..errors import UserError
-from .alarm import TimedOut, limited
 from .make import EnvConfig, make_env, spaces_of
 from .records import Spaces
 
@@ -69,6 +68,10 @@ def open_pool(task: str, config: EnvConfig) -> Pool:
     if config.processes:
         return ProcessPool(make, config.num, config.timeout)
     return LocalPool(make, config.num, config.timeout)
+
+
+class TimedOut(BaseException):
+    """The time is over. No Exception, so that code which catches those does not swallow it."""
 
 
 class Player:
@@ -300,6 +303,31 @@ def leave_with_the_parent() -> None:
     # Where the environment holds Python's lock no thread runs: then the system's SIGIO, which nobody handles, ends it.
     fcntl.fcntl(parent.sentinel, fcntl.F_SETOWN, os.getpid())
     fcntl.fcntl(parent.sentinel, fcntl.F_SETFL, fcntl.fcntl(parent.sentinel, fcntl.F_GETFL) | os.O_ASYNC)
+
+
+@contextlib.contextmanager
+def limited(seconds: float) -> Iterator[None]:
+    """TimedOut after `seconds` in this process, by the system's alarm; 0: there is no limit.
+
+    Nor is there one outside the main thread, where Python has no signals, or while somebody else's alarm is set; code
+    that is not Python's is interrupted when it returns.
+    """
+    is_main = threading.current_thread() is threading.main_thread()
+    if not seconds or not is_main or signal.getitimer(signal.ITIMER_REAL)[0]:
+        yield
+        return
+    before = signal.signal(signal.SIGALRM, _ring)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        if signal.getsignal(signal.SIGALRM) is _ring:  # else somebody has set an alarm meanwhile: it is theirs now
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+
+
+def _ring(number: int, frame) -> None:
+    raise TimedOut
 
 
 def _late(seconds: float) -> str:

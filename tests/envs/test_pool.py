@@ -106,7 +106,9 @@ def test_twenty_kills_from_outside_are_twenty_rebuilt_and_told_with_the_patience
         env._pool.workers[0].process.kill()
     rows += play(env, 1)
     assert env.num_failures == len(said) == 20
-    assert all("is gone: its process was ended by signal 9: its episode is closed as truncated" in line for line in said)
+    assert all(
+        "is gone: its process was ended by signal 9: its episode is closed as truncated" in line for line in said
+    )
     assert not any(row.is_terminal.any() for row in rows)
     assert [row.step[0] for row in rows] == list(range(len(rows)))
 

@@ -99,6 +99,13 @@ def test_so_it_is_in_processes(task, num):
     assert_goes_on(task, EnvConfig(num=num, time_limit=12, heldout_share=0.3, processes=True, patience=9), first=9)
 
 
+@pytest.mark.run
+@pytest.mark.parametrize("processes", [False, True])
+def test_each_step_that_is_played_again_has_the_time_of_a_step(processes):
+    # three steps take longer than the time-out
+    assert_goes_on("zoo:Slow", EnvConfig(num=1, processes=processes, timeout=0.8), first=4, total=5)
+
+
 def test_an_action_repeat_is_repeated():
     assert_goes_on("dmc_walker_walk", EnvConfig(num=2, repeat=3, time_limit=30), first=15)
 

@@ -219,6 +219,12 @@ class Failing(Drift):
         raise RuntimeError("simulator connection lost")
 
 
+class Slow(Drift):
+    def step(self, action):
+        time.sleep(0.3)
+        return super().step(action)
+
+
 class FailingWith(Failing):
     """Raises what Python itself raises, by name."""
 
