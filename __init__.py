@@ -2,17 +2,18 @@
 
 from pathlib import Path
 
+from .version import __version__
+
 __all__ = ["__version__", "load"]
 
-__version__ = "0.2.0"
 
-
-def load(run_dir: str | Path):
+def load(run_dir: str | Path, trust: bool = False):
     """The agent of a run, from its newest checkpoint.
 
     `action, state = agent.act(obs, state)` with state None at an episode's first step. Raises a run's own errors
-    where the folder is no run.
+    where the folder is no run. No environment is made, but for a run of versions 0.1 and 0.2; `trust` lets that one run
+    the code of a task=module:Class that its folder names.
     """
     from .training.build import load_agent  # late: `import tandem` alone starts no torch
 
-    return load_agent(Path(run_dir))
+    return load_agent(Path(run_dir), trust)

@@ -18,9 +18,12 @@ from typing import Any
 
 from . import __version__
 from .errors import UserError
+from .outside import look_in, place_outside
 from .training.stop import at_once, listening
 
 USER_ERROR, SIGNALLED = 2, 128  # what a shell adds to the number of a signal that ended a command
+OURS = (str(Path(__file__).parent), os.path.dirname(os.__file__))  # this package, and Python's own
+LONGEST_NAME = 255  # of a file, in bytes
 # What a person can set right about disk and folders; any other OSError is a bug and keeps its traceback.
 DISK_ERRORS = {
     errno.ENOENT,
@@ -49,8 +52,6 @@ class Parser(argparse.ArgumentParser):
 def main(arguments: list[str] | None = None) -> int:
     """Run one sub-command and return the exit status: 0, 2 for what the user can set right, 130 after Ctrl-C, 143 after SIGTERM."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())  # so that task=module:Class finds a module of the person's folder
     try:
         with listening(at_once):
             return _command(arguments)(arguments[1:]) or 0
@@ -63,7 +64,9 @@ def main(arguments: list[str] | None = None) -> int:
     except Exception as error:
         if not _is_users(error):
             raise
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        place = "" if isinstance(error, UserError) else place_outside(error, OURS)
+        told = f"{type(error).__name__}: {error}{place}" if place else str(error)
+        print(f"error: {' '.join(told.split())}", file=sys.stderr)
         return USER_ERROR
 
 
@@ -98,19 +101,24 @@ def _train(arguments: list[str]) -> int | None:
 
         print(help_text(options.help) if options.help else f"{parser.format_help()}\n{help_text()}")
         return
+    if options.trust and not options.resume:
+        raise UsageError("--trust: goes with --resume, what you name yourself needs none")
     if options.reproduce:
         from .training.reports.diagnosis import diagnose
 
         print("\n".join(diagnose(options.reproduce)))
         return
     if options.resume:
-        config = settings.resume_config(options.resume, options.settings)
+        config = settings.resume_config(options.resume, options.settings, options.trust)
     else:
         config = settings.load_config(options.settings)
     if options.print_config:
         print(settings.to_yaml(config), end="")
         return
-    if not options.resume:
+    if options.resume:
+        for note in settings.resume_notes(options.resume, config):
+            print(note, flush=True)
+    else:
         config = _in_new_folder(config)
     print(f"{config.task}: making the environments and the models", flush=True)
     try:
@@ -140,7 +148,7 @@ def _train_parser() -> Parser:
     program = _program()
     parser = Parser(
         prog=program,
-        usage=f"{program} [PRESET ...] [KEY=VALUE ...] [--print-config]\n       {program} --resume RUN [budget.total=...]\n       {program} --reproduce FILE",
+        usage=f"{program} [PRESET ...] [KEY=VALUE ...] [--print-config]\n       {program} --resume RUN [--trust] [budget.total=...]\n       {program} --reproduce FILE",
         description="Train an agent on two budgets, one for transitions and one for labels.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -148,6 +156,7 @@ def _train_parser() -> Parser:
     )
     parser.add_argument("settings", nargs="*", metavar="PRESET|KEY=VALUE", help=argparse.SUPPRESS)
     parser.add_argument("--resume", metavar="RUN", type=Path, help="go on with the run in this folder")
+    parser.add_argument("--trust", action="store_true", help=TRUST)
     parser.add_argument(
         "--reproduce", metavar="FILE", type=Path, help="do an update of a run's dumps/ again, say what failed"
     )
@@ -158,7 +167,7 @@ def _train_parser() -> Parser:
 
 def _refuse_dashes(arguments: list[str]) -> None:
     """UsageError where a setting is written as an option, which says how it is written: seed=1 for --seed 1."""
-    from .training.settings import closest, leaves
+    from .training.keys import closest, leaves
 
     for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
         name, equals, value = argument.removeprefix("--").partition("=")
@@ -180,11 +189,20 @@ def _program() -> str:
 
 def _in_new_folder(config):
     """The configuration with its run's folder named; refuses one that holds a run already. Makes nothing."""
+    from .training.keys import shown
     from .training.storage.folder import SAVED_AS
 
+    look_in(os.getcwd())  # task=module:Class is found in the person's folder
     run = config.run.named(config.task, config.seed, datetime.now(UTC))
-    if (Path(run.dir) / SAVED_AS).exists():
-        raise UsageError(f"run.dir: {run.dir} is a run already, go on with it by --resume {run.dir}")
+    try:
+        if any(len(os.fsencode(name)) > LONGEST_NAME for name in Path(run.dir).parts):
+            raise UsageError(f"run.dir: names of folders have at most {LONGEST_NAME} bytes, got {shown(run.dir)}")
+        if os.path.lexists(run.dir) and not os.path.isdir(run.dir):
+            raise UsageError(f"run.dir: must be a folder, and {run.dir} is something else")
+        if (Path(run.dir) / SAVED_AS).exists():
+            raise UsageError(f"run.dir: {run.dir} is a run already, go on with it by --resume {run.dir}")
+    except OSError as error:  # a path that is too long, say
+        raise UsageError(f"run.dir: {shown(run.dir)} cannot be a folder ({error.strerror})") from error
     return replace(config, run=run)
 
 
@@ -230,14 +248,14 @@ def _eval(arguments: list[str]) -> None:
     parser.add_argument("run", type=Path, help="the run's folder")
     parser.add_argument("--episodes", type=_count, metavar="N", help="of each kind; default: evaluate.final_episodes")
     parser.add_argument("--video", type=Path, metavar="FILE.mp4", help="film one episode")
+    parser.add_argument("--trust", action="store_true", help=TRUST)
     options = parser.parse_args(arguments)
     from .training.build import load_agent
     from .training.reports.evaluate import Evaluator, record_video
-    from .training.settings import read_config
-    from .training.storage.folder import SAVED_AS
+    from .training.settings import trusted_config
 
-    config = read_config(options.run / SAVED_AS)
-    agent = load_agent(options.run)
+    config = trusted_config(options.run, options.trust)
+    agent = load_agent(options.run, options.trust)
     if options.video:
         filmed = record_video(agent, config.task, config.envs, config.seed, options.video)
         print(f"{options.video}: one episode, return {filmed:.1f}", flush=True)
@@ -323,7 +341,9 @@ ITEM_PRICE = "of showing a row to the first of its raters (default: 0)"
 ROLLOUTS = "where raters score each step of whole rollouts: of a rollout without its answers"
 GRADIENT = "variance of one rollout's gradient, its own and a unit of reward noise's (default: 1,1)"
 
-TRAIN_OPTIONS = ("resume", "reproduce", "print-config", "help")
+TRUST = "run the code of others that the run's folder names as module:Class"
+
+TRAIN_OPTIONS = ("resume", "trust", "reproduce", "print-config", "help")
 COMMANDS = {
     "train": (_train, "train an agent, or go on with a run"),
     "eval": (_eval, "the true return of a trained agent"),

@@ -12,6 +12,8 @@ from typing import Any
 
 from .errors import UserError
 
+_elsewhere: list[str] = []  # folders beside the current one in which a person's modules are looked for
+
 
 def is_class(name: str) -> bool:
     """Whether a name has the form module:Class."""
@@ -55,7 +57,7 @@ def make_own(
         named = inspect.signature(own_class).parameters if offered else ()
         fitting = {key: value for key, value in (offered or {}).items() if key in named}
         own = own_class(*arguments, **fitting | dict(keywords or {}))
-    except Exception as error:  # whatever a person's own code raises; the cause is chained and named
+    except (Exception, SystemExit) as error:  # whatever a person's own code raises; the cause is chained and named
         raise UserError(f"{setting}: {name} cannot be made: {told(error)}") from error
     missing = [method for method in methods if not callable(getattr(own, method, None))]
     if missing:
@@ -64,24 +66,43 @@ def make_own(
     return own
 
 
-def told(error: Exception) -> str:
+def look_in(folder: str) -> None:
+    """Find modules of a person's own in this folder too, after everything that is installed."""
+    if folder not in sys.path:
+        sys.path.append(folder)
+    if folder not in (os.getcwd(), *_elsewhere):
+        _elsewhere.append(folder)
+
+
+def told(error: BaseException) -> str:
     """What a person's own code raised, in one line with its file and line."""
     return f"{type(error).__name__}: {error}{_place(error)}"
 
 
-def _place(error: Exception) -> str:
+def place_outside(error: BaseException, inside: Sequence[str]) -> str:
+    """Where code that lies in none of the folders `inside` raised, as " (file, line n)"; empty where none did."""
+    ours = ("<", *(os.path.join(folder, "") for folder in inside))
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if not frame.filename.startswith(ours) or "site-packages" in frame.filename:
+            return f" ({frame.filename}, line {frame.lineno})"
+    return ""
+
+
+def _place(error: BaseException) -> str:
     """Where a person's own code raised, or where it was looked for."""
     last = traceback.extract_tb(error.__traceback__)[-1]
     is_theirs = last.filename not in (__file__, importlib.__file__) and not last.filename.startswith("<")
     if is_theirs:
         return f" ({last.filename}, line {last.lineno})"
-    return f" (looked for in {os.getcwd()} too)" if isinstance(error, ModuleNotFoundError) else ""
+    if not isinstance(error, ModuleNotFoundError):
+        return ""
+    looked = " and ".join([os.getcwd(), *_elsewhere])
+    return f"; PYTHONPATH adds the folder that it lies in (looked for in {looked} too)"
 
 
 def own_module(name: str) -> ModuleType:
     """A module of a person's own, looked for in the current folder too."""
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())  # the console script does not look there by itself
+    look_in(os.getcwd())  # the console script does not look there by itself
     return importlib.import_module(name)
 
 

@@ -30,7 +30,7 @@ class EnvConfig:
     processes: bool = False  # one subprocess per environment: pays off for slow environments only
     heldout_share: float = 0.1  # of the transitions, in whole episodes that are never trained on; 0: none
     time_limit: int = 0  # cuts episodes to this many environment steps (repeats counted singly); 0: the task's own
-    kwargs: dict[str, Any] = field(default_factory=dict)  # what the task's constructor is given, such as {size:3}
+    kwargs: dict[str, Any] = field(default_factory=dict)  # arguments of the environment's constructor, such as {size:3}
     timeout: float = 60.0  # seconds for a step, then the environment is rebuilt; 0: any number
     patience: int = 5  # failures in a row of one environment, no episode completed in between, that end the run
 
@@ -179,7 +179,7 @@ def _spec(task: str) -> EnvSpec:
 def _register(task: str, module: str) -> None:
     try:
         own_module(module)
-    except Exception as error:  # whatever a person's own module raises
+    except (Exception, SystemExit) as error:  # whatever a person's own module raises
         raise UnknownTask(f"task: {task}: {module} cannot be imported: {told(error)}") from error
 
 
@@ -190,7 +190,10 @@ def _registered(task: str, kwargs: dict[str, Any], render: bool) -> gymnasium.En
         creator = spec.entry_point if callable(spec.entry_point) else load_env_creator(spec.entry_point)
         drawn = {"render_mode": "rgb_array"} if render and _names(creator, "render_mode") else {}
         return gymnasium.make(spec, disable_env_checker=True, **drawn, **kwargs)
-    except Exception as error:  # a missing dependency, a version that is no more, or what a person's own class raises
+    except (
+        Exception,
+        SystemExit,
+    ) as error:  # a missing dependency, a version that is no more, or what a person's own class raises
         raise UnknownTask(f"task: {task} cannot be made: {told(error)}") from error
 
 

@@ -10,6 +10,12 @@ import torch
 from torch import Tensor
 
 
+@pytest.fixture(scope="session", autouse=True)
+def state_folder(tmp_path_factory) -> None:
+    """Runs that tests start are signed with a key of the tests' own."""
+    os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))
+
+
 @pytest.fixture(scope="session")
 def golden_folder() -> Path:
     """The folder named by TANDEM_GOLDEN, tests/golden by default."""

@@ -1,5 +1,6 @@
 """The command line as a person meets it: exit status, one plain line for a mistake, no folder left by one."""
 
+import importlib
 import json
 import signal
 import subprocess
@@ -208,6 +209,18 @@ def test_a_bug_keeps_its_traceback(monkeypatch, error):
         tandem.cli.main(["train", "smoke"])
 
 
+def test_a_file_that_an_environment_misses_is_told_with_the_place_that_asked_for_it(capsys, folder, monkeypatch):
+    """It is not the person's disk that fails, and not the run's folder."""
+    (folder / "their_env.py").write_text("def step():\n    open('assets.xml')\n")
+    monkeypatch.syspath_prepend(folder)
+    phases = types.ModuleType("tandem.training.phases")
+    phases.train = lambda config, resume=None: importlib.import_module("their_env").step()
+    monkeypatch.setitem(sys.modules, "tandem.training.phases", phases)
+    assert tandem.cli.main(["train", "smoke"]) == 2
+    line = capsys.readouterr().err
+    assert line.startswith("error: FileNotFoundError: ") and line.endswith(f"({folder / 'their_env.py'}, line 2)\n")
+
+
 def _failing(error: BaseException) -> types.ModuleType:
     def train(config, resume=None):
         raise error
@@ -285,7 +298,7 @@ class Idle:
 
 
 def test_eval_prints_the_true_returns_of_mode_and_sampled_actions(capsys, folder, monkeypatch):
-    monkeypatch.setattr(tandem.training.build, "load_agent", lambda run: Idle())
+    monkeypatch.setattr(tandem.training.build, "load_agent", lambda run, is_trusted: Idle())
     save_config(load_config(["smoke", "task=toy_lq"]), folder / "config.yaml")
     assert tandem.cli.main(["eval", str(folder), "--episodes", "2"]) == 0
     mode, sampled = capsys.readouterr().out.splitlines()

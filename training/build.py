@@ -50,13 +50,15 @@ from .reports.evaluate import Evaluator
 from .reports.logger import Logger
 from .reports.look import Onlooker
 from .run import Run
-from .settings import read_config, to_yaml
+from .settings import read_config, to_yaml, trusted_config
 from .stop import Stop
 from .storage import checkpoint
+from .storage.card import RunCard
 from .storage.folder import SAVED_AS, RunFolder
 from .storage.keeper import Keeper
 from .storage.older import bring_over
 from .storage.restore import Standpoint, check_received, fitting, load_parts, reconcile_transitions, standpoint
+from .storage.trust import signed
 
 
 def build(config: Config, is_resumed: bool, is_exact: bool = True) -> Run:
@@ -74,11 +76,12 @@ def build(config: Config, is_resumed: bool, is_exact: bool = True) -> Run:
     allocator = make_allocator(config.allocator)
     if not is_resumed:
         check_pilot(config)
-        folder.make(to_yaml(config), to_micro(config.budget.total), config.price.in_micro())
     lock = folder.hold()
     told = [] if is_resumed else [f"warning: {note}" for note in notes]
     try:
-        if is_resumed and bring_over(folder):
+        if not is_resumed:
+            make_folder(config, folder, spaces)
+        elif bring_over(folder):
             told.append(
                 "the journals of an older version were brought into today's form; the old ones stay beside them"
             )
@@ -91,6 +94,14 @@ def build(config: Config, is_resumed: bool, is_exact: bool = True) -> Run:
     for line in told:
         run.logger.line(line)
     return run
+
+
+def make_folder(config: Config, folder: RunFolder, spaces: Spaces) -> None:
+    """A new run's folder, its card first: the folder is a run only once its config.yaml is there."""
+    text = to_yaml(config)
+    if not folder.config.exists():
+        signed(RunCard.made(text, spaces), config).write(folder.path)
+    folder.make(text, to_micro(config.budget.total), config.price.in_micro())
 
 
 def assemble(
@@ -304,10 +315,14 @@ def make_learner(config: Config, spaces: Spaces, device: torch.device) -> Learne
     return Learner(dynamics, reward, actor_critic, use_bfloat16(config, device), anneal)
 
 
-def load_agent(folder: Path) -> Agent:
-    """The agent of a run's newest checkpoint, on the CPU."""
-    config = read_config(folder / SAVED_AS)
-    spaces = task_spaces(config)
+def load_agent(folder: Path, is_trusted: bool = False) -> Agent:
+    """The agent of a run's newest checkpoint, on the CPU.
+
+    The run's card tells its spaces; for runs of versions 0.1 and 0.2 the environment is made. `is_trusted`: code that such a
+    folder names may be imported.
+    """
+    config, card = read_config(folder / SAVED_AS), RunCard.find(folder)
+    spaces = card.spaces if card else task_spaces(trusted_config(folder, is_trusted))
     learner = make_learner(replace(config, precision="float32"), spaces, torch.device("cpu"))
     found = checkpoint.load(RunFolder(folder).checkpoints, wanted=lambda name: name == "learner")
     for warning in found.warnings:

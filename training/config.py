@@ -23,6 +23,8 @@ from .reports.logger import LogConfig
 from .storage.folder import RunConfig
 from .storage.keeper import CheckpointConfig
 
+MOST_THREADS = 4096  # torch takes more, and then starts them
+
 
 class ConfigError(UserError):
     """A setting that cannot be used. The message is one line: the key, what is wrong, where the setting came from."""
@@ -60,8 +62,8 @@ class Config:
             raise ValueError("task: must name an environment, got nothing")
         if not 0 <= self.seed < 2**32:
             raise ValueError(f"seed: must be between 0 and 2**32 - 1, got {self.seed}")
-        if self.threads < 0:
-            raise ValueError(f"threads: must be 0 or more, got {self.threads}")
+        if not 0 <= self.threads <= MOST_THREADS:
+            raise ValueError(f"threads: must be from 0 to {MOST_THREADS}, got {self.threads}")
         if self.mode == "coupled" and self.allocator.name != "coupled":
             raise ValueError(f"allocator.name: must be coupled where mode=coupled, got {self.allocator.name}")
         if self.replay.capacity < self.train.batch * self.train.length:

@@ -1,52 +1,53 @@
 """How presets, files and the command line set the configuration. The one file that knows OmegaConf."""
 
-import difflib
 import math
 import re
 from dataclasses import dataclass, is_dataclass, replace
-from functools import cache
 from importlib import resources
 from pathlib import Path
-from types import NoneType
-from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
+from typing import Any, cast, get_type_hints
 
-import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from .. import configs
 from ..durable import whole_file
 from .config import Config, ConfigError
+from .keys import keys_at, leaves, mapping_of, mappings, meaning, nearest, shown
+from .storage.card import RunCard
 from .storage.folder import SAVED_AS
+from .storage.trust import check_trust
 
 DEFAULT_PRESET = "quickstart"
-# Settings that versions 0.1 and 0.2 did not know: a run of theirs goes on with the defaults.
-ADDED = (
-    "checkpoint.every_minutes",
-    "checkpoint.keep",
-    "envs.kwargs",
-    "envs.patience",
-    "envs.timeout",
-    "evaluate.borrow",
-    "labeler.patience",
-    "log.every_updates",
-    "replay.latents",
-)
 COMMAND_LINE = "command line"
-# Where a resumed run may differ from its saved configuration: full keys, and sections that end with a dot.
-CHANGEABLE = (
-    "budget.total",
-    "envs.time_limit",
+MERGE_ERRORS = (OmegaConfBaseException, TypeError, ValueError, OverflowError)  # a list where a mapping must be, say
+LARGEST = 2**32  # whole numbers are below it: no count that a machine can hold, and no seed, is larger
+CHANGEABLE = (  # at a resume; a section ends in a dot
+    "budget.total",  # grows
+    "envs.time_limit",  # from the next episodes on
     "envs.processes",
     "envs.timeout",
     "envs.patience",
     "labeler.patience",
+    "checkpoint.",
     "evaluate.",
     "log.",
-    "checkpoint.",
     "device",
     "threads",
 )
+ADDED = {  # version -> settings that a config.yaml of the versions before it lacks, and that have their defaults there
+    "0.3": (
+        "envs.kwargs",
+        "envs.timeout",
+        "envs.patience",
+        "evaluate.borrow",
+        "replay.latents",
+        "checkpoint.every_minutes",
+        "checkpoint.keep",
+        "log.every_updates",
+        "labeler.patience",
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Setting:
     source: str
 
     def refused(self, why: str) -> ConfigError:
-        return ConfigError(f"{self.key}: {why} ({self.source})")
+        return ConfigError(f"{shown(self.key)}: {why} ({self.source})")
 
 
 def load_config(arguments: list[str]) -> Config:
@@ -71,22 +72,35 @@ def load_config(arguments: list[str]) -> Config:
     return _build(settings + _command_line_settings(arguments))
 
 
-def resume_config(run_dir: Path, arguments: list[str]) -> Config:
-    """The saved configuration of the run in `run_dir`, with changes to what may change: see CHANGEABLE."""
-    saved = read_config(run_dir / SAVED_AS)
+def resume_config(run_dir: Path, arguments: list[str], is_trusted: bool = False) -> Config:
+    """The saved configuration of the run in `run_dir`, with the changes that a resume allows (CHANGEABLE).
+
+    ConfigError for other changes. TrustError where the run names code that is not this user's own, unless `is_trusted` or the
+    arguments repeat it; nothing is imported before.
+    """
     for preset in (argument for argument in arguments if "=" not in argument):
-        raise ConfigError(f"{preset}: a resumed run keeps its own settings, leave the preset out ({COMMAND_LINE})")
-    settings = _command_line_settings(arguments)
-    config = _build(_saved_settings(run_dir / SAVED_AS) + settings)
+        raise ConfigError(
+            f"{shown(preset)}: a resumed run keeps its own settings, leave the preset out ({COMMAND_LINE})"
+        )
+    written, settings = _saved_settings(run_dir / SAVED_AS), _command_line_settings(arguments)
+    saved, config = _build(written), _build(written + settings)
     for setting in settings:
-        was, asked = (_value(one, setting.key) for one in (saved, config))
-        if setting.key == "budget.total" and asked < was:
-            raise setting.refused(f"a resumed run's budget can only grow, was {was:_.12g}, got {asked:_.12g}")
-        if asked != was and not _may_change(setting.key):
-            raise setting.refused(
-                f"cannot change in a resumed run, was {was!r}, got {asked!r}; what can: {', '.join(CHANGEABLE)}"
-            )
-    return replace(config, run=replace(config.run, dir=str(run_dir)))  # the folder may have been moved
+        _check_change(setting, _value(saved, setting.key), _value(config, setting.key))
+    check_trust(config, RunCard.find(run_dir), is_trusted, {setting.key for setting in settings})
+    return _moved(config, run_dir)
+
+
+def resume_notes(run_dir: Path, config: Config) -> list[str]:
+    """What a person should know of the changes that `config` makes to the saved one, a line each."""
+    was, now = read_config(run_dir / SAVED_AS).envs.time_limit, config.envs.time_limit
+    return [f"envs.time_limit: episodes differ from here on, was {was}, is {now}"] if was != now else []
+
+
+def trusted_config(run_dir: Path, is_trusted: bool = False) -> Config:
+    """The saved configuration of a run whose environments are going to be made. TrustError as in `resume_config`."""
+    config = read_config(run_dir / SAVED_AS)
+    check_trust(config, RunCard.find(run_dir), is_trusted)
+    return _moved(config, run_dir)
 
 
 def _may_change(key: str) -> bool:
@@ -94,14 +108,25 @@ def _may_change(key: str) -> bool:
 
 
 def read_config(path: Path) -> Config:
-    """The configuration that `save_config` wrote. A missing, unknown or unusable key is a ConfigError."""
+    """The configuration that `save_config` wrote. A missing, unknown or unusable key is a ConfigError.
+
+    CardError where the run's card says that the file is another than was saved. Imports nothing that it names.
+    """
     return _build(_saved_settings(path))
 
 
 def save_config(config: Config, path: Path) -> None:
-    """Write the whole configuration so that a crash leaves either all of it or nothing under `path`."""
+    """Write the whole configuration so that a crash leaves either all of it or nothing under `path`.
+
+    The run's card accepts the old and the new one meanwhile, and then the new one alone.
+    """
+    text, card = to_yaml(config), RunCard.find(path.parent)
+    if card:
+        card.accepting(text).write(path.parent)
     with whole_file(path, "w") as file:
-        file.write(to_yaml(config))
+        file.write(text)
+    if card:
+        card.accepting_only(text).write(path.parent)
 
 
 def to_yaml(config: Config) -> str:
@@ -115,52 +140,43 @@ def preset_files() -> dict[str, str]:
     return {file.name.removesuffix(".yaml"): file.read_text() for file in files}
 
 
-@cache
-def leaves(section: type = Config, prefix: str = "") -> dict[str, Any]:
-    """Full key -> type of everything that can be set in a section; a mapping of named sections is one key."""
-    found = {}
-    for name, hint in get_type_hints(section).items():
-        found |= leaves(hint, f"{prefix}{name}.") if is_dataclass(hint) else {prefix + name: hint}
-    return found
-
-
-@cache
-def mappings() -> dict[str, type]:
-    """Full key -> section of an entry, for every mapping of named sections."""
-    return {key: get_args(hint)[1] for key, hint in leaves().items() if get_origin(hint) is dict and not _is_free(hint)}
-
-
-def _is_free(hint: Any) -> bool:
-    """Whether it is of a mapping with values of any kind under any names."""
-    return get_origin(hint) is dict and get_args(hint)[1] is Any
-
-
-def keys_at(key: str) -> dict[str, Any]:
-    """All leaves, and those of the mapping's entry that `key` lies in."""
-    known = leaves()
-    for mapping, section in mappings().items():
-        if key.startswith(mapping + "."):
-            entry = key.removeprefix(mapping + ".").split(".")[0]
-            known = known | leaves(section, f"{mapping}.{entry}.")
-    return known
-
-
 def _preset_settings(preset: str) -> list[Setting]:
     files = preset_files()
     if preset not in files:
-        raise ConfigError(f"{preset}: no such preset ({COMMAND_LINE}), {nearest(preset, files)}")
+        raise ConfigError(f"{shown(preset)}: no such preset ({COMMAND_LINE}), {nearest(preset, files)}")
     return _file_settings(files[preset], f"preset {preset}")
+
+
+def _check_change(setting: Setting, was: Any, asked: Any) -> None:
+    """ConfigError unless a resume may change the setting from what it was to what is asked for."""
+    if setting.key == "budget.total" and asked < was:
+        raise setting.refused(f"a resumed run's budget can only grow, was {was:_.12g}, got {asked:_.12g}")
+    is_free = any(setting.key == key or (key.endswith(".") and setting.key.startswith(key)) for key in CHANGEABLE)
+    if not is_free and asked != was:
+        may = ", ".join(f"{key}*" if key.endswith(".") else key for key in CHANGEABLE)
+        raise setting.refused(f"cannot change in a resumed run, was {shown(was)}, got {shown(asked)}; what may: {may}")
+
+
+def _moved(config: Config, run_dir: Path) -> Config:
+    return replace(config, run=replace(config.run, dir=str(run_dir)))
 
 
 def _saved_settings(path: Path) -> list[Setting]:
     if not path.is_file():
         raise ConfigError(f"{path.parent}: not a run, it has no {path.name}")
-    settings = _file_settings(path.read_text(), str(path))
+    content, card = path.read_bytes(), RunCard.find(path.parent)
+    if card:
+        card.check(content, path)
+    try:
+        settings = _file_settings(content.decode(), str(path))
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not readable as text: {_one_line(error)}") from error
     keys = {setting.key for setting in settings}
     expected = {key for written in keys for key in keys_at(written)} | leaves().keys()
     # A mapping stands there itself only where it is empty.
     filled = {mapping for mapping in mappings() if any(key.startswith(mapping + ".") for key in keys)}
-    missing = expected - keys - filled - set(ADDED)
+    later = {key for added in ADDED.values() for key in added} if card is None else set()
+    missing = expected - keys - filled - later
     if missing:
         raise ConfigError(f"{min(missing)}: missing ({path})")
     return settings
@@ -168,8 +184,8 @@ def _saved_settings(path: Path) -> list[Setting]:
 
 def _file_settings(text: str, source: str) -> list[Setting]:
     try:
-        content = OmegaConf.to_container(OmegaConf.create(text), resolve=True)
-    except (yaml.YAMLError, OmegaConfBaseException) as error:
+        content = OmegaConf.to_container(OmegaConf.create(text))
+    except Exception as error:  # a YAML reader raises of every type, also for texts of a few letters
         raise ConfigError(f"{source}: not readable as YAML: {_one_line(error)}") from error
     if not isinstance(content, dict):
         raise ConfigError(f"{source}: must be a mapping of keys to values, got {type(content).__name__}")
@@ -193,12 +209,12 @@ def _parse(argument: str) -> Setting:
     setting = Setting(key, text, COMMAND_LINE)
     if leaves().get(key) is str:
         return setting  # text stays as it is written: run.name=007 is not the number 7
-    if text.startswith("{"):
-        text = re.sub(r":(?=\S)", ": ", text)  # {price:1} is what people write, {price: 1} what YAML reads
+    if text.startswith("{"):  # {price:1} is what people write, {price: 1} what YAML reads
+        text = re.sub(r"([{,]\s*\w+):(?=\S)", r"\1: ", text)
     try:
         value = cast(dict, OmegaConf.to_container(OmegaConf.from_dotlist([f"value={text}"])))["value"]
-    except (yaml.YAMLError, OmegaConfBaseException) as error:
-        raise setting.refused(f"{text!r} is not readable as a value") from error
+    except Exception as error:  # a YAML reader raises of every type
+        raise setting.refused(f"{shown(text)} is not readable as a value") from error
     return replace(setting, value=value)
 
 
@@ -206,7 +222,7 @@ def _flat(setting: Setting) -> list[Setting]:
     """A nested mapping as settings under their full keys. An empty one stays where it empties a mapping of sections."""
     value, known = setting.value, keys_at(setting.key)
     is_mapping = setting.key in mappings()
-    is_entry = setting.key.rpartition(".")[0] in mappings()
+    is_entry = is_dataclass(mappings().get(setting.key.rpartition(".")[0]))
     if isinstance(value, dict) and (value if is_mapping or is_entry else setting.key not in known):
         inside = [Setting(f"{setting.key}.{name}", inner, setting.source) for name, inner in value.items()]
         return [one for inner in inside for one in _flat(inner)]
@@ -218,25 +234,13 @@ def _check_key(setting: Setting) -> None:
     known = keys_at(setting.key)
     if setting.key in known:
         return
+    if mappings().get(mapping_of(setting.key)) is Any:
+        raise setting.refused("must be an argument's name, one word without signs")
     inside = [key for key in known if key.startswith(setting.key + ".")]
     if inside and setting.key:
         example = next((key for key in inside if key.endswith(".name")), inside[0])
         raise setting.refused(f"is a section, set a key inside it, such as {example}=...")
-    raise ConfigError(f"{setting.key}: no such key ({setting.source}), {nearest(setting.key, known)}")
-
-
-def nearest(word: str, known) -> str:
-    """What to say of a word that nobody knows: the known one that is most like it."""
-    return f"did you mean {closest(word, known) or difflib.get_close_matches(word, known, 1, 0.0)[0]}?"
-
-
-def closest(word: str, known) -> str | None:
-    """The known word that is meant; the last part alone counts too, so that label_share finds allocator.label_share."""
-    short = {name.rsplit(".", 1)[-1]: name for name in known}
-    if word in short:
-        return short[word]
-    close = difflib.get_close_matches(word, known, 1, 0.7) or difflib.get_close_matches(word, short, 1, 0.7)
-    return (close[0] if close[0] in known else short[close[0]]) if close else None
+    raise ConfigError(f"{shown(setting.key)}: no such key ({setting.source}), {nearest(setting.key, known)}")
 
 
 def _value(config: Config, key: str) -> Any:
@@ -249,34 +253,33 @@ def _value(config: Config, key: str) -> Any:
 
 def _build(settings: list[Setting]) -> Config:
     """Later settings win. Raises ConfigError with the key and source of the first value that cannot be used."""
-    kept = _without_replaced(settings)
+    kept = _without_emptied(settings)
     tree, written = _merged(OmegaConf.structured(Config), kept), {setting.key: setting for setting in kept}
     return _section(Config, "", cast(dict, OmegaConf.to_container(tree, resolve=True)), written)
 
 
-def _without_replaced(settings: list[Setting]) -> list[Setting]:
-    """Without what a later setting empties or replaces in a mapping: merging would leave it."""
+def _without_emptied(settings: list[Setting]) -> list[Setting]:
+    """Without the entries of a mapping that a later setting says is empty: merging nothing would leave them."""
     kept: list[Setting] = []
     for setting in settings:
         if setting.key in mappings() and setting.value == {}:
             kept = [one for one in kept if not one.key.startswith(setting.key + ".")]
         else:
-            is_free = _is_free(leaves().get(setting.key))
-            kept = [*(one for one in kept if not is_free or one.key != setting.key), setting]
+            kept.append(setting)
     return kept
 
 
 def _merged(tree, settings: list[Setting]):
     """The tree with the settings: all in one, which is quick; where that fails one by one, to know whose the fault is."""
     for setting in settings:
-        _check_finite(setting)
+        _check_plain(setting)
     try:
         return _merge(tree, settings)
-    except OmegaConfBaseException:
+    except MERGE_ERRORS:
         for setting in settings:
             try:
                 tree = _merge(tree, [setting])
-            except OmegaConfBaseException as error:
+            except MERGE_ERRORS as error:
                 raise _wrong(setting) from error
         return tree
 
@@ -291,15 +294,38 @@ def _merge(tree, settings: list[Setting]):
     return merged
 
 
-def _check_finite(setting: Setting) -> None:
-    numbers = setting.value if isinstance(setting.value, list | tuple) else [setting.value]
-    if any(isinstance(number, float) and not math.isfinite(number) for number in numbers) or "???" in numbers:
+def _check_plain(setting: Setting) -> None:
+    """ConfigError for what no setting can be, whatever its type: code, references, numbers that are none."""
+    if _has_reference(setting.value):
+        raise setting.refused(f"${{...}} is not filled in, got {shown(setting.value)}")
+    is_number = keys_at(setting.key)[setting.key] is bool and isinstance(setting.value, int | float)
+    if not _is_plain(setting.value) or (is_number and setting.value not in (0, 1)):
         raise _wrong(setting)
 
 
+def _has_reference(value: Any) -> bool:
+    """Whether OmegaConf would put something else in place of a value or of a part of it: an environment variable, say."""
+    if isinstance(value, dict):
+        return any(_has_reference(part) for pair in value.items() for part in pair)
+    return any(map(_has_reference, value)) if isinstance(value, list) else isinstance(value, str) and "${" in value
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(isinstance(name, str) and _is_plain(name) and _is_plain(inner) for name, inner in value.items())
+    if isinstance(value, list):
+        return all(map(_is_plain, value))
+    if isinstance(value, str):
+        return value != "???" and "\0" not in value and not re.search("[\ud800-\udfff]", value)
+    if isinstance(value, int):
+        return abs(value) < LARGEST
+    return value is None or (isinstance(value, float) and math.isfinite(value))
+
+
 def _wrong(setting: Setting) -> ConfigError:
-    hint = keys_at(setting.key)[setting.key]
-    return setting.refused(f"must be {_meaning(hint)}, got {setting.value!r}")
+    hint, value = keys_at(setting.key)[setting.key], setting.value
+    got = repr(value) if isinstance(value, str) and len(value) <= 200 else shown(value)
+    return setting.refused(f"must be {meaning(hint)}, got {got}")
 
 
 def _section(section: type, prefix: str, values: dict, written: dict[str, Setting]):
@@ -309,7 +335,7 @@ def _section(section: type, prefix: str, values: dict, written: dict[str, Settin
         value, key = values[name], prefix + name
         if isinstance(hint, type) and is_dataclass(hint):
             value = _section(hint, f"{key}.", value, written)
-        elif key in mappings():
+        elif is_dataclass(mappings().get(key)):
             value = {entry: _section(mappings()[key], f"{key}.{entry}.", one, written) for entry, one in value.items()}
         elif value == "???":
             raise ConfigError(f"{key}: must be given")
@@ -320,22 +346,6 @@ def _section(section: type, prefix: str, values: dict, written: dict[str, Settin
         message = prefix + _one_line(error)
         setting = written.get(message.split(":")[0])
         raise ConfigError(f"{message} ({setting.source})" if setting else message) from error
-
-
-def _meaning(hint) -> str:
-    """A type in the words of somebody who has to write a value of it."""
-    plain = {int: "a whole number (1_000_000, not 1e6)", float: "a finite number", bool: "true or false", str: "text"}
-    if hint in plain:
-        return plain[hint]
-    if get_origin(hint) is Literal:
-        return "one of " + ", ".join(get_args(hint))
-    if _is_free(hint):
-        return "a mapping such as {size:3}"
-    if get_origin(hint) is dict:
-        return "sections by name such as {cheap:{price:1}}"
-    if get_origin(hint) is tuple:
-        return "a list of numbers such as [1.0,0.5]"
-    return " or ".join("null" if part is NoneType else _meaning(part) for part in get_args(hint))
 
 
 def _one_line(error: Exception) -> str:

@@ -10,6 +10,7 @@ from typing import Literal, get_args, get_origin, get_type_hints
 
 from . import settings
 from .config import Config, ConfigError
+from .keys import closest, leaves, mappings
 
 INDENT = 44  # column of the meaning
 DEFAULTS = "settings and their defaults, before any preset (KEY=VALUE)"
@@ -54,8 +55,8 @@ def help_text(section: str = "") -> str:
     wanted = "" if section == GENERAL else section
     found = {name: _inside(rows, name, wanted) for name, rows in sections.items()}
     if not any(found.values()):
-        known = [GENERAL, ALL, *_section_comments(), *settings.leaves(), *settings.preset_files()]
-        meant = settings.closest(section, known)
+        known = [GENERAL, ALL, *_section_comments(), *leaves(), *settings.preset_files()]
+        meant = closest(section, known)
         hint = f"did you mean {meant}?" if meant else f"sections are {', '.join([GENERAL, ALL, *_section_comments()])}"
         raise ConfigError(f"{section}: no such section, {hint}")
     return "\n".join([DEFAULTS, *_blocks({name: rows for name, rows in found.items() if rows})])
@@ -69,7 +70,7 @@ def _presets() -> list[str]:
 
 def _summaries() -> list[str]:
     """A line a section: its name and what is set there."""
-    general = ", ".join(key for key in settings.leaves() if "." not in key)
+    general = ", ".join(key for key in leaves() if "." not in key)
     return [_row(GENERAL, general), *(_row(name, meaning) for name, meaning in _section_comments().items())]
 
 
@@ -103,8 +104,8 @@ def _sections(section, prefix: str = "") -> dict[str, dict[str, str]]:
         else:
             meaning = [_choices(hints[field.name]), comments.get(field.name, "")]
             rows[key] = _row(f"{key}={_as_written(value)}", ". ".join(part for part in meaning if part))
-        if key in settings.mappings():
-            rows |= _entry_rows(settings.mappings()[key], f"{key}.NAME.")
+        if is_dataclass(mappings().get(key)):
+            rows |= _entry_rows(mappings()[key], f"{key}.NAME.")
     return {prefix.removesuffix("."): rows} | below
 
 

@@ -22,8 +22,8 @@ def symexp(x: Tensor) -> Tensor:
 
 def twohot_bins(num: int = 255) -> Tensor:
     """(num,) bin centres, symexp-spaced from -e^20 to e^20, exactly antisymmetric with 0 in the middle. `num` is odd."""
-    if num % 2 == 0 or num < 3:
-        raise ValueError(f"bins: must be an odd number of at least 3, got {num}")
+    if num % 2 == 0 or not 3 <= num < 100_000:
+        raise ValueError(f"bins: must be an odd number of at least 3, and below 100_000, got {num}")
     half = symexp(torch.linspace(-20, 0, (num + 1) // 2))
     return torch.cat([half, -half[:-1].flip(0)])
 

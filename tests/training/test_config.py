@@ -189,20 +189,6 @@ def test_named_sections_are_saved_read_again_and_kept_by_a_resume(presets, tmp_p
         read_config(path)
 
 
-def test_a_constructors_arguments_are_a_mapping_of_any_kind(presets, tmp_path):
-    files = settings.preset_files()
-    files["sized"] = "# A task with a size\nenvs: {kwargs: {size: 3, names: [a, b], deep: {gain: 0.5}}}\n"
-    config = load_config(["sized"])
-    assert config.envs.kwargs == {"size": 3, "names": ["a", "b"], "deep": {"gain": 0.5}}
-    save_config(config, tmp_path / "config.yaml")
-    assert read_config(tmp_path / "config.yaml") == config
-    assert load_config(["sized", "envs.kwargs={size:4}"]).envs.kwargs == {"size": 4}  # as a whole
-    assert load_config(["sized", "envs.kwargs={}"]).envs.kwargs == {}
-    assert refusal("envs.kwargs=3") == "envs.kwargs: must be a mapping such as {size:3}, got 3 (command line)"
-    with pytest.raises(ConfigError, match=r"^envs.kwargs: cannot change in a resumed run"):
-        resume_config(tmp_path, ["envs.kwargs={size:4}"])
-
-
 def test_tiers_make_no_sense_where_every_transition_has_its_label(presets):
     coupled = ["mode=coupled", "allocator.name=coupled", "envs.heldout_share=0"]
     assert load_config(coupled).mode == "coupled"
@@ -326,3 +312,50 @@ def test_help_for_an_unknown_section_names_the_nearest(word, meant):
     with pytest.raises(ConfigError) as caught:
         help_text(word)
     assert str(caught.value) == f"{word}: no such section, did you mean {meant}?"
+
+
+@pytest.mark.parametrize(
+    "whole",
+    ["envs.kwargs={size:3,name:abc,list:[1,a],url:a:b}", "envs.kwargs={size: 3, name: abc, list: [1, a], url: 'a:b'}"],
+)
+def test_arguments_of_an_environment_are_free_and_come_back_from_disk(presets, tmp_path, whole):
+    parts = ["envs.kwargs.size=3", "envs.kwargs.name=abc", "envs.kwargs.list=[1,a]", "envs.kwargs.url=a:b"]
+    wanted = {"size": 3, "name": "abc", "list": [1, "a"], "url": "a:b"}
+    assert load_config([whole]).envs.kwargs == load_config(parts).envs.kwargs == wanted
+    save_config(load_config([whole]), tmp_path / "config.yaml")
+    assert read_config(tmp_path / "config.yaml").envs.kwargs == wanted
+    assert resume_config(tmp_path, ["envs.kwargs.size=3"]).envs.kwargs == wanted
+    with pytest.raises(ConfigError, match=r"envs.kwargs.size: cannot change .* was 3, got 4"):
+        resume_config(tmp_path, ["envs.kwargs.size=4"])
+    assert load_config([]).envs.kwargs == {} and "envs.kwargs={}" in help_text("envs")
+
+
+def test_what_may_change_at_a_resume_changes_and_a_new_time_limit_is_said(run):
+    changes = ["envs.time_limit=7", "envs.processes=true", "evaluate.episodes=2", "log.every_seconds=9", "threads=1"]
+    config = resume_config(run, [*changes, "device=cpu", "budget.total=301"])
+    assert (config.envs.time_limit, config.evaluate.episodes, config.budget.total, config.device) == (7, 2, 301, "cpu")
+    [note] = settings.resume_notes(run, config)
+    assert "envs.time_limit" in note and "was 0, is 7" in note
+    assert settings.resume_notes(run, resume_config(run, ["device=cpu"])) == []
+
+
+def test_what_may_not_change_is_refused_with_what_may(run):
+    for argument in ("precision=float32", "envs.repeat=3", "labeler.delay=1", "train.batch=3", "run.root=x"):
+        with pytest.raises(
+            ConfigError, match=r"cannot change in a resumed run, .* what may: budget.total, envs.time_limit"
+        ):
+            resume_config(run, [argument])
+
+
+def test_settings_that_a_version_added_have_their_defaults_in_older_runs(run):
+    path = run / "config.yaml"
+    content = yaml.safe_load(path.read_text())
+    for key in {key for keys in settings.ADDED.values() for key in keys} & settings.leaves().keys():
+        section, name = key.split(".")
+        del content[section][name]
+    path.write_text(yaml.safe_dump(content))
+    assert read_config(path) == load_config(["seed=3"])
+    del content["envs"]["repeat"]
+    path.write_text(yaml.safe_dump(content))
+    with pytest.raises(ConfigError, match=r"envs.repeat: missing"):
+        read_config(path)

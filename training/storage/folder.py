@@ -85,10 +85,12 @@ class RunFolder:
         return found
 
     def make(self, config: str, total_micro: int, prices: dict[str, int]) -> None:
-        """A new run's folders, ledger and configuration (YAML).
+        """A new run's folders, ledger and configuration (YAML), by the process that holds its lock.
 
         A crash half way leaves a folder that is no run yet, and in which nothing was bought: it can be made again.
         """
+        if self.config.exists():
+            raise UserError(f"run.dir: {self.path} is a run already, go on with it by --resume {self.path}")
         for folder in (self.vault, self.transitions, self.labels, self.checkpoints):
             folder.mkdir(parents=True, exist_ok=True)
         if self.ledger.exists():
@@ -103,8 +105,15 @@ class RunFolder:
             file.write(config)
 
     def hold(self) -> IO:
-        """A lock, so that two processes never spend from one purse. It ends with the process, or when it is closed."""
-        lock = open(self.path / "lock", "w")  # noqa: SIM115  closed by Run.close
+        """A lock, so that two processes never spend from one purse. It ends with the process, or when it is closed.
+
+        The folder is made where there is none: of two starts in one new folder the one that has the lock makes the run.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = open(self.path / "lock", "w")  # noqa: SIM115  closed by Run.close
+        except OSError as error:
+            raise UserError(f"run.dir: nothing can be written in {self.path} ({error.strerror})") from error
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

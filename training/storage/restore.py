@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import Protocol, Self
+from typing import Protocol, Self, cast
 
 from ...budget.ledger import Ledger, Position
 from ...errors import UserError
@@ -13,6 +13,7 @@ from .checkpoint import Checkpoint, CheckpointError
 from .folder import SAVED_AS, RunFolder
 
 SALVAGED = ("learner", "transitions", "labels", "progress", "rng")  # parts that fit data which has grown since
+REFILLED = ("transitions", "labels")  # of them, those that hold this data
 START = Position(events=1, decisions=0)  # of a ledger: its total is written, and nothing else
 
 
@@ -22,6 +23,12 @@ class Part(Protocol):
     def state_dict(self) -> dict: ...
 
     def load_state_dict(self, state: dict) -> None: ...
+
+
+class RefilledPart(Part, Protocol):
+    """A part that took its rows from a journal, which may have grown since the checkpoint."""
+
+    def load_state_dict(self, state: dict, is_exact: bool = True) -> None: ...
 
 
 class FilesMissing(UserError):
@@ -88,7 +95,10 @@ def load_parts(begin: Standpoint, parts: Mapping[str, Part]) -> None:
         raise CheckpointError(f"{begin.found.path}: holds {sorted(states)}, expected {sorted(parts)}")
     with fitting(begin.found):
         for name in parts if begin.is_exact else SALVAGED:
-            parts[name].load_state_dict(states[name])
+            if name in REFILLED:
+                cast(RefilledPart, parts[name]).load_state_dict(states[name], begin.is_exact)
+            else:
+                parts[name].load_state_dict(states[name])
 
 
 @contextmanager

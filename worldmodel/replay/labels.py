@@ -230,6 +230,8 @@ class LabelReplay:
 
         Without exactness the refill may have gone further: newer labels are as they were answered.
         """
+        if not is_exact:
+            state = {"per_fold": torch.from_numpy(self.per_fold)} | state  # version 0.2 did not keep it
         check_keys(state, {"training", "heldout", "precision", "per_fold"}, "labels")
         for name, what in (("precision", "tiers"), ("per_fold", "folds")):
             if len(state[name]) != len(getattr(self, name)):

@@ -239,6 +239,8 @@ class TransitionReplay:
         Without exactness the refill may have gone further: newer rows keep the latents they were collected with, and
         queue as fresh.
         """
+        if not is_exact:
+            state = {"counts": {}} | state  # version 0.2 did not keep them
         check_keys(state, {"counts", "training", "heldout", "online"}, "replay")
         if is_exact:
             self._check_counts(state["counts"])
