@@ -99,17 +99,19 @@ class Collector:
     def tick(self, agent: Agent) -> list[Episode]:
         """One lockstep step of all environments. -> training episodes that ended, for the log alone (see has_returns).
 
-        SellerFailed where an environment cannot go on: nothing has changed then.
+        SellerFailed where an environment cannot go on, or the agent's action is no number: nothing has changed then.
         """
         before = self.ahead[0] if self.ahead else None
         transition = before.transition if before else self._arrive()
-        action, self.state = agent.act(transition.obs, self.state, transition.is_first, mode=False)
-        tick = Tick.of(transition, action, self.state.latent.deter, self.state.latent.stoch.argmax(-1))
+        action, state = agent.act(transition.obs, self.state, transition.is_first, mode=False)
+        tick = Tick.of(transition, action, state.latent.deter, state.latent.stoch.argmax(-1))
         if before:
             tick = self.ahead.popleft()  # what was done counts, also where rounding would have done a little else
         else:
+            with calling(self.stop, "the agent"):
+                self.env.check(action)
             self.journal.append(tick)
-        self.action = tick.action
+        self.action, self.state = tick.action, state
         self.replay.add(tick)
         self.chunk.left -= 1
         self.chunk.received += transition.num_bought
@@ -117,7 +119,7 @@ class Collector:
 
     def _arrive(self) -> Transition:
         with calling(self.stop, "environment"):
-            if not self.is_live:
+            if not self.is_live or self.env.was_lent:  # an evaluation may have played in them
                 self.env.go_on(self._standing(opened=True))
                 self.is_live = True
             return self.env.step(self.action)
