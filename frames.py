@@ -86,6 +86,7 @@ class FrameLog:
                 raise DamagedLog(self.folder / f"{place:06d}.log", segment.first, "the file is missing")
             yield from self._frames(segment, is_last=place == len(paths) - 1)
         self._is_read = True
+        self._has_new_file = self._is_dirty = bool(paths)  # a process that was killed may have synced none of the end
 
     def _paths(self) -> list[Path]:
         return sorted(path for path in self.folder.glob("*.log") if NAME.fullmatch(path.name))
@@ -146,9 +147,9 @@ class FrameLog:
 
     def sync(self) -> None:
         """All that was appended is on disk when this returns."""
-        if self._file is None or not self._is_dirty:
+        if not self._is_dirty:
             return
-        sync(self._file)
+        sync(self._last_file())
         if self._has_new_file:
             sync_folder(self.folder)
         self._has_new_file = self._is_dirty = False
@@ -171,6 +172,9 @@ class FrameLog:
         elif not self.segments:
             self.folder.mkdir(parents=True, exist_ok=True)
             self.segments.append(self._new_segment())
+        return self._last_file()
+
+    def _last_file(self) -> IO:
         segment = self.segments[-1]
         if self._file is None:
             self._file = open(segment.path, "ab")  # noqa: SIM115  closed by `close`

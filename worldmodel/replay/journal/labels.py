@@ -27,7 +27,7 @@ class Entry:
 
 
 class LabelJournal:
-    """Entries of an append-only log, safe once written."""
+    """Entries of an append-only log, safe after `log.sync`."""
 
     def __init__(self, folder: Path):
         self.log = FrameLog(folder)
@@ -66,7 +66,6 @@ class LabelJournal:
             arrays["declined/key"] = np.array([one.key for one in entry.declined])
             arrays["declined/reason"] = np.array([one.reason for one in entry.declined])
         self.log.append("asked" if entry.asked else "heard", arrays, call=entry.call)
-        self.log.sync()
 
 
 def _question_arrays(asked: tuple[Asked, ...]) -> dict[str, np.ndarray]:
