@@ -8,6 +8,7 @@ A frame is a kind, some plain values and some arrays. Its bytes:
 
 import hashlib
 import json
+import math
 import re
 import struct
 import zlib
@@ -226,7 +227,7 @@ def _unpacked(body: memoryview, number: int) -> Frame:
         kind = np.dtype(dtype)
         if kind.kind not in KINDS:
             raise ValueError(f"{name} is of type {dtype}")
-        size = int(np.prod(shape, dtype=np.int64)) * kind.itemsize
+        size = math.prod(shape) * kind.itemsize
         if size < 0 or place + size > len(body):
             raise ValueError(f"{name} is cut off")
         flat = np.frombuffer(body, kind, size // kind.itemsize if kind.itemsize else 0, place)

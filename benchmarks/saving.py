@@ -29,7 +29,6 @@ from typing import Any  # noqa: E402
 
 from cells import MACHINE  # noqa: E402
 from kept import rounded  # noqa: E402
-
 from tandem.budget.ledger import Ledger  # noqa: E402
 from tandem.envs.vault import RewardVault  # noqa: E402
 from tandem.frames import FrameLog  # noqa: E402

@@ -216,7 +216,8 @@ class Ledger:
         Raises LedgerError for a position that the file does not have.
         """
         assert not self._depth, "a commit is under way"
-        self._books_now()
+        if position == self.position:
+            return
         ends = self._log.last
         if not (1 <= position.events <= ends["events"] and 0 <= position.decisions <= ends["decisions"]):
             raise LedgerError(

@@ -356,7 +356,9 @@ def test_interrupted_processes_save_and_exit_130(tiny, tiny_command, audit):
     for config in configs:
         folder = Path(config.run.dir)
         summary = audit(folder)
-        assert 0 < summary["spent"] + summary["reserved"] < 320 and summary["reserved"] <= 32  # of an open chunk, and its labels
+        assert (
+            0 < summary["spent"] + summary["reserved"] < 320 and summary["reserved"] <= 32
+        )  # of an open chunk, and its labels
         assert checkpoint.load(folder / "checkpoints").warnings == ()
         resume(config)
         assert audit(folder)["spent"] == 320

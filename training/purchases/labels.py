@@ -314,13 +314,13 @@ class LabelDesk:
         held = list(self.journal.read())
         if entries is not None and len(held) < entries:
             raise DamagedLog(self.journal.log.folder, len(held), f"{len(held)} entries, {entries} were written")
+        self.transitions.open.mark_asked([item.question.clip for entry in held[:entries] for item in entry.asked])
         for number, entry in enumerate(held[:entries]):
             self._take(number, entry)
         self.ahead = deque([] if entries is None else held[entries:])
         self.is_live = False
 
     def _take(self, number: int, entry: Entry) -> None:
-        self.transitions.open.mark_asked([item.question.clip for item in entry.asked])
         self._ask(list(entry.asked))
         for reply in (*entry.answers, *entry.declined):
             if reply.key not in self.labels.pending:
