@@ -15,7 +15,7 @@ from ...envs.records import Transition
 from ...envs.standing import OpenEpisode, Standing
 from ...envs.vault import RewardVault
 from ...envs.vector import VectorEnv
-from ...worldmodel.replay.journal.transitions import TransitionJournal
+from ...worldmodel.replay.journal.transitions import PREFIX, TransitionJournal
 from ...worldmodel.replay.tick import Tick, Ticks
 from ...worldmodel.replay.transitions import TransitionReplay
 from ...worldmodel.rssm import Latent
@@ -23,7 +23,6 @@ from ..stop import Stop
 from .sellers import calling
 
 CHUNK = 128  # transitions between two commits, about
-PREFIX = "transitions/"  # of the keys of chunks in the ledger
 STATE = {"chunks", "left", "received", "action", "agent", "starts"}
 
 
@@ -84,7 +83,8 @@ class Collector:
         """Close the open episodes as truncated: where they stand is not known."""
         self.is_live = True
         self.env.go_on(self._standing(opened=False))
-        self.num_chunks = max((int(key) for key in self.journal.units), default=0)
+        sold = (key.removeprefix(PREFIX) for key in self.ledger.state_of_keys() if key.startswith(PREFIX))
+        self.num_chunks = max(map(int, (*self.journal.units, *sold)), default=0)  # what was lost is not sold again
 
     def open(self, wanted: int) -> int:
         """Reserve the next chunk, for at most `wanted` transitions. -> ticks that it may take."""
@@ -100,17 +100,19 @@ class Collector:
     def tick(self, agent: Agent) -> list[Episode]:
         """One lockstep step of all environments. -> training episodes that ended, for the log alone (see has_returns).
 
-        SellerFailed where an environment cannot go on: nothing has changed then.
+        SellerFailed where an environment cannot go on, or the agent's action is no number: nothing has changed then.
         """
         before = self.ahead[0] if self.ahead else None
         transition = before.transition if before else self._arrive()
-        action, self.state = agent.act(transition.obs, self.state, transition.is_first, mode=False)
-        tick = Tick.of(transition, action, self.state.latent.deter, self.state.latent.stoch.argmax(-1))
+        action, state = agent.act(transition.obs, self.state, transition.is_first, mode=False)
+        tick = Tick.of(transition, action, state.latent.deter, state.latent.stoch.argmax(-1))
         if before:
             tick = self.ahead.popleft()  # what was done counts, also where rounding would have done a little else
         else:
+            with calling(self.stop, "the agent"):
+                self.env.check(action)
             self.journal.append(tick)
-        self.action = tick.action
+        self.action, self.state = tick.action, state
         self.replay.add(tick)
         self.chunk.left -= 1
         self.chunk.received += transition.num_bought
@@ -118,7 +120,7 @@ class Collector:
 
     def _arrive(self) -> Transition:
         with calling(self.stop, "environment"):
-            if not self.is_live:
+            if not self.is_live or self.env.was_lent:  # an evaluation may have played in them
                 self.env.go_on(self._standing(opened=True))
                 self.is_live = True
             return self.env.step(self.action)

@@ -9,8 +9,9 @@ import numpy as np
 from ...durable import sync_folder
 from ...envs.vault import KIND as REWARDS
 from ...frames import FrameLog
-from ...worldmodel.replay.journal.npz import read_npz
+from ...worldmodel.replay.journal.npz import ChunkError, read_npz
 from ...worldmodel.replay.journal.transitions import KIND as TICKS
+from .archive import damage_of_archive
 from .folder import RunFolder
 
 Row = tuple[str, dict[str, np.ndarray], dict]  # kind, arrays and values of a frame
@@ -70,5 +71,7 @@ def _labels(folder: Path) -> Iterator[Row]:
 
 def _rewards(folder: Path) -> Iterator[Row]:
     for path in sorted(folder.glob("*.npz")):
+        if why := damage_of_archive(path):  # they do not name what they hold, as other chunks do
+            raise ChunkError(f"{path}: {why}")
         with np.load(path, allow_pickle=False) as arrays:
             yield REWARDS, {name: arrays[name] for name in ("env", "step", "reward")}, {}
