@@ -49,7 +49,8 @@ SHARE_OF_TRANSITIONS = 0.9  # of the money, as `allocator.label_share` says
 ROOMS = ("transitions", "vault", "labels", "ledger.db", "checkpoints", "everything")
 RESUME = {  # steps of `build`, and what they are called in the table
     "standpoint": "checkpoint read, hashes checked",
-    "refill": "transitions from their journal",
+    "refill": "transitions",
+    "make_learner": "models made",
     "load_parts": "latents and models put back",
     "open_ledger": "ledger read, hashes checked",
 }
@@ -107,10 +108,10 @@ def resume(options: argparse.Namespace) -> dict[str, Any]:
     """Bring the large run back, with its steps timed."""
     imported = time.perf_counter() - BEGUN
     watch = Watch()
-    for name in RESUME:
-        watch.time(build, name)
-    watch.time(RewardVault, "load")
-    watch.time(LabelDesk, "reopen")
+    for name, label in RESUME.items():
+        watch.time(build, name, label)
+    watch.time(RewardVault, "load", "true rewards")
+    watch.time(LabelDesk, "reopen", "labels")
     config = large_config(options)
     start = time.perf_counter()
     whole = build.build(config, is_resumed=True)
@@ -165,6 +166,7 @@ def quickstart(options: argparse.Namespace) -> dict[str, Any]:
         (os, "fsync", "fsyncs of journals and checkpoints"),
     ):
         watch.time(owner, name, label)
+    # Every commit of the ledger waits for the disk five times more.
     timer = threading.Timer(60 * options.minutes, os.kill, (os.getpid(), signal.SIGTERM))
     timer.start()
     start = time.perf_counter()
@@ -181,6 +183,8 @@ def quickstart(options: argparse.Namespace) -> dict[str, Any]:
     found["quickstart/chunk_ms"] = rounded(1000 * (watch.seconds["journals"] + watch.seconds["ledger"]) / chunks)
     found["quickstart/chunk_commits"] = rounded(watch.commits / chunks)
     found["quickstart/chunk_fsyncs"] = rounded(watch.calls["fsyncs of journals and checkpoints"] / chunks)
+    waits = ("journals", "ledger", "checkpoints, training waits")
+    found["quickstart/share of an hour in all"] = rounded(sum(watch.seconds[label] for label in waits) / seconds)
     return found
 
 
