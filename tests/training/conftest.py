@@ -1,14 +1,13 @@
 """A run of a second or two, and the books that every run must keep."""
 
-import json
+import importlib
 import sqlite3
-from contextlib import closing
+import sys
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 import pytest
-import torch
 
 from tandem.budget.ledger import Ledger
 from tandem.budget.money import price_in_micro, to_micro
@@ -16,27 +15,11 @@ from tandem.envs.records import Question
 from tandem.training.config import Config
 from tandem.training.phases import train
 from tandem.training.settings import load_config, read_config
-from tandem.training.storage import checkpoint
 from tandem.worldmodel.replay.journal.labels import LabelJournal
 from tandem.worldmodel.replay.journal.transitions import TransitionJournal
 
-TINY = [
-    "smoke",
-    "task=toy_lq",
-    "threads=1",
-    "envs.repeat=1",
-    "envs.time_limit=20",
-    "budget.total=320",
-    "allocator.pilot_labels=8",
-    "train.updates=16",
-    "train.batch=2",
-    "train.length=6",
-    "train.horizon=3",
-    "evaluate.episodes=1",
-    "evaluate.final_episodes=1",
-    "log.figures=false",
-    "log.every_seconds=1000",
-]
+sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmarks"))
+changed = importlib.import_module("accidents.lives").changed  # changed("seed=3"): the settings of a tiny run
 
 
 def pytest_collection_modifyitems(items):
@@ -52,7 +35,7 @@ def tiny_command(tmp_path):
     pilot on the linear-quadratic toy."""
 
     def make(*settings: str, folder: str = "run") -> list[str]:
-        return [*merged(*settings), f"run.dir={tmp_path / folder}"]
+        return [*changed(*settings), f"run.dir={tmp_path / folder}"]
 
     return make
 
@@ -68,14 +51,9 @@ def tiny(tmp_path):
     return make
 
 
-def merged(*settings: str) -> list[str]:
-    changed = {setting.split("=")[0] for setting in settings}
-    return [*(setting for setting in TINY if setting.split("=")[0] not in changed), *settings]
-
-
 @cache  # reading a configuration takes as long as half a tiny run
 def loaded(*settings: str) -> Config:
-    return load_config(merged(*settings))
+    return load_config(changed(*settings))
 
 
 @pytest.fixture(scope="session")
@@ -155,62 +133,5 @@ def paid_twice(folder: Path) -> list[str]:
 
 @pytest.fixture
 def differences():
-    return differing
-
-
-def differing(one: Path, other: Path) -> list[str]:
-    """Names of what differs between the newest checkpoints, the ledgers, the journals and the metrics of two runs."""
-    return [
-        *_of_states(*(checkpoint.load(run / "checkpoints").parts for run in (one, other)), "checkpoint"),
-        *(["ledger"] if _ledger(one) != _ledger(other) else []),
-        *(["decisions"] if _decisions(one) != _decisions(other) else []),
-        *_of_states(*(_rows(run) for run in (one, other)), "transitions"),
-        *(["metrics"] if _metrics(one) != _metrics(other) else []),
-    ]
-
-
-def _of_states(one, other, where: str) -> list[str]:
-    if type(one) is not type(other):
-        return [f"{where}: {type(one).__name__} and {type(other).__name__}"]
-    if isinstance(one, torch.Tensor):
-        same = (
-            one.shape == other.shape and one.dtype == other.dtype and torch.equal(one.nan_to_num(), other.nan_to_num())
-        )
-        return [] if same else [where]
-    if isinstance(one, dict):
-        if one.keys() != other.keys():
-            return [f"{where}: {sorted(one.keys() ^ other.keys())}"]
-        return [found for key in one for found in _of_states(one[key], other[key], f"{where}.{key}")]
-    if isinstance(one, list | tuple):
-        if len(one) != len(other):
-            return [f"{where}: {len(one)} and {len(other)} long"]
-        pairs = zip(one, other, strict=True)
-        return [found for i, pair in enumerate(pairs) for found in _of_states(*pair, f"{where}[{i}]")]
-    return [] if one == other or where.endswith(".metrics_bytes") else [f"{where}: {one!r} and {other!r}"]
-
-
-def _ledger(run: Path) -> list[tuple]:
-    with closing(sqlite3.connect(f"file:{run / 'ledger.db'}?mode=ro", uri=True)) as db:
-        columns = "event, key, kind, units, price_micro, tier, total, spent, reserved, transitions, labels"
-        return db.execute(f"SELECT {columns} FROM events ORDER BY id").fetchall()
-
-
-def _decisions(run: Path) -> list:
-    ledger = Ledger.open(run / "ledger.db")
-    try:
-        return [{key: value for key, value in row.items() if key != "time"} for row in ledger.decisions()]
-    finally:
-        ledger.close()
-
-
-def _rows(run: Path) -> dict:
-    journal = TransitionJournal(run / "transitions")
-    blocks = list(journal.read())
-    names = ("step", "is_first", "is_last", "is_heldout", "action", "deter")
-    rows = {name: torch.cat([torch.tensor(getattr(block, name)) for block in blocks]) for name in names}
-    return rows | {f"obs/{k}": torch.cat([torch.tensor(block.obs[k]) for block in blocks]) for k in blocks[0].obs}
-
-
-def _metrics(run: Path) -> list[dict]:
-    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    return [{key: value for key, value in row.items() if not key.startswith("time")} for row in rows]
+    """Of benchmarks/accidents/comparison.py, which the benchmark of accidents uses too."""
+    return importlib.import_module("accidents.comparison").differing

@@ -1,6 +1,6 @@
 """What was not finite in an update that was skipped: it is done again from its dump, up to the gradients."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -87,7 +87,7 @@ def _gradients(learner: Learner) -> dict[str, Tensor | None]:
     return {f"{name}.{key}": p.grad for name, model in models for key, p in model.named_parameters()}
 
 
-def _wrong(what: str, tensors: dict[str, Tensor | None]) -> Iterator[str]:
+def _wrong(what: str, tensors: Mapping[str, Tensor | None]) -> Iterator[str]:
     """A line for each tensor with numbers that are not finite: how many of them are nan, and how many infinite."""
     for name, tensor in tensors.items():
         if tensor is None or bool(tensor.isfinite().all()):
