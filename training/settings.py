@@ -12,6 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from .. import configs
 from ..durable import whole_file
+from ..links import refuse_links
 from .config import Config, ConfigError
 from .keys import keys_at, leaves, mapping_of, mappings, meaning, nearest, shown
 from .storage.card import RunCard
@@ -164,6 +165,7 @@ def _moved(config: Config, run_dir: Path) -> Config:
 def _saved_settings(path: Path) -> list[Setting]:
     if not path.is_file():
         raise ConfigError(f"{path.parent}: not a run, it has no {path.name}")
+    refuse_links(path.parent)
     content, card = path.read_bytes(), RunCard.find(path.parent)
     if card:
         card.check(content, path)

@@ -16,7 +16,7 @@ from tandem.training.reports.evaluate import Evaluator
 
 from .comparison import differing
 from .disks import disks
-from .lives import SETTINGS, End, live, live_on
+from .lives import SETTINGS, End, live
 from .worlds import TASK, Accident, plan
 
 STAGES = {  # name -> where its function is kept, and the name there
@@ -92,7 +92,8 @@ def _whole(folder: Path, place: str) -> tuple[Path, list[float]]:
     """The uninterrupted run, and how many seconds each call of the place's function took in it."""
     path, log = folder / place.replace(" ", "-"), folder / "lasting"
     log.unlink(missing_ok=True)
-    live_on(path, _settings(place), prepare=lambda: _patch(place, lambda call: _timed(call, log)) if place in STAGES else None)
+    end = live(path, _settings(place), prepare=lambda: _patch(place, lambda call: _timed(call, log)) if place in STAGES else None)
+    assert end.status == 0, end.said
     return path, [float(line) for line in log.read_text().split()] if place in STAGES else []
 
 

@@ -8,9 +8,10 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from tandem.envs.records import Answer, Question
 from tandem.envs.toy import ToyEnv
 
-TASK = "accidents.worlds:World"
+TASK, RATER = "accidents.worlds:World", "accidents.worlds:Rater"
 PLAN = "TANDEM_ACCIDENTS"  # variable of the process's environment, for worlds in processes of their own hear nothing else
 HOURS = 3600.0
 
@@ -19,10 +20,10 @@ _steps = 0  # of all worlds in this process
 
 @dataclass(frozen=True)
 class Accident:
-    kind: str  # hang, death, observation or reward
-    step: int  # of all worlds in a process, before which it does not happen
+    kind: str  # hang, death, observation, reward or answer
+    step: int  # of all worlds in a process, or the answer's number, before which it does not happen
     note: str  # the file that is made when it happens: also over processes and lives it happens once
-    value: float = math.nan  # in the place of an observation's numbers, or of the reward
+    value: float = math.nan  # in the place of an observation's number, of the reward or of the answer
     trainer: int = 0  # process that gets these signals while a world hangs
     signals: tuple[tuple[int, float], ...] = ()  # number, and seconds to wait before it is sent
 
@@ -32,12 +33,16 @@ def plan(*accidents: Accident) -> None:
     os.environ[PLAN] = json.dumps([asdict(one) for one in accidents])
 
 
+def planned() -> list[Accident]:
+    return [Accident(**one) for one in json.loads(os.environ.get(PLAN, "[]"))]
+
+
 class World(ToyEnv):
     """The linear-quadratic toy, with accidents."""
 
     def __init__(self):
         super().__init__()
-        self.accidents = [Accident(**one) for one in json.loads(os.environ.get(PLAN, "[]"))]
+        self.accidents = planned()
 
     def step(self, action):
         global _steps
@@ -54,6 +59,28 @@ class World(ToyEnv):
                 else:
                     reward = one.value
         return obs, reward, *ends
+
+
+class Rater:
+    """Scores every step by its number; an accident comes in the place of an answer."""
+
+    def __init__(self):
+        self.open: dict[str, Question] = {}
+        self.accidents, self.answers = planned(), 0
+
+    def submit(self, questions: list[Question]) -> None:
+        self.open |= {question.key: question for question in questions}
+
+    def collect(self) -> list[Answer]:
+        ready, self.open = self.open, {}
+        return [Answer(key, self._score(question)) for key, question in ready.items()]
+
+    def _score(self, question: Question) -> float:
+        self.answers += 1
+        for one in self.accidents:
+            if self.answers >= one.step and _claimed(one.note):
+                return one.value
+        return question.clip.step % 7 - 3.0
 
 
 def hang(accident: Accident) -> None:

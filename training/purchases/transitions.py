@@ -15,6 +15,7 @@ from ...envs.records import Transition
 from ...envs.standing import OpenEpisode, Standing
 from ...envs.vault import RewardVault
 from ...envs.vector import VectorEnv
+from ...errors import UserError
 from ...worldmodel.replay.journal.transitions import TransitionJournal
 from ...worldmodel.replay.tick import Tick, Ticks
 from ...worldmodel.replay.transitions import TransitionReplay
@@ -34,6 +35,10 @@ class Chunk:
     left: int = 0  # ticks it may still take
     received: int = 0  # transitions so far
     is_open: bool = False
+
+
+class AgentFailed(UserError):
+    """The agent's memory or its action is not finite. Nothing of it was kept."""
 
 
 class Collector:
@@ -99,7 +104,7 @@ class Collector:
     def tick(self, agent: Agent) -> list[Episode]:
         """One lockstep step of all environments. -> training episodes that ended, for the log alone (see has_returns).
 
-        SellerFailed where an environment cannot go on: nothing has changed then.
+        SellerFailed where an environment cannot go on: nothing has changed then. AgentFailed where the agent cannot.
         """
         before = self.ahead[0] if self.ahead else None
         transition = before.transition if before else self._arrive()
@@ -108,6 +113,7 @@ class Collector:
         if before:
             tick = self.ahead.popleft()  # what was done counts, also where rounding would have done a little else
         else:
+            _check_agent(tick)
             self.journal.append(tick)
         self.action = tick.action
         self.replay.add(tick)
@@ -179,3 +185,14 @@ class Collector:
             self.state = AgentState(Latent(deter, stoch), action)
         if self.episodes:
             self.episodes.starts = list(state["starts"])
+
+
+def _check_agent(tick: Tick) -> None:
+    """AgentFailed for numbers that are none: once in the journal, they would come again at every resume."""
+    is_bad = ~(np.isfinite(tick.action).all(1) & np.isfinite(tick.deter).all(1))
+    if is_bad.any():
+        env = int(np.flatnonzero(is_bad)[0])
+        raise AgentFailed(
+            f"agent: its action or its memory in environment {env}, row {tick.transition.step[env]}, is not finite, and so "
+            f"some number of its models is not; --resume goes on from the last checkpoint, which holds none"
+        )

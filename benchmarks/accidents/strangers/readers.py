@@ -17,7 +17,7 @@ import tandem.training.reports.evaluate
 import tandem.training.storage.verify  # noqa: F401  all of them here, so that no reading has to
 from tandem import cli
 
-SECONDS = 60  # after which a command hangs
+SECONDS = 30  # after which a command hangs
 WATCHED = ("open", "os.", "shutil.", "sqlite3.connect")  # audit events that name paths
 CLEAN = (0, 2)  # it went well, or it was refused in one line
 
