@@ -1,4 +1,4 @@
-"""The command line: `tandem train | eval | ledger | plan`.
+"""The command line: `tandem train | eval | ledger | repair | plan`.
 
 Parts are imported inside the commands: `tandem plan` answers without starting torch.
 """
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from . import __version__
-from .errors import UserError
+from .errors import Damaged, UserError
 from .links import refuse_links
 from .outside import look_in, place_outside
 from .training.stop import at_once, listening
@@ -68,7 +68,8 @@ def main(arguments: list[str] | None = None) -> int:
             raise
         place = "" if isinstance(error, UserError) else place_outside(error, OURS)
         told = f"{type(error).__name__}: {error}{place}" if place else str(error)
-        print(f"error: {' '.join(told.split())}", file=sys.stderr)
+        hint = f": {_rescue(arguments)}" if isinstance(error, Damaged) and "tandem repair" not in told else ""
+        print(f"error: {' '.join(told.split())}{hint}", file=sys.stderr)
         return USER_ERROR
 
 
@@ -90,6 +91,13 @@ def _command(arguments: list[str]) -> Callable[[list[str]], int | None]:
 def _is_users(error: Exception) -> bool:
     """Whether a person, and not a bug, caused the error: those are told in one line without a traceback."""
     return isinstance(error, UserError) or (isinstance(error, OSError) and error.errno in DISK_ERRORS)
+
+
+def _rescue(arguments: list[str]) -> str:
+    """What goes on from damage in the run that the command line names."""
+    named = [word.rpartition("=")[2] for word in arguments[1:]]
+    run = next((shlex.quote(word) for word in named if Path(word).is_dir()), "RUN")
+    return f"`tandem repair {run}` sets aside what is damaged and says what is lost"
 
 
 def _train(arguments: list[str]) -> int | None:
@@ -244,6 +252,23 @@ def _run_folder(folder: Path) -> Path:
     return folder
 
 
+def _repair(arguments: list[str]) -> None:
+    parser = Parser(
+        prog="tandem repair",
+        description="Set aside what is damaged in a run, put what can still be read in its place, and say what is lost.",
+        epilog="What is lost is written off in the ledger by name. Nothing is deleted: it lies in the run's damaged/.",
+    )
+    parser.add_argument("run", type=Path, help="the run's folder")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
+    options = parser.parse_args(arguments)
+    from .training.storage.repair.repair import repair
+
+    lines = repair(options.run, options.dry_run)
+    print("\n".join(lines or ["nothing is damaged"]))
+    if lines and not options.dry_run:
+        print(f"the run is whole: {_program()} --resume {shlex.quote(str(options.run))} goes on")
+
+
 def _eval(arguments: list[str]) -> None:
     parser = Parser(
         prog="tandem eval", description="The true return of a run's newest agent, in episodes that training never saw."
@@ -351,5 +376,6 @@ COMMANDS = {
     "train": (_train, "train an agent, or go on with a run"),
     "eval": (_eval, "the true return of a trained agent"),
     "ledger": (_ledger, "what a run has bought and what is left"),
+    "repair": (_repair, "set aside what is damaged in a run, and say what is lost"),
     "plan": (_plan, "how many transitions and labels a budget should buy"),
 }

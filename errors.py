@@ -3,3 +3,7 @@
 
 class UserError(Exception):
     """Told in one line without a traceback. The message names the setting, the file or the task, and what is wrong."""
+
+
+class Damaged(UserError):
+    """A file of a run is not what was written, or is gone. `tandem repair RUN` sets aside what is, and says what is lost."""

@@ -19,7 +19,7 @@ from typing import IO, Any
 import numpy as np
 
 from .durable import sync, sync_folder
-from .errors import UserError
+from .errors import Damaged
 
 SEGMENT_BYTES = 128 * 2**20  # after which the next file begins
 MAGIC = b"TNDM"
@@ -30,7 +30,7 @@ NAME = re.compile(r"\d{6}\.log")
 KINDS = "biufU"  # of numpy's types: numbers, flags and text; never objects
 
 
-class DamagedLog(UserError):
+class DamagedLog(Damaged):
     """A file of a log that is damaged or missing; `path` is the file, `number` the first frame that is lost."""
 
     def __init__(self, path: Path, number: int, why: str):
@@ -44,6 +44,14 @@ class Frame:
     kind: str
     values: dict[str, Any]  # plain: numbers and text
     arrays: dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Hole:
+    """Bytes of a file that are no whole frame."""
+
+    start: int
+    size: int
 
 
 @dataclass
@@ -181,6 +189,25 @@ class FrameLog:
     def _new_segment(self) -> Segment:
         self._has_new_file = True
         return Segment(self.folder / f"{len(self.segments):06d}.log", self.count)
+
+
+def scan(path: Path) -> Iterator[Frame | Hole]:
+    """All whole frames of one file in their order, whatever their numbers, and what stands before, between and after them."""
+    content = path.read_bytes()
+    view, start, end = memoryview(content), 0, 0  # `end`: of the last whole frame
+    while start < len(content):
+        try:
+            frame, size = _parsed(view[start:], None)
+        except ValueError:
+            following = content.find(MAGIC, start + 1)
+            start = len(content) if following < 0 else following
+            continue
+        if start > end:
+            yield Hole(end, start - end)
+        yield frame
+        start = end = start + size
+    if end < len(content):
+        yield Hole(end, len(content) - end)
 
 
 def packed(number: int, kind: str, arrays: Mapping[str, np.ndarray], values: Mapping[str, Any]) -> bytes:

@@ -7,6 +7,7 @@ import os
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
+from types import ModuleType
 from typing import Any
 
 from .errors import UserError
@@ -30,7 +31,12 @@ def check_name(name: str, known: Sequence[str]) -> None:
 
 
 def make_own(
-    name: str, setting: str, *arguments: Any, offered: Mapping[str, Any] | None = None, methods: Sequence[str] = ()
+    name: str,
+    setting: str,
+    *arguments: Any,
+    offered: Mapping[str, Any] | None = None,
+    methods: Sequence[str] = (),
+    keywords: Mapping[str, Any] | None = None,
 ) -> Any:
     """An object of a person's own class.
 
@@ -40,6 +46,7 @@ def make_own(
         arguments: what every such class is made with.
         offered: keyword arguments, given only where the constructor names them.
         methods: what the object must have.
+        keywords: keyword arguments that are given whether or not it names them.
 
     Raises:
         UserError: "<setting>: ...", for a module or class that is not there, a constructor that raises or a method that
@@ -48,7 +55,8 @@ def make_own(
     try:
         own_class = _found(name)
         named = inspect.signature(own_class).parameters if offered else ()
-        own = own_class(*arguments, **{key: value for key, value in (offered or {}).items() if key in named})
+        fitting = {key: value for key, value in (offered or {}).items() if key in named}
+        own = own_class(*arguments, **fitting | dict(keywords or {}))
     except (Exception, SystemExit) as error:  # whatever a person's own code raises; the cause is chained and named
         raise UserError(f"{setting}: {name} cannot be made: {told(error)}") from error
     missing = [method for method in methods if not callable(getattr(own, method, None))]
@@ -92,7 +100,12 @@ def _place(error: BaseException) -> str:
     return f"; PYTHONPATH adds the folder that it lies in (looked for in {looked} too)"
 
 
+def own_module(name: str) -> ModuleType:
+    """A module of a person's own, looked for in the current folder too."""
+    look_in(os.getcwd())  # the console script does not look there by itself
+    return importlib.import_module(name)
+
+
 def _found(name: str) -> Any:
     module, class_name = name.split(":", 1)
-    look_in(os.getcwd())  # the console script does not look there by itself
-    return getattr(importlib.import_module(module), class_name)
+    return getattr(own_module(module), class_name)

@@ -17,7 +17,7 @@ from .books.rebuild import rebuild
 from .books.rows import Booking, Decision, Entry, Refused, exact, first_difference
 from .books.schema import VERSION
 from .books.state import Books, KeyState
-from .ledger_file import LedgerError, as_damage, as_ledger_error, checked_copy, file_version, open_file
+from .ledger_file import DamagedLedger, LedgerError, as_damage, as_ledger_error, checked_copy, file_version, open_file
 from .money import KINDS, MICRO, Balance, Purchase, check_coins, price_in_micro
 
 
@@ -213,7 +213,7 @@ class Ledger:
         self._books_now()
         ends = self._log.last
         if not (1 <= position.events <= ends["events"] and 0 <= position.decisions <= ends["decisions"]):
-            raise LedgerError(
+            raise DamagedLedger(
                 f"{self.path}: {ends['events']} bookings and {ends['decisions']} decisions, fewer than the position that "
                 f"is asked for has: {position.events} and {position.decisions}; rows or a newer ledger are missing"
             )

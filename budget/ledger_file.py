@@ -6,7 +6,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from ..durable import publish
-from ..errors import UserError
+from ..errors import Damaged, UserError
 from .books.rows import Refused
 from .books.schema import APPLICATION_ID, VERSIONS, make_tables, tables_in, tables_of
 
@@ -15,6 +15,10 @@ _LOCK_SECONDS = 60.0  # how long to wait for another process that reads or write
 
 class LedgerError(UserError):
     """The file is no ledger, is damaged or unreachable, or was asked for a booking that makes no sense."""
+
+
+class DamagedLedger(LedgerError, Damaged):
+    """The file is not what was written."""
 
 
 def create_file(path: Path, fill: Callable[[sqlite3.Connection], None]) -> None:
@@ -53,7 +57,7 @@ def open_file(path: Path) -> sqlite3.Connection:
     Only what kind of file it is has been looked at; `checked_copy` looks at the rest.
     """
     if not path.is_file():
-        raise LedgerError(f"{path}: no ledger there")
+        raise DamagedLedger(f"{path}: no ledger there")
     with as_ledger_error(path):
         uri = f"{path.absolute().as_uri()}?mode=rw"  # rw: a file is never made by opening it
         db = sqlite3.connect(uri, uri=True, timeout=_LOCK_SECONDS, isolation_level=None)
@@ -75,7 +79,7 @@ def open_file(path: Path) -> sqlite3.Connection:
 def file_version(path: Path, db: sqlite3.Connection) -> int:
     """The version of a ledger; LedgerError for a file that is none, or one that we cannot read."""
     if db.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
-        raise LedgerError(f"{path}: not a ledger of Tandem")
+        raise DamagedLedger(f"{path}: not a ledger of Tandem")
     version = db.execute("PRAGMA user_version").fetchone()[0]
     if version not in VERSIONS:
         raise LedgerError(f"{path}: a ledger of version {version}, this program reads versions {VERSIONS}")
@@ -119,7 +123,10 @@ def as_ledger_error(path: Path) -> Iterator[None]:
     except Refused as error:
         raise LedgerError(f"{path}: {error}") from error
     except (sqlite3.Error, UnicodeError) as error:  # UnicodeError: where SQLite quotes damaged text
-        raise LedgerError(f"{path}: {' '.join(str(error).split())}") from error
+        # Those of this very type, and texts that are none, come from the file; a lock or a full disk is of another.
+        is_damage = type(error) is sqlite3.DatabaseError or isinstance(error, UnicodeError)
+        kind = DamagedLedger if is_damage else LedgerError
+        raise kind(f"{path}: {' '.join(str(error).split())}") from error
 
 
 @contextmanager
@@ -129,13 +136,13 @@ def as_damage(path: Path) -> Iterator[None]:
         try:
             yield
         except Refused as error:
-            raise LedgerError(f"{path}: damaged: {error}") from error
+            raise DamagedLedger(f"{path}: damaged: {error}") from error
 
 
 def _check_structure(path: Path, db: sqlite3.Connection) -> None:
     version = file_version(path, db)
     verdict = db.execute("PRAGMA integrity_check(1)").fetchone()[0]
     if verdict != "ok":
-        raise LedgerError(f"{path}: damaged: {' '.join(verdict.split())}")
+        raise DamagedLedger(f"{path}: damaged: {' '.join(verdict.split())}")
     if tables_in(db) != tables_of(version):
-        raise LedgerError(f"{path}: damaged: its tables and triggers are not those of a ledger of version {version}")
+        raise DamagedLedger(f"{path}: damaged: its tables and triggers are not those of a ledger of version {version}")

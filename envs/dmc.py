@@ -1,6 +1,6 @@
 """The dm_control suite as gymnasium environments: float32 vectors per key, actions in [-1, 1]."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import gymnasium
 import numpy as np
@@ -25,10 +25,10 @@ class DmcEnv(gymnasium.Env):
 
     metadata: ClassVar[dict] = {"render_modes": ["rgb_array"], "render_fps": 30}
 
-    def __init__(self, task: str, render_mode: str | None = None):
+    def __init__(self, task: str, render_mode: str | None = None, task_kwargs: dict[str, Any] | None = None):
         """render_mode: "rgb_array" to draw, which loads a graphics library; None: `render` is not to be called."""
         self.render_mode = render_mode
-        self._env = suite.load(*TASKS[task], task_kwargs={"random": 0})
+        self._env = suite.load(*TASKS[task], task_kwargs={"random": 0, **(task_kwargs or {})})
         if render_mode is None:
             # The terrain of quadruped_escape is handed to the graphics at every reset, which would load them.
             self._env.physics._make_rendering_contexts = lambda: None

@@ -1,16 +1,19 @@
 """From a task's name to an environment: one Dict of float32 vectors in, actions in [-1, 1] (or one-hot) out."""
 
 import difflib
+import inspect
+import math
 import os
 from dataclasses import dataclass, field
 from typing import Any
 
 import gymnasium
+from gymnasium.envs.registration import EnvSpec, load_env_creator
 from gymnasium.spaces import Box, Dict, Space
 from gymnasium.wrappers import TimeLimit
 
 from ..errors import UserError
-from ..outside import make_own, told
+from ..outside import make_own, own_module, told
 from . import toy
 from .graphics import choose_graphics, triton_first, without_graphics
 from .gymnasium_env import GymnasiumEnv, UnsupportedSpace
@@ -25,16 +28,18 @@ class EnvConfig:
     num: int = 4  # environments in lockstep
     repeat: int = 1  # times each action is taken; one agent step, one transition
     processes: bool = False  # one subprocess per environment: pays off for slow environments only
-    timeout: float = 60.0  # seconds that a process may take for a step before it is made anew; 0: any number
-    patience: int = 5  # failures of an environment in a row, without a whole episode between, that end the run
-    heldout_share: float = 0.1  # of the episodes, never trained on; 0: none. Rounded to one in a whole number
+    heldout_share: float = 0.1  # of the transitions, in whole episodes that are never trained on; 0: none
     time_limit: int = 0  # cuts episodes to this many environment steps (repeats counted singly); 0: the task's own
     kwargs: dict[str, Any] = field(default_factory=dict)  # arguments of the environment's constructor, such as {size:3}
+    timeout: float = 60.0  # seconds for a step, then the environment is rebuilt; 0: any number
+    patience: int = 5  # failures in a row of one environment, no episode completed in between, that end the run
 
     def __post_init__(self):
-        for name, least in (("num", 1), ("repeat", 1), ("time_limit", 0), ("patience", 1), ("timeout", 0)):
+        for name, least in (("num", 1), ("repeat", 1), ("time_limit", 0), ("patience", 1)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name}: must be at least {least}, got {getattr(self, name)}")
+        if not (math.isfinite(self.timeout) and self.timeout >= 0):
+            raise ValueError(f"timeout: must be at least 0 and finite, got {self.timeout}")
         if not 0 <= self.heldout_share <= 0.5:
             raise ValueError(f"heldout_share: must be between 0 and 0.5, got {self.heldout_share}")
 
@@ -49,7 +54,7 @@ def make_env(task: str, config: EnvConfig, seed: int, render: bool = False) -> g
     Its k-th `reset()` is seeded from (seed, k). With `render`, its method `render()` gives rgb
     arrays, where the task can. UnknownTask or UnsupportedSpace, naming the task, for what cannot be made.
     """
-    env = _load(task, render)
+    env = _load(task, config.kwargs, render)
     if config.time_limit:
         env = TimeLimit(env, config.time_limit)
     if config.repeat > 1:
@@ -83,12 +88,12 @@ def episode_length(task: str, config: EnvConfig) -> int:
     return -(-min(limits) // config.repeat) if limits else 0
 
 
-def _load(task: str, render: bool) -> gymnasium.Env:
+def _load(task: str, kwargs: dict[str, Any], render: bool) -> gymnasium.Env:
     if _is_foreign(task):
         triton_first()  # it may draw what it observes
-        return _make(task, render)
+        return _make(task, kwargs, render)
     with without_graphics():
-        env = _make(task, render)
+        env = _make(task, kwargs, render)
     if render:
         _choose_graphics(task)
     return env
@@ -101,15 +106,20 @@ def _is_foreign(task: str) -> bool:
     return ":" in task
 
 
-def _make(task: str, render: bool) -> gymnasium.Env:
-    if task == "toy_lq":
-        return toy.ToyEnv()
-    if task.startswith("dmc_"):
-        return _dmc(task).DmcEnv(task, "rgb_array" if render else None)
+def _make(task: str, kwargs: dict[str, Any], render: bool) -> gymnasium.Env:
     if task.startswith("gym:"):
-        return GymnasiumEnv(_registered(task, render), task)
+        return GymnasiumEnv(_registered(task, kwargs, render), task)
     if ":" in task:
-        return GymnasiumEnv(_from_class(task), task)
+        return GymnasiumEnv(_from_class(task, kwargs, render), task)
+    try:
+        if task == "toy_lq":
+            return toy.ToyEnv(toy.LinearQuadratic(**kwargs))
+        if task.startswith("dmc_"):
+            return _dmc(task).DmcEnv(task, "rgb_array" if render else None, kwargs)
+    except TypeError as error:
+        if not kwargs:
+            raise
+        raise UserError(f"envs.kwargs: {task} cannot be made with {kwargs}: {error}") from error
     raise _unknown(task)
 
 
@@ -155,24 +165,42 @@ def _gl() -> str:
     return os.environ.get("MUJOCO_GL", "unset")
 
 
-def _spec(task: str):
+def _spec(task: str) -> EnvSpec:
+    """The registered environment of gym:Id or of gym:module:Id, which imports the module that registers it."""
+    module, _, name = task.removeprefix("gym:").rpartition(":")
+    if module:
+        _register(task, module)
     try:
-        return gymnasium.spec(task.removeprefix("gym:"))
+        return gymnasium.spec(name)
     except gymnasium.error.Error as error:
-        raise _unknown(task) from error
+        raise _unknown(f"gym:{name}") from error
 
 
-def _registered(task: str, render: bool) -> gymnasium.Env:
+def _register(task: str, module: str) -> None:
+    try:
+        own_module(module)
+    except (Exception, SystemExit) as error:  # whatever a person's own module raises
+        raise UnknownTask(f"task: {task}: {module} cannot be imported: {told(error)}") from error
+
+
+def _registered(task: str, kwargs: dict[str, Any], render: bool) -> gymnasium.Env:
     spec = _spec(task)
     try:
-        return gymnasium.make(spec, render_mode="rgb_array" if render else None, disable_env_checker=True)
-    except (Exception, SystemExit) as error:  # a missing dependency, say, or whatever its constructor raises
+        assert spec.entry_point is not None, "its registration names no entry point"
+        creator = spec.entry_point if callable(spec.entry_point) else load_env_creator(spec.entry_point)
+        drawn = {"render_mode": "rgb_array"} if render and _names(creator, "render_mode") else {}
+        return gymnasium.make(spec, disable_env_checker=True, **drawn, **kwargs)
+    except (
+        Exception,
+        SystemExit,
+    ) as error:  # a missing dependency, a version that is no more, or what a person's own class raises
         raise UnknownTask(f"task: {task} cannot be made: {told(error)}") from error
 
 
-def _from_class(task: str) -> gymnasium.Env:
+def _from_class(task: str, kwargs: dict[str, Any], render: bool) -> gymnasium.Env:
     try:
-        env = make_own(task, "task")
+        offered = {"render_mode": "rgb_array"} if render else {}
+        env = make_own(task, "task", offered=offered, keywords=kwargs)
     except UserError as error:
         raise UnknownTask(str(error)) from error
     if not isinstance(env, gymnasium.Env):
@@ -180,8 +208,13 @@ def _from_class(task: str) -> gymnasium.Env:
     return env
 
 
+def _names(creator: Any, argument: str) -> bool:
+    parameters = inspect.signature(creator).parameters.values()
+    return any(one.name == argument or one.kind is one.VAR_KEYWORD for one in parameters)
+
+
 def _unknown(task: str) -> UnknownTask:
     known = ["toy_lq", *_import_dmc(task).TASKS, *(f"gym:{name}" for name in gymnasium.registry)]
     nearest = difflib.get_close_matches(task, known, n=1, cutoff=0.0)[0]
-    forms = "dmc_<domain>_<task>, gym:<Id>, module:Class, toy_lq"
+    forms = "dmc_<domain>_<task>, gym:<Id>, gym:<module>:<Id>, module:Class, toy_lq"
     return UnknownTask(f"task: no task {task!r}; the nearest is {nearest!r} (tasks are {forms})")

@@ -1,200 +1,353 @@
-"""Environments side by side, in this process or each in one of its own; every one can be asked and made anew alone."""
+"""Environments played side by side: all in this process, or each in one of its own. What fails is told, never raised."""
 
 import contextlib
+import fcntl
+import functools
 import multiprocessing
 import os
 import signal
+import sysconfig
 import threading
-from collections.abc import Callable, Sequence
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
+from multiprocessing.util import Finalize
 from typing import Any, Protocol
 
 import gymnasium
 import numpy as np
 
 from ..errors import UserError
-from ..outside import told
+from .make import EnvConfig, make_env, spaces_of
+from .records import Spaces
 
-Arrived = tuple[dict[str, np.ndarray], float, bool, bool]  # obs, true reward, is_terminated, is_truncated
-START_SECONDS = 300.0  # that an environment may take to be made, in a process that imports everything anew
-GRACE_SECONDS = 1.0  # that a process may take to close its environment
+Order = int | np.ndarray  # a seed: begin an episode with it; an action (A,) float32: take it
+OPEN = "open"  # what a process is asked first: build the environment and say its spaces
+BUILD_SECONDS = 60.0  # on top of the time-out where a process starts or an environment is built
+CLOSE_SECONDS = 2.0  # for environments that are closed in their processes; then these are killed
 
 
-class EnvFailed(UserError):
-    """An environment raised, its process died, or it did not answer in time. `is_lost`: it must be made anew."""
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What an environment gave: the observation and, unless it was reset, what arrived with it."""
+
+    obs: dict[str, np.ndarray]
+    reward: float = 0.0
+    is_terminated: bool = False
+    is_truncated: bool = False
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why there is no row, in words that follow "environment 3 "."""
+
+    what: str
+    where: str = ""  # file and line of the environment's own code
+
+    def __str__(self) -> str:
+        return f"{self.what} ({self.where})" if self.where else self.what
 
 
 class Pool(Protocol):
-    """N environments: what they are asked for is begun for all and then finished one by one."""
+    """Environments by number. One that failed is built anew by itself when it is next given a seed."""
 
-    spaces: tuple[gymnasium.Space, gymnasium.Space]
+    spaces: Spaces
 
-    def begin(self, env: int, command: str, *arguments: Any) -> None: ...
-
-    def finish(self, env: int, steps: int = 1) -> Any:
-        """What came of it. EnvFailed. steps: that it may take the time of."""
-        ...
-
-    def rebuild(self, env: int) -> None:
-        """EnvFailed where the environment cannot be made."""
+    def play(self, orders: dict[int, Order]) -> Iterator[tuple[int, Row | Failure]]:
+        """Give each environment its order -> what each gave. A row's arrays are the environment's own: copy them."""
         ...
 
     def close(self) -> None: ...
 
 
-def obey(env: gymnasium.Env, command: str, *arguments: Any) -> Any:
-    """Do with one environment what a pool was asked for."""
-    if command == "reset":
-        obs, _ = env.reset(seed=arguments[0])
-        return _copied(obs), 0.0, False, False
-    if command == "step":
-        obs, reward, is_terminated, is_truncated, _ = env.step(arguments[0])
-        return _copied(obs), float(reward), bool(is_terminated), bool(is_truncated)
-    assert command == "repeat", command
-    return repeats(env, *arguments)
+def open_pool(task: str, config: EnvConfig) -> Pool:
+    """`config.num` environments of `task`, built. UserError for those that cannot be."""
+    make = functools.partial(make_env, task, config, 0)  # every order to begin has a seed of its own
+    if config.processes:
+        return ProcessPool(make, config.num, config.timeout)
+    return LocalPool(make, config.num, config.timeout)
 
 
-def repeats(env: gymnasium.Env, seed: int, actions: np.ndarray, rows: dict[str, np.ndarray]) -> bool:
-    """Whether an episode from this seed, with these actions (T - 1, A), gives these rows (T, *shape) again, bit for bit.
-
-    It is left where it first differs, or after the last row.
-    """
-    obs, _ = env.reset(seed=seed)
-    for t in range(len(actions) + 1):
-        if t:
-            obs, _, is_terminated, is_truncated, _ = env.step(actions[t - 1])
-            if is_terminated or is_truncated:
-                return False
-        if any(not np.array_equal(obs[key], rows[key][t], equal_nan=True) for key in rows):
-            return False
-    return True
+class TimedOut(BaseException):
+    """The time is over. No Exception, so that code which catches those does not swallow it."""
 
 
-def _copied(obs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    return {key: np.array(values) for key, values in obs.items()}  # an environment may write over its own later
+class Player:
+    """One environment. After an exception it is closed, and built anew for the next episode."""
 
+    def __init__(self, make: Callable[[], gymnasium.Env]):
+        self._make = make
+        self._env: gymnasium.Env | None = None
 
-class InProcess:
-    """All in this process: for environments that step quickly."""
+    @property
+    def is_built(self) -> bool:
+        return self._env is not None
 
-    def __init__(self, makers: Sequence[Callable[[], gymnasium.Env]]):
-        self._makers = makers
-        self._envs = [make() for make in makers]
-        self._asked: dict[int, tuple] = {}
-        self.spaces = self._envs[0].observation_space, self._envs[0].action_space
-
-    def begin(self, env: int, command: str, *arguments: Any) -> None:
-        self._asked[env] = (command, *arguments)
-
-    def finish(self, env: int, steps: int = 1) -> Any:
+    def open(self) -> Spaces:
+        """UserError where it cannot be built."""
         try:
-            return obey(self._envs[env], *self._asked.pop(env))
-        except Exception as error:  # of any kind: it is a person's own code
-            raise EnvFailed(told(error)) from error
+            self._env = self._make()
+        except UserError:
+            raise
+        except Exception as error:  # a person's own code may raise anything
+            raise UserError(f"task: cannot be made, its constructor {failure_of(error)}") from error
+        return spaces_of(self._env)
 
-    def rebuild(self, env: int) -> None:
-        with contextlib.suppress(Exception):  # what is broken may not even close
-            self._envs[env].close()
+    def play(self, order: Order) -> Row | Failure:
         try:
-            self._envs[env] = self._makers[env]()
-        except Exception as error:
-            raise EnvFailed(told(error)) from error
+            if isinstance(order, int):
+                if self._env is None:
+                    self._env = self._make()
+                return Row(self._env.reset(seed=order)[0])
+            assert self._env is not None, "an episode begins with a seed"
+            obs, reward, is_terminated, is_truncated, _ = self._env.step(order)
+            return Row(obs, float(reward), is_terminated, is_truncated)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a person's own code raises: it is told
+            self.close()
+            return failure_of(error)
 
     def close(self) -> None:
-        for env in self._envs:
-            with contextlib.suppress(Exception):
+        env, self._env = self._env, None
+        if env is not None:
+            with contextlib.suppress(Exception):  # it is given up anyway, and may be in any state
                 env.close()
 
 
-class Processes:
-    """Each in a process of its own: for environments that take their time, hang or crash."""
+class LocalPool:
+    """All in this process, one after the other: quickest for environments that are cheap.
 
-    def __init__(self, makers: Sequence[Callable[[], gymnasium.Env]], timeout: float):
-        """timeout: seconds that an answer may take, 0: any number."""
-        self._makers, self._timeout = makers, timeout or None
-        # Forking a process that runs torch's threads or CUDA can hang it.
-        self._context = multiprocessing.get_context("forkserver")
-        self._workers = [self._start(make) for make in makers]
-        self.spaces = [self._made(env) for env in range(len(makers))].pop()
+    One that hangs is interrupted and built anew, unless it hangs in code that does not come back to Python.
+    """
 
-    def _start(self, make: Callable[[], gymnasium.Env]):
-        ours, theirs = self._context.Pipe()
-        process = self._context.Process(target=serve, args=(theirs, make), daemon=True)
-        process.start()
-        theirs.close()
-        return process, ours
-
-    def begin(self, env: int, command: str, *arguments: Any) -> None:
-        with contextlib.suppress(OSError):  # a dead one is found out by `finish`
-            self._workers[env][1].send((command, *arguments))
-
-    def finish(self, env: int, steps: int = 1) -> Any:
-        return self._answer(env, self._timeout and steps * self._timeout)
-
-    def _answer(self, env: int, seconds: float | None) -> Any:
-        process, pipe = self._workers[env]
-        if not pipe.poll(seconds):
-            raise EnvFailed(f"no answer in {seconds:g} seconds (envs.timeout)")
+    def __init__(self, make: Callable[[], gymnasium.Env], num: int, timeout: float):
+        self._timeout = timeout
+        self._players = [Player(make) for _ in range(num)]
         try:
-            is_good, answer = pipe.recv()
-        except (EOFError, OSError) as error:
-            process.join(GRACE_SECONDS)
-            raise EnvFailed(f"its process died (exit code {process.exitcode})") from error
-        if not is_good:
-            raise EnvFailed(answer)
-        return answer
+            self.spaces, *_ = [player.open() for player in self._players]
+        except BaseException:
+            self.close()
+            raise
 
-    def rebuild(self, env: int) -> None:
-        _end(*self._workers[env])
-        self._workers[env] = self._start(self._makers[env])
-        self._made(env)
+    def play(self, orders: dict[int, Order]) -> Iterator[tuple[int, Row | Failure]]:
+        for env, order in orders.items():
+            yield env, self._in_time(self._players[env], order)
 
-    def _made(self, env: int) -> tuple[gymnasium.Space, gymnasium.Space]:
-        return self._answer(env, START_SECONDS)
+    def _in_time(self, player: Player, order: Order) -> Row | Failure:
+        seconds = self._timeout if player.is_built else self._timeout and self._timeout + BUILD_SECONDS
+        try:
+            with limited(seconds):
+                return player.play(order)
+        except TimedOut as error:
+            with contextlib.suppress(TimedOut), limited(CLOSE_SECONDS):
+                player.close()
+            return Failure(_late(seconds), _place(error))
 
     def close(self) -> None:
-        for _, pipe in self._workers:
-            with contextlib.suppress(OSError):
-                pipe.send(("close",))
-        for process, pipe in self._workers:
-            process.join(GRACE_SECONDS)
-            _end(process, pipe)
+        for player in self._players:
+            player.close()
 
 
-def _end(process, pipe) -> None:
+class ProcessPool:
+    """Each in a process of its own, which is killed and started anew where it dies, or does not answer in time."""
+
+    def __init__(self, make: Callable[[], gymnasium.Env], num: int, timeout: float):
+        self.workers = [Worker(make, timeout) for _ in range(num)]
+        try:
+            self.spaces = self._opened()
+        except BaseException:
+            self.close()
+            raise
+
+    def play(self, orders: dict[int, Order]) -> Iterator[tuple[int, Row | Failure]]:
+        for env, order in orders.items():
+            self.workers[env].ask(order)
+        for env in orders:
+            yield env, self.workers[env].answer()
+
+    def close(self) -> None:
+        """End all processes; one that is busy, and might hang, at once."""
+        for worker in self.workers:
+            worker.bid_farewell()
+        until = time.monotonic() + CLOSE_SECONDS
+        for worker in self.workers:
+            worker.leave(until)
+
+    def _opened(self) -> Spaces:
+        for worker in self.workers:
+            worker.ask(OPEN)
+        for opened in [worker.answer() for worker in self.workers]:
+            if isinstance(opened, UserError):
+                raise opened
+            if isinstance(opened, Failure):
+                raise UserError(f"task: cannot be made in a process of its own: it {opened}")
+        return opened
+
+
+class Worker:
+    """The process of one environment, from the side of who asks."""
+
+    def __init__(self, make: Callable[[], gymnasium.Env], timeout: float):
+        self._make, self._timeout = make, timeout
+        self.process: Any = None  # None: not started, or killed
+        self._pipe: Any = None  # a Connection
+        self._seconds = 0.0  # that the answer which is awaited may take
+        self._deadline: float | None = None  # of that answer; None: there is no limit
+        self._is_asked = self._is_built = False
+        self._finalizer: Any = None
+
+    def ask(self, order: Order | str) -> None:
+        if self._is_asked:  # whoever asked did not wait for the answer
+            self.kill()
+        if self._pipe is None:
+            self._start()
+        self._seconds = self._timeout if self._is_built else self._timeout + BUILD_SECONDS
+        self._deadline = time.monotonic() + self._seconds if self._timeout else None
+        self._is_asked = True
+        pipe: Any = self._pipe
+        with contextlib.suppress(ConnectionError):  # a dead process: its answer will say so
+            pipe.send(order)
+
+    def answer(self) -> Any:
+        """The Row, or the Failure of an environment that raised, of a process that died or did not answer in time."""
+        assert self._pipe is not None and self._is_asked, "nothing was asked"
+        left = None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
+        try:
+            if not self._pipe.poll(left):
+                self.kill()
+                return Failure(_late(self._seconds))
+            outcome = self._pipe.recv()
+        except (EOFError, ConnectionError):  # of the pipe: what an environment raises comes as a Failure
+            return Failure(f"is gone: {self._end()}")
+        self._is_asked, self._is_built = False, not isinstance(outcome, Failure)
+        return outcome
+
+    def bid_farewell(self) -> None:
+        if self._is_asked:
+            self.kill()
+        elif self._pipe is not None:
+            with contextlib.suppress(ConnectionError):
+                self._pipe.send(None)
+
+    def leave(self, until: float) -> None:
+        if self.process is not None:
+            self.process.join(max(0.0, until - time.monotonic()))
+            self.kill()
+
+    def kill(self) -> None:
+        if self.process is not None:
+            self._finalizer()
+        if self._pipe is not None:
+            self._pipe.close()
+        self.process = self._pipe = None
+        self._is_asked = self._is_built = False
+
+    def _start(self) -> None:
+        # Forking a process that runs torch's threads or CUDA can hang it: a server that runs neither forks.
+        context = multiprocessing.get_context("forkserver")
+        self._pipe, theirs = context.Pipe()
+        self.process = context.Process(target=work, args=(theirs, self._make), daemon=True)
+        try:
+            self.process.start()
+        except BaseException:
+            self.process = None  # there is nothing to kill
+            raise
+        finally:
+            theirs.close()
+        # At the program's end multiprocessing would terminate the process, which it does not hear, and wait for ever.
+        self._finalizer = Finalize(self, _kill, args=(self.process,), exitpriority=10)
+
+    def _end(self) -> str:
+        self.process.join(CLOSE_SECONDS)
+        code = self.process.exitcode
+        self.kill()
+        how = "was killed" if code is None else f"was ended by signal {-code}" if code < 0 else f"exited with {code}"
+        return f"its process {how}"
+
+
+def _kill(process: Any) -> None:
     process.kill()
-    process.join()
-    pipe.close()
+    process.join(CLOSE_SECONDS)
 
 
-def serve(pipe: Connection, make: Callable[[], gymnasium.Env]) -> None:
-    """A worker's life: make the environment, then do what is asked until told to close, or until the trainer is gone."""
+def work(pipe: Connection, make: Callable[[], gymnasium.Env]) -> None:
+    """What a process does: play one environment as it is asked to, until it is told to leave or its parent is gone."""
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)  # a terminal sends them to all; the trainer decides
-    threading.Thread(target=_watch, daemon=True).start()
+        signal.signal(number, signal.SIG_IGN)  # a terminal or a group's end sends them here too: the parent decides
+    leave_with_the_parent()
+    player = Player(make)
+    with contextlib.suppress(EOFError, ConnectionError):  # the parent has closed the pipe
+        while (order := pipe.recv()) is not None:
+            pipe.send(_opened(player) if isinstance(order, str) else player.play(order))
+    player.close()
+
+
+def _opened(player: Player) -> Spaces | UserError:
     try:
-        env = make()
-        pipe.send((True, (env.observation_space, env.action_space)))
-    except Exception as error:  # noqa: BLE001 - of any kind: told where it can be handled
-        pipe.send((False, told(error)))
-        return
-    while True:
-        try:
-            command, *arguments = pipe.recv()
-        except (EOFError, OSError):
-            return
-        if command == "close":
-            env.close()
-            return
-        try:
-            pipe.send((True, obey(env, command, *arguments)))
-        except Exception as error:  # noqa: BLE001
-            pipe.send((False, told(error)))
+        return player.open()
+    except UserError as error:
+        return UserError(str(error))  # a class of a person's own might not be readable on the other side
 
 
-def _watch() -> None:
-    """End with the trainer, whatever the environment is busy with."""
+def leave_with_the_parent() -> None:
+    """End this process as soon as its parent is gone, killed for example, whatever the environment is doing."""
     parent = multiprocessing.parent_process()
-    assert parent is not None
-    wait([parent.sentinel])
-    os._exit(1)
+    assert parent is not None, "only a process that was started by another"
+
+    def watch() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+    # Where the environment holds Python's lock no thread runs: then the system's SIGIO, which nobody handles, ends it.
+    fcntl.fcntl(parent.sentinel, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(parent.sentinel, fcntl.F_SETFL, fcntl.fcntl(parent.sentinel, fcntl.F_GETFL) | os.O_ASYNC)
+
+
+@contextlib.contextmanager
+def limited(seconds: float) -> Iterator[None]:
+    """TimedOut after `seconds` in this process, by the system's alarm; 0: there is no limit.
+
+    Nor is there one outside the main thread, where Python has no signals, or while somebody else's alarm is set; code
+    that is not Python's is interrupted when it returns.
+    """
+    is_main = threading.current_thread() is threading.main_thread()
+    if not seconds or not is_main or signal.getitimer(signal.ITIMER_REAL)[0]:
+        yield
+        return
+    before = signal.signal(signal.SIGALRM, _ring)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        if signal.getsignal(signal.SIGALRM) is _ring:  # else somebody has set an alarm meanwhile: it is theirs now
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+
+
+def _ring(number: int, frame) -> None:
+    raise TimedOut
+
+
+def _late(seconds: float) -> str:
+    return f"did not answer within {seconds:g} seconds (envs.timeout)"
+
+
+def failure_of(error: BaseException) -> Failure:
+    """An exception in one line, with the file and line of the environment's own code."""
+    if isinstance(error, UserError):
+        return Failure(f"failed: {error}")
+    return Failure(f"raised {type(error).__name__}: {_one_line(str(error))}", _place(error))
+
+
+def _place(error: BaseException) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    installed = (os.path.dirname(__file__), *(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")))
+    theirs = [frame for frame in frames if not frame.filename.startswith((*installed, "<"))]
+    return f"{last.filename}, line {last.lineno}" if (last := next(iter([*theirs[-1:], *frames[-1:]]), None)) else ""
+
+
+def _one_line(text: str, most: int = 300) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= most else f"{line[: most - 3]}..."

@@ -1,4 +1,4 @@
-"""Where streams stand: what environments that are made anew need, to go on where others ended."""
+"""How far the streams of a run have come: what a new VectorEnv needs in order to go on there."""
 
 from dataclasses import dataclass
 
@@ -7,21 +7,21 @@ import numpy as np
 
 @dataclass(frozen=True)
 class OpenEpisode:
-    """The T rows of an episode that has not ended, and what was done between them."""
+    """An episode that has not ended: what was seen and done in it, so that it can be played again and compared."""
 
     env: int
-    number: int  # in its stream
-    obs: dict[str, np.ndarray]  # key -> (T, *shape)
-    action: np.ndarray  # (T - 1, A) float32, chosen at all rows but the last
+    number: int  # of the episode in its stream
+    obs: dict[str, np.ndarray]  # key -> (T, *shape), the rows so far, as they were bought
+    action: np.ndarray  # (T-1, A) float32, chosen at rows 0 .. T-2: the last row's is yet to be taken
 
 
 @dataclass(frozen=True)
 class Standing:
-    """N streams: the numbers that come next, and the episodes under way."""
+    """N streams after some rows."""
 
-    next_step: np.ndarray  # (N,) int64
-    next_episode: np.ndarray  # (N,) int64
-    was_last: np.ndarray  # (N,) bool: the next row is the first of an episode
-    is_heldout: np.ndarray  # (N,) bool
-    rows: np.ndarray  # (2,) int64, transitions bought in training and in held-out episodes
+    next_step: np.ndarray  # (N,) int64, the number of the row that comes next
+    next_episode: np.ndarray  # (N,) int64, episodes begun
+    was_last: np.ndarray  # (N,) bool: the next row follows a reset
+    is_heldout: np.ndarray  # (N,) bool, of the newest episode
+    rows: np.ndarray  # (2,) int64, transitions bought so far in training and in held-out episodes
     open: tuple[OpenEpisode, ...] = ()

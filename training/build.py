@@ -20,6 +20,7 @@ from ..budget.plan import Allocator
 from ..envs.labelers.base import DEFAULT, Labeler
 from ..envs.labelers.make import make_labeler
 from ..envs.make import episode_length, make_env, spaces_of
+from ..envs.probe import probe
 from ..envs.records import Spaces
 from ..envs.vault import RewardVault
 from ..envs.vector import VectorEnv
@@ -69,14 +70,14 @@ def build(config: Config, is_resumed: bool, is_exact: bool = True) -> Run:
     folder, device = RunFolder(Path(config.run.dir)), resolve_device(config)
     if config.threads:
         torch.set_num_threads(config.threads)
-    spaces = task_spaces(config)
+    spaces, notes = probe_task(config)
     vault = RewardVault(folder.vault)
     labeler = make_labeler(config.labeler, vault, config.seed)
     allocator = make_allocator(config.allocator)
     if not is_resumed:
         check_pilot(config)
     lock = folder.hold()
-    told: list[str] = []
+    told = [] if is_resumed else [f"warning: {note}" for note in notes]
     try:
         if not is_resumed:
             make_folder(config, folder, spaces)
@@ -99,7 +100,10 @@ def make_folder(config: Config, folder: RunFolder, spaces: Spaces) -> None:
     """A new run's folder, its card first: the folder is a run only once its config.yaml is there."""
     text = to_yaml(config)
     if not folder.config.exists():
-        signed(RunCard.made(text, spaces), config).write(folder.path)
+        card = signed(RunCard.made(text, spaces), config)
+        card.write(folder.path)
+        folder.checkpoints.mkdir(exist_ok=True)
+        card.write(folder.checkpoints)  # to spare
     folder.make(text, to_micro(config.budget.total), config.price.in_micro())
 
 
@@ -124,7 +128,7 @@ def assemble(
     labels = make_labels(config, spaces)
     desk = make_desk(config, folder, learner, labeler, transitions, labels, ledger, stop)
     desk.reopen(begin.positions.entries if begin.is_exact else None)
-    check_received(folder, ledger, journal.received, desk.num_answers, vault.num_rows)
+    check_received(folder, ledger, journal.received, desk.num_answers, vault.num_rows, desk.waiting)
     logger = Logger(folder.path, config.log, purge_step=begin.purge_step)
     env = VectorEnv(config.task, config.envs, config.seed, vault, logger.line)
     run = Run(
@@ -142,7 +146,7 @@ def assemble(
         allocator=allocator,
         terms=terms_of(config),
         measurer=make_measurer(config, folder, learner, transitions, labels, logger),
-        onlooker=make_onlooker(config, spaces, learner, transitions, labels, logger),
+        onlooker=make_onlooker(config, spaces, learner, transitions, labels, logger, env),
         logger=logger,
         progress=first_progress(config, ledger),
         numpy_rng=np.random.default_rng(derive_seed(config.seed, Channel.DRAWS)),
@@ -277,14 +281,17 @@ def make_onlooker(
     transitions: TransitionReplay,
     labels: LabelStore,
     logger: Logger,
+    env: VectorEnv,
 ) -> Onlooker:
     prices = config.price
+    evaluator = Evaluator(config.task, config.envs, config.evaluate, config.seed, logger.line)
+    evaluator.borrow(env)
     return Onlooker(
         models=Models.of(learner),
         spaces=spaces,
         transitions=transitions,
         labels=labels,
-        evaluator=Evaluator(config.task, config.envs, config.evaluate, config.seed, logger.line),
+        evaluator=evaluator,
         logger=logger,
         coins=pictures.Coins(config.budget.total, prices.transition, prices.label, bool(config.labeler.tiers)),
         horizon=config.train.horizon,
@@ -332,6 +339,15 @@ def task_spaces(config: Config) -> Spaces:
     env = make_env(config.task, config.envs, config.seed)
     try:
         return spaces_of(env)
+    finally:
+        env.close()
+
+
+def probe_task(config: Config) -> tuple[Spaces, list[str]]:
+    """The task's spaces, and what a person should know of it. UserError where it does not keep to what it states."""
+    env = make_env(config.task, config.envs, config.seed)
+    try:
+        return spaces_of(env), probe(env, config.task)
     finally:
         env.close()
 

@@ -11,7 +11,7 @@ from ..budget.ledger import BudgetConfig, PriceConfig
 from ..budget.plan import AllocatorConfig
 from ..envs.labelers.base import LabelerConfig
 from ..envs.make import EnvConfig
-from ..errors import UserError
+from ..errors import Damaged, UserError
 from ..worldmodel.dynamics import DynamicsConfig
 from ..worldmodel.replay.labels import LabelReplayConfig
 from ..worldmodel.replay.transitions import ReplayConfig
@@ -28,6 +28,10 @@ MOST_THREADS = 4096  # torch takes more, and then starts them
 
 class ConfigError(UserError):
     """A setting that cannot be used. The message is one line: the key, what is wrong, where the setting came from."""
+
+
+class DamagedConfig(ConfigError, Damaged):
+    """The saved configuration of a run that cannot be used."""
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ from omegaconf.errors import OmegaConfBaseException
 from .. import configs
 from ..durable import whole_file
 from ..links import refuse_links
-from .config import Config, ConfigError
+from .config import Config, ConfigError, DamagedConfig
 from .keys import keys_at, leaves, mapping_of, mappings, meaning, nearest, shown
 from .storage.card import RunCard
-from .storage.folder import SAVED_AS
+from .storage.folder import SAVED_AS, RunFolder
 from .storage.trust import check_trust
 
 DEFAULT_PRESET = "quickstart"
@@ -83,8 +83,8 @@ def resume_config(run_dir: Path, arguments: list[str], is_trusted: bool = False)
         raise ConfigError(
             f"{shown(preset)}: a resumed run keeps its own settings, leave the preset out ({COMMAND_LINE})"
         )
-    written, settings = _saved_settings(run_dir / SAVED_AS), _command_line_settings(arguments)
-    saved, config = _build(written), _build(written + settings)
+    (written, saved), settings = _saved(run_dir / SAVED_AS), _command_line_settings(arguments)
+    config = _build(written + settings)
     for setting in settings:
         _check_change(setting, _value(saved, setting.key), _value(config, setting.key))
     check_trust(config, RunCard.find(run_dir), is_trusted, {setting.key for setting in settings})
@@ -109,11 +109,24 @@ def _may_change(key: str) -> bool:
 
 
 def read_config(path: Path) -> Config:
-    """The configuration that `save_config` wrote. A missing, unknown or unusable key is a ConfigError.
+    """The configuration that `save_config` wrote. A missing, unknown or unusable key is a DamagedConfig.
 
     CardError where the run's card says that the file is another than was saved. Imports nothing that it names.
     """
-    return _build(_saved_settings(path))
+    return _saved(path)[1]
+
+
+def _saved(path: Path) -> tuple[list[Setting], Config]:
+    if not path.is_file() and RunFolder(path.parent).ledger.exists():
+        raise DamagedConfig(f"{path}: is missing")
+    if not path.is_file():
+        raise ConfigError(f"{path.parent}: not a run, it has no {path.name}")
+    refuse_links(path.parent)
+    try:
+        written = _saved_settings(path)
+        return written, _build(written)
+    except ConfigError as error:
+        raise DamagedConfig(str(error)) from error
 
 
 def save_config(config: Config, path: Path) -> None:
@@ -163,9 +176,6 @@ def _moved(config: Config, run_dir: Path) -> Config:
 
 
 def _saved_settings(path: Path) -> list[Setting]:
-    if not path.is_file():
-        raise ConfigError(f"{path.parent}: not a run, it has no {path.name}")
-    refuse_links(path.parent)
     content, card = path.read_bytes(), RunCard.find(path.parent)
     if card:
         card.check(content, path)

@@ -85,8 +85,7 @@ def every_point(seed: int, wholes: Wholes, folder: Path, name: str, say: Callabl
     whole, path = wholes.of(name), folder / "cut"
     settings = changed(*VARIANTS[name])
     shutil.rmtree(path, ignore_errors=True)
-    live(path, settings, prepare=points.written_to(folder / "points"))
-    number = len((folder / "points").read_text().split())
+    number = points.count(path, settings)
     for place in range(1, number + 1):
         for first in (points.killed_at(place), points.cut_at(place, path)):
             shutil.rmtree(path, ignore_errors=True)

@@ -1,10 +1,13 @@
 """The moments at which a process touches the disk for good: each fsync, rename, link, deletion and commit of the ledger."""
 
 import os
+import shutil
 import signal
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+
+from .lives import SETTINGS, live
 
 CALLS = ("fsync", "replace", "rename", "link", "unlink", "truncate")
 
@@ -38,7 +41,15 @@ def _announced(call: Callable, name: str, reached: Callable[[str], None]) -> Cal
     return announced
 
 
-def written_to(path: Path) -> Callable[[], None]:
+def count(folder: Path, settings: Sequence[str] = SETTINGS) -> int:
+    """How many moments a run has that nothing interrupts. It is made in `folder`, and removed."""
+    names = folder.parent / "points"
+    live(folder, settings, prepare=_written_to(names))
+    shutil.rmtree(folder)
+    return len(names.read_text().split())
+
+
+def _written_to(path: Path) -> Callable[[], None]:
     """For a life: the names of all moments go into a file, a line each."""
 
     def prepare() -> None:
@@ -51,6 +62,11 @@ def written_to(path: Path) -> Callable[[], None]:
 def killed_at(number: int) -> Callable[[], None]:
     """For a life: SIGKILL just before the moment of this number."""
     return lambda: watch(lambda reached, name: _kill() if reached == number else None)
+
+
+def stopped_at(number: int) -> Callable[[], None]:
+    """For a life: Ctrl-C just before the moment of this number."""
+    return lambda: watch(lambda reached, name: os.kill(os.getpid(), signal.SIGINT) if reached == number else None)
 
 
 def cut_at(number: int, folder: Path) -> Callable[[], None]:

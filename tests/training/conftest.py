@@ -25,7 +25,7 @@ changed = importlib.import_module("accidents.lives").changed  # changed("seed=3"
 def pytest_collection_modifyitems(items):
     """A test that takes a tiny run makes one: it bears the mark `run` without saying so."""
     for item in items:
-        if {"tiny", "tiny_command"} & set(item.fixturenames):
+        if {"tiny", "tiny_command", "tiny_arguments"} & set(item.fixturenames):
             item.add_marker("run")
 
 
@@ -49,6 +49,12 @@ def tiny(tmp_path):
         return replace(config, run=replace(config.run, dir=str(tmp_path / folder)))
 
     return make
+
+
+@pytest.fixture(scope="session")
+def tiny_arguments():
+    """tiny_arguments("seed=3") -> the arguments of a tiny run, without a folder."""
+    return changed
 
 
 @cache  # reading a configuration takes as long as half a tiny run

@@ -12,6 +12,7 @@ import torch
 
 from ...durable import whole_file
 from ..models import Models
+from ..storage.archive import damage_of_archive
 from ..storage.checkpoint import CheckpointError
 
 # In how many types torch says that a file is not what it wrote.
@@ -61,6 +62,8 @@ class Snapshots:
             path = self._path(number)
             if path.exists():
                 try:
+                    if damage := damage_of_archive(path):
+                        raise ValueError(damage)
                     snapshot = Snapshot(**torch.load(path, map_location="cpu", weights_only=True))
                 except UNREADABLE as error:
                     warn(f"warning: {path}: not readable, the dynamics curve goes without it: {error}")

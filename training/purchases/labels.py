@@ -98,6 +98,13 @@ class LabelDesk:
         """Answers on disk."""
         return self.labels.received + sum(len(entry.answers) for entry in self.ahead)
 
+    @property
+    def waiting(self) -> set[str]:
+        """Keys of questions on disk that have no reply there."""
+        asked = {item.question.key for entry in self.ahead for item in entry.asked}
+        replied = {reply.key for entry in self.ahead for reply in (*entry.answers, *entry.declined)}
+        return (asked | self.labels.pending.keys()) - replied
+
     def can_ask(self, offer: LabelOffer | None = None) -> bool:
         """Whether there is a row to ask about and the money for an answer."""
         return len(self.transitions.open) > 0 and self.ledger.remaining >= self._first_price(offer)

@@ -16,7 +16,7 @@ from ...envs.standing import OpenEpisode, Standing
 from ...envs.vault import RewardVault
 from ...envs.vector import VectorEnv
 from ...errors import UserError
-from ...worldmodel.replay.journal.transitions import TransitionJournal
+from ...worldmodel.replay.journal.transitions import PREFIX, TransitionJournal
 from ...worldmodel.replay.tick import Tick, Ticks
 from ...worldmodel.replay.transitions import TransitionReplay
 from ...worldmodel.rssm import Latent
@@ -24,7 +24,6 @@ from ..stop import Stop
 from .sellers import calling
 
 CHUNK = 128  # transitions between two commits, about
-PREFIX = "transitions/"  # of the keys of chunks in the ledger
 STATE = {"chunks", "left", "received", "action", "agent", "starts"}
 
 
@@ -35,10 +34,6 @@ class Chunk:
     left: int = 0  # ticks it may still take
     received: int = 0  # transitions so far
     is_open: bool = False
-
-
-class AgentFailed(UserError):
-    """The agent's memory or its action is not finite. Nothing of it was kept."""
 
 
 class Collector:
@@ -88,7 +83,8 @@ class Collector:
         """Close the open episodes as truncated: where they stand is not known."""
         self.is_live = True
         self.env.go_on(self._standing(opened=False))
-        self.num_chunks = max((int(key) for key in self.journal.units), default=0)
+        sold = (key.removeprefix(PREFIX) for key in self.ledger.state_of_keys() if key.startswith(PREFIX))
+        self.num_chunks = max(map(int, (*self.journal.units, *sold)), default=0)  # what was lost is not sold again
 
     def open(self, wanted: int) -> int:
         """Reserve the next chunk, for at most `wanted` transitions. -> ticks that it may take."""
@@ -104,18 +100,20 @@ class Collector:
     def tick(self, agent: Agent) -> list[Episode]:
         """One lockstep step of all environments. -> training episodes that ended, for the log alone (see has_returns).
 
-        SellerFailed where an environment cannot go on: nothing has changed then. AgentFailed where the agent cannot.
+        SellerFailed where an environment cannot go on, or the agent's action is no number: nothing has changed then.
         """
         before = self.ahead[0] if self.ahead else None
         transition = before.transition if before else self._arrive()
-        action, self.state = agent.act(transition.obs, self.state, transition.is_first, mode=False)
-        tick = Tick.of(transition, action, self.state.latent.deter, self.state.latent.stoch.argmax(-1))
+        action, state = agent.act(transition.obs, self.state, transition.is_first, mode=False)
+        tick = Tick.of(transition, action, state.latent.deter, state.latent.stoch.argmax(-1))
         if before:
             tick = self.ahead.popleft()  # what was done counts, also where rounding would have done a little else
         else:
-            _check_agent(tick)
+            with calling(self.stop, "the agent"):
+                self.env.check(action)
+                _check_memory(tick)
             self.journal.append(tick)
-        self.action = tick.action
+        self.action, self.state = tick.action, state
         self.replay.add(tick)
         self.chunk.left -= 1
         self.chunk.received += transition.num_bought
@@ -123,7 +121,7 @@ class Collector:
 
     def _arrive(self) -> Transition:
         with calling(self.stop, "environment"):
-            if not self.is_live:
+            if not self.is_live or self.env.was_lent:  # an evaluation may have played in them
                 self.env.go_on(self._standing(opened=True))
                 self.is_live = True
             return self.env.step(self.action)
@@ -187,12 +185,9 @@ class Collector:
             self.episodes.starts = list(state["starts"])
 
 
-def _check_agent(tick: Tick) -> None:
-    """AgentFailed for numbers that are none: once in the journal, they would come again at every resume."""
-    is_bad = ~(np.isfinite(tick.action).all(1) & np.isfinite(tick.deter).all(1))
+def _check_memory(tick: Tick) -> None:
+    """UserError for a latent that is no number: once in the journal, it would come again at every resume."""
+    is_bad = ~np.isfinite(tick.deter).all(1)
     if is_bad.any():
         env = int(np.flatnonzero(is_bad)[0])
-        raise AgentFailed(
-            f"agent: its action or its memory in environment {env}, row {tick.transition.step[env]}, is not finite, and so "
-            f"some number of its models is not; --resume goes on from the last checkpoint, which holds none"
-        )
+        raise UserError(f"agent: its memory of environment {env}, row {tick.transition.step[env]}, is not finite")

@@ -9,12 +9,14 @@ import numpy as np
 
 from ...envs.episodes import Episode, EpisodeReturns, Trace, TraceRecorder
 from ...envs.make import EnvConfig, episode_length, make_env, spaces_of
+from ...envs.pool import failure_of
+from ...envs.records import Transition
 from ...envs.vault import RewardVault
-from ...envs.vector import VectorEnv
+from ...envs.vector import VectorEnv, to_stderr
 from ...errors import UserError
 from ...seeds import Channel, derive_seed
 
-MAX_STEPS = 100_000  # agent steps after which an episode without a limit is taken to be endless
+MAX_STEPS = 10_000  # agent steps after which an episode of which no end is known is cut
 
 
 class VideoError(UserError):
@@ -32,6 +34,7 @@ class EvaluateConfig:
     episodes: int = 4  # of each kind (mode and sampled actions) at the end of a phase; 0: none, not at the end either
     envs: int = 4  # environments in lockstep
     final_episodes: int = 10  # of each kind at the end of the run
+    borrow: bool = False  # play in training's environments, for tasks of which only one can be open
 
     def __post_init__(self) -> None:
         for name, least in (("episodes", 0), ("envs", 1), ("final_episodes", 1)):
@@ -73,56 +76,107 @@ class Evaluation:
 
 
 class Evaluator:
-    """Plays whole episodes in environments of its own, with a vault of its own.
+    """Plays whole episodes, in environments of its own or between training's episodes, with a vault of its own.
 
     Every run() plays the same start states, which no training episode has: results along a run compare like with like.
     """
 
     def __init__(
-        self, task: str, env_config: EnvConfig, config: EvaluateConfig, seed: int, warn: Callable[[str], None] = print
+        self,
+        task: str,
+        env_config: EnvConfig,
+        config: EvaluateConfig,
+        seed: int,
+        warn: Callable[[str], None] = to_stderr,
     ):
-        """warn: told of environments that fail."""
         self._task, self._env_config, self._config, self._warn = task, env_config, config, warn
         self._seed = derive_seed(seed, Channel.EVALUATION)
+        self._lender: VectorEnv | None = None
+
+    def borrow(self, env: VectorEnv) -> None:
+        """Play in training's environments from now on, where that is configured.
+
+        Whoever trains takes up the episodes that are open there by VectorEnv.go_on, as in a run that is resumed.
+        """
+        self._lender = env if self._config.borrow else None
 
     def episodes(self, is_final: bool) -> int:
-        """How many are configured for a phase's end, or for the end of the run."""
+        """How many are configured for a phase's end, or for the end of the run; 0: there is no evaluation."""
         return self._config.final_episodes if is_final and self._config.episodes else self._config.episodes
 
     def run(self, policy: Policy, episodes: int, mode: bool) -> EvalResult:
         """Play `episodes` episodes with the policy's mode or with sampled actions.
 
-        Each environment plays a share that is fixed in advance: the first to finish would favour short episodes.
-        UserError if the task's episodes do not end.
+        Each environment plays a share that is fixed in advance: the first to finish would favour short episodes. One
+        that does not end is cut, which is said. UserError from an environment that fails again and again.
         """
-        num = min(self._config.envs, episodes)
+        if episodes < 1:
+            raise UserError(f"evaluate: there are no episodes to play, got {episodes}")
         vault = RewardVault()
-        env = VectorEnv(
-            self._task, replace(self._env_config, num=num, heldout_share=0.0), self._seed, vault, self._warn
-        )
+        env = self._open(vault, episodes)
         try:
-            return self._play(env, vault, policy, episodes, mode)
+            return _Play(env, vault, policy, mode, _longest(self._task, self._env_config)).run(episodes, self._say_cut)
         finally:
             env.close()
 
-    def _play(self, env: VectorEnv, vault: RewardVault, policy: Policy, episodes: int, mode: bool) -> EvalResult:
-        returns, recorders = EpisodeReturns(vault, env.num), [TraceRecorder(vault, index) for index in range(env.num)]
+    def _open(self, vault: RewardVault, episodes: int) -> VectorEnv:
+        num = min(self._config.envs, episodes)
+        if self._lender is not None:
+            return self._lender.lend(min(num, self._lender.num), self._seed, vault, self._say)
+        config = replace(self._env_config, num=num, heldout_share=0.0)
+        try:
+            return VectorEnv(self._task, config, self._seed, vault, warn=self._say)
+        except UserError as error:
+            raise UserError(
+                f"{error}; if only so many can be open: evaluate.borrow=true plays in training's"
+            ) from error
+
+    def _say(self, line: str) -> None:
+        self._warn(f"warning: in evaluation: {line.removeprefix('warning: ')}")
+
+    def _say_cut(self, num: int, length: int) -> None:
+        what = f"{num} of the episodes had not ended after {length} agent steps and were cut there"
+        self._say(f"envs.time_limit: {self._task}: {what}: it needs a limit")
+
+
+class _Play:
+    """Episodes under way, side by side, until there are enough of them."""
+
+    def __init__(self, env: VectorEnv, vault: RewardVault, policy: Policy, mode: bool, longest: int):
+        self._env, self._policy, self._mode, self._longest = env, policy, mode, longest
+        self._returns = EpisodeReturns(vault, env.num)
+        self._recorders = [TraceRecorder(vault, index) for index in range(env.num)]
+        self._length = np.zeros(env.num, np.int64)  # agent steps of the open episodes
+        self._num_cut = 0
+
+    def run(self, episodes: int, say_cut: Callable[[int, int], None]) -> EvalResult:
+        """say_cut(number, length) is called where episodes had to be cut."""
+        env = self._env
         shares = [len(range(index, episodes, env.num)) for index in range(env.num)]
         played: list[list[Episode]] = [[] for _ in shares]
-        longest = _longest(self._task, self._env_config) * max(shares)
         action, state = np.zeros((env.num, env.spaces.action_size), np.float32), None
-        for _ in range(longest):
-            transition = env.step(action)
-            action, state = policy.act(transition.obs, state, transition.is_first, mode)
-            for recorder in recorders:
+        while any(len(done) < share for done, share in zip(played, shares, strict=True)):
+            transition = self._limited(env.step(action))
+            action, state = self._policy.act(transition.obs, state, transition.is_first, self._mode)
+            for recorder in self._recorders:
                 recorder.add(transition, action)
-            for episode in returns.add(transition):
+            for episode in self._returns.add(transition):
                 played[episode.env].append(episode)
-            if all(len(done) >= share for done, share in zip(played, shares, strict=True)):
-                kept = [played[index % env.num][index // env.num] for index in range(episodes)]
-                traces = [recorder.finished() for recorder in recorders]
-                return EvalResult([one.episode_return for one in kept], [one.length for one in kept], traces)
-        raise UserError(f"envs.time_limit: {self._task} has not ended after {longest} agent steps: it needs a limit")
+        if self._num_cut:
+            say_cut(self._num_cut, self._longest)
+        kept = [played[index % env.num][index // env.num] for index in range(episodes)]
+        traces = [recorder.finished() for recorder in self._recorders]
+        return EvalResult([one.episode_return for one in kept], [one.length for one in kept], traces)
+
+    def _limited(self, transition: Transition) -> Transition:
+        """The rows, the last ones where an episode has gone on for too long."""
+        self._length = np.where(transition.is_first, 0, self._length + 1)
+        is_cut = (self._length >= self._longest) & ~transition.is_last
+        if not is_cut.any():
+            return transition
+        self._num_cut += int(is_cut.sum())
+        self._env.cut(is_cut)
+        return replace(transition, is_last=transition.is_last | is_cut)
 
 
 def record_video(policy: Policy, task: str, env_config: EnvConfig, seed: int, path: Path, mode: bool = True) -> float:
@@ -134,7 +188,7 @@ def record_video(policy: Policy, task: str, env_config: EnvConfig, seed: int, pa
     if path.suffix != ".mp4":
         raise VideoError(f"{path}: a video's name must end in .mp4")
     imageio = _imageio()
-    env = make_env(task, replace(env_config, processes=False), derive_seed(seed, Channel.EVALUATION), render=True)
+    env = make_env(task, env_config, derive_seed(seed, Channel.EVALUATION), render=True)
     frames_per_second = max(1, round((env.metadata.get("render_fps") or 30) / env_config.repeat))
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -146,19 +200,26 @@ def record_video(policy: Policy, task: str, env_config: EnvConfig, seed: int, pa
 
 
 def _film(env: Any, policy: Policy, writer: Any, task: str, longest: int, mode: bool) -> float:
-    obs, _ = env.reset()
+    obs = _played(task, env.reset)[0]
     state, total, action_size = None, 0.0, spaces_of(env).action_size
     for step in range(longest):
         writer.append_data(_draw(env, task))
         batch = {key: value[None] for key, value in obs.items()}
         action, state = policy.act(batch, state, np.array([step == 0]), mode)
         assert action.shape == (1, action_size), f"action {action.shape}, expected (1, {action_size})"
-        obs, reward, is_terminated, is_truncated, _ = env.step(action[0])
+        obs, reward, is_terminated, is_truncated, _ = _played(task, env.step, action[0])
         total += float(reward)
         if is_terminated or is_truncated:
             writer.append_data(_draw(env, task))
             break
     return total
+
+
+def _played(task: str, call: Callable, *arguments: Any) -> Any:
+    try:
+        return call(*arguments)
+    except Exception as error:  # whatever a person's own code raises
+        raise UserError(f"task: {task}: while it was filmed, it {failure_of(error)}") from error
 
 
 def _draw(env: Any, task: str) -> np.ndarray:
@@ -170,7 +231,14 @@ def _draw(env: Any, task: str) -> np.ndarray:
         ) from error
     if picture is None:
         raise VideoError(f"task: {task} has no picture: its render() returned None")
-    return np.asarray(picture, np.uint8)
+    return _as_bytes(np.asarray(picture))
+
+
+def _as_bytes(picture: np.ndarray) -> np.ndarray:
+    """A picture of 0 .. 255; one of real numbers up to 1 is taken to be of 0 .. 1."""
+    if picture.dtype.kind == "f" and picture.size and picture.max() <= 1:
+        picture = np.rint(picture * 255)
+    return np.clip(picture, 0, 255).astype(np.uint8)
 
 
 def _imageio() -> Any:
@@ -185,5 +253,5 @@ def _imageio() -> Any:
 
 
 def _longest(task: str, config: EnvConfig) -> int:
-    """Rows after which an episode must have ended, its reset row and some for a worker's restart included."""
-    return 4 * (episode_length(task, config) + 1) if episode_length(task, config) else MAX_STEPS
+    """Agent steps after which an episode is cut: all that it can have, where that is known."""
+    return episode_length(task, config) or MAX_STEPS

@@ -62,10 +62,10 @@ class Onlooker:
         now, trace = history[-1], None
         seed = derive_seed(self.seed, Channel.LOOKING, now.phase)
         row = scalars | {"budget/spent": now.spent}
-        if self.evaluator.episodes(is_last):
+        if episodes := self.evaluator.episodes(is_last):
             self.logger.line("evaluating: true returns, for your eyes alone")
             with self._shielded("the evaluation"):
-                evaluation, trace, seen = self._evaluated(now, is_last, seed)
+                evaluation, trace, seen = self._evaluated(now, episodes, seed)
                 evaluations = [*(one for one in evaluations if one.phase != now.phase), evaluation]
                 row |= seen
         with self._shielded("the held-out losses"):
@@ -79,9 +79,8 @@ class Onlooker:
                 self._draw(makers | self._pictures(evaluations, trace, seed), now.step)
         return evaluations
 
-    def _evaluated(self, now: PhaseRecord, is_last: bool, seed: int) -> tuple[Evaluation, Trace, dict[str, float]]:
+    def _evaluated(self, now: PhaseRecord, episodes: int, seed: int) -> tuple[Evaluation, Trace, dict[str, float]]:
         """True returns, one episode with mode actions, and what to log."""
-        episodes = self.evaluator.episodes(is_last)
         mode = self.evaluator.run(self._agent(), episodes, mode=True)
         sampled = self.evaluator.run(self._agent(), episodes, mode=False)
         scalars = {

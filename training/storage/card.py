@@ -12,8 +12,9 @@ import torch
 
 from ...durable import whole_file
 from ...envs.records import ObsSpec, Spaces
-from ...errors import UserError
+from ...errors import Damaged, UserError
 from ...version import __version__
+from .folder import RunFolder
 
 CARD = "run.json"
 FORMAT = 2  # of a run's folder; versions 0.1 and 0.2 wrote no card
@@ -21,6 +22,10 @@ FORMAT = 2  # of a run's folder; versions 0.1 and 0.2 wrote no card
 
 class CardError(UserError):
     """A card, or a config.yaml, that is not what was written; the message names the file and the command that helps."""
+
+
+class DamagedCard(CardError, Damaged):
+    """The card, or a config.yaml, is not what was written."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +47,9 @@ class RunCard:
 
     @classmethod
     def find(cls, folder: Path) -> Self | None:
-        """The card of the run in `folder`; None in runs of versions 0.1 and 0.2. CardError."""
-        return cls.read(folder) if (folder / CARD).exists() else None
+        """The card of the run in `folder`; None in runs of versions 0.1 and 0.2. CardError, also where only its spare is left."""
+        has_one = (folder / CARD).exists() or (RunFolder(folder).checkpoints / CARD).exists()
+        return cls.read(folder) if has_one else None
 
     @classmethod
     def read(cls, folder: Path) -> Self:
@@ -56,10 +62,10 @@ class RunCard:
             if is_whole and written == FORMAT:
                 return cls(**plain | {"configs": tuple(plain["configs"]), "spaces": from_plain(plain["spaces"])})
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise CardError(f"{path}: not readable ({type(error).__name__}); {_help(folder)}") from error
+            raise DamagedCard(f"{path}: not readable ({type(error).__name__}); {_help(folder)}") from error
         if is_whole:
             raise CardError(f"{path}: of format {written}, version {__version__} reads format {FORMAT}")
-        raise CardError(f"{path}: not what was written (sha256 differs); {_help(folder)}")
+        raise DamagedCard(f"{path}: not what was written (sha256 differs); {_help(folder)}")
 
     def write(self, folder: Path) -> None:
         """Into `folder`, so that a crash leaves the card before it or this one."""
@@ -70,7 +76,7 @@ class RunCard:
     def check(self, config: bytes, path: Path) -> None:
         """CardError unless `config`, the content of the file `path`, is what was saved."""
         if sha256(config) not in self.configs:
-            raise CardError(f"{path}: not what was saved (sha256 differs); {_help(path.parent)}")
+            raise DamagedCard(f"{path}: not what was saved (sha256 differs); {_help(path.parent)}")
 
     def accepting(self, config: str) -> Self:
         """The same card for a config.yaml that is about to be replaced by `config`: either is accepted."""

@@ -1,6 +1,6 @@
 """Checkpoints: folders of hashed files, written beside the last good one and renamed into place.
 
-    checkpoints/<step>/manifest.json     {"format", "step", "is_milestone", "files", "covers"}
+    checkpoints/<step>/manifest.json     {"format", "step", "is_milestone", "files", "covers", "sha256"}
     checkpoints/<step>/learner.pt        models and optimisers
     checkpoints/<step>/run.pt            all other parts
     checkpoints/<step>/config.yaml       the settings, as they were
@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from ...durable import sync, sync_folder
-from ...errors import UserError
+from ...errors import Damaged, UserError
 
 FORMAT = 2
 OLD_FORMAT = 1  # of versions 0.1 and 0.2: a file a part
@@ -38,6 +38,10 @@ Hashes = dict[str, dict[str, Any]]  # file name -> {"sha256", "size"}
 
 class CheckpointError(UserError):
     """A checkpoint that cannot be written or read; the message names the file and what is wrong with it."""
+
+
+class DamagedCheckpoint(CheckpointError, Damaged):
+    """A checkpoint that is not what was written."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +121,7 @@ def load(folder: Path, wanted: Callable[[str], bool] = lambda name: True) -> Che
             damaged.append(path)
         else:
             return Checkpoint(path, step, parts, tuple(warnings), tuple(damaged))
-    raise CheckpointError("no checkpoint is whole: " + "; ".join(warnings))
+    raise DamagedCheckpoint("no checkpoint is whole: " + "; ".join(warnings))
 
 
 def set_aside(damaged: tuple[Path, ...]) -> None:
@@ -233,7 +237,8 @@ def _write_files(temporary: Path, content: Content) -> None:
         files[SETTINGS] = hashed(temporary / SETTINGS)
     with open(temporary / MANIFEST, "w") as file:
         head = {"format": FORMAT, "step": content.step, "is_milestone": content.is_milestone}
-        json.dump(head | {"files": files, "covers": content.covers or {}}, file, indent=1)
+        manifest = head | {"files": files, "covers": content.covers or {}}
+        json.dump(manifest | {"sha256": _sha256_of(manifest)}, file, indent=1)
         sync(file)
     sync_folder(temporary)
 
@@ -254,15 +259,18 @@ def read_manifest(path: Path) -> dict[str, Any]:
     """The manifest of the checkpoint in folder `path`, checked as far as it can be by itself. CheckpointError."""
     try:
         manifest = json.loads((path / MANIFEST).read_bytes())
+        written = manifest.pop("sha256", None)  # an older version's has none
+        if written is not None and written != _sha256_of(manifest):
+            raise ValueError("sha256 differs")
         step, files = manifest["step"], manifest["files"]
         known = manifest["format"] in (FORMAT, OLD_FORMAT) and isinstance(files, dict)
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise CheckpointError(f"{path / MANIFEST}: not readable ({_reason(error)})") from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise DamagedCheckpoint(f"{path / MANIFEST}: not readable ({_reason(error)})") from error
     if not known or step != _order(path)[0]:
-        raise CheckpointError(f"{path / MANIFEST}: not a manifest of format {FORMAT} for this folder's step")
+        raise DamagedCheckpoint(f"{path / MANIFEST}: not a manifest of format {FORMAT} for this folder's step")
     strange = [name for name in files if not FILE_NAME.fullmatch(name)]
     if strange or (manifest["format"] == FORMAT and REST not in files):
-        raise CheckpointError(
+        raise DamagedCheckpoint(
             f"{path / MANIFEST}: names {strange or sorted(files)}, which are not a checkpoint's files"
         )
     return manifest
@@ -286,18 +294,18 @@ def check_file(path: Path, expected: dict[str, Any]) -> None:
     try:
         size = path.stat().st_size
         if size != expected["size"]:
-            raise CheckpointError(f"{path}: {size} bytes, {expected['size']} were written")
+            raise DamagedCheckpoint(f"{path}: {size} bytes, {expected['size']} were written")
         if _sha256(path) != expected["sha256"]:
-            raise CheckpointError(f"{path}: its content is not what was written (sha256 differs)")
+            raise DamagedCheckpoint(f"{path}: its content is not what was written (sha256 differs)")
     except (OSError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{path}: cannot be checked ({_reason(error)})") from error
+        raise DamagedCheckpoint(f"{path}: cannot be checked ({_reason(error)})") from error
 
 
 def _load_part(path: Path) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a whole file that torch refuses: another version's, with many types of error
-        raise CheckpointError(f"{path}: torch cannot read it ({_reason(error)})") from error
+        raise DamagedCheckpoint(f"{path}: torch cannot read it ({_reason(error)})") from error
 
 
 def _order(path: Path) -> tuple[int, int]:
@@ -341,6 +349,10 @@ def _is_milestone(path: Path) -> bool:
         return bool(read_manifest(path).get("is_milestone"))
     except CheckpointError:
         return False
+
+
+def _sha256_of(manifest: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
 
 
 def _sha256(path: Path) -> str:

@@ -42,6 +42,11 @@ class RunFolder:
         return self.path / SAVED_AS
 
     @property
+    def spare_config(self) -> Path:
+        """As it was at the start, for a run that has no checkpoint yet."""
+        return self.checkpoints / SAVED_AS
+
+    @property
     def ledger(self) -> Path:
         return self.path / "ledger.db"
 
@@ -101,8 +106,9 @@ class RunFolder:
                     )
             self.ledger.unlink()
         Ledger.create(self.ledger, total_micro, prices).close()
-        with whole_file(self.config, "w") as file:  # last: its presence makes the folder a run
-            file.write(config)
+        for path in (self.spare_config, self.config):  # the latter last: its presence makes the folder a run
+            with whole_file(path, "w") as file:
+                file.write(config)
 
     def hold(self) -> IO:
         """A lock, so that two processes never spend from one purse. It ends with the process, or when it is closed.

@@ -1,7 +1,6 @@
 """Journals of versions 0.1 and 0.2, a file for every chunk, brought into today's logs. The old folders stay beside them."""
 
 import os
-import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,11 +11,11 @@ from ...envs.vault import KIND as REWARDS
 from ...frames import FrameLog
 from ...worldmodel.replay.journal.npz import ChunkError, read_npz
 from ...worldmodel.replay.journal.transitions import KIND as TICKS
+from .archive import damage_of_archive
 from .folder import RunFolder
 
 Row = tuple[str, dict[str, np.ndarray], dict]  # kind, arrays and values of a frame
 NEW, OLD = ".new", ".version-0.2"  # endings of a folder that is being made, and of the one that it replaces
-UNREADABLE = (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError, ValueError, KeyError, TypeError)
 LABELS = {"key": "key", "tier": "tier", "segment": "clip", "is_uniform": "is_uniform"}  # an old name -> today's
 
 
@@ -72,8 +71,10 @@ def _labels(folder: Path) -> Iterator[Row]:
 
 def _rewards(folder: Path) -> Iterator[Row]:
     for path in sorted(folder.glob("*.npz")):
+        if why := damage_of_archive(path):  # they do not name what they hold, as other chunks do
+            raise ChunkError(f"{path}: {why}")
         try:
             with np.load(path, allow_pickle=False) as arrays:
                 yield REWARDS, {name: arrays[name] for name in ("env", "step", "reward")}, {}
-        except UNREADABLE as error:
-            raise ChunkError(f"{path}: not readable as true rewards: {error}") from error
+        except (KeyError, ValueError) as error:
+            raise ChunkError(f"{path}: holds no true rewards: {error}") from error

@@ -3,14 +3,16 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Protocol, Self, cast
 
 from ...budget.ledger import Ledger, Position
-from ...errors import UserError
+from ...errors import Damaged
 from ...worldmodel.replay.journal.transitions import TransitionJournal
 from . import checkpoint
-from .checkpoint import Checkpoint, CheckpointError
+from .checkpoint import Checkpoint, DamagedCheckpoint
 from .folder import SAVED_AS, RunFolder
+from .marks import is_repaired, read_mark
 
 SALVAGED = ("learner", "transitions", "labels", "progress", "rng")  # parts that fit data which has grown since
 REFILLED = ("transitions", "labels")  # of them, those that hold this data
@@ -31,7 +33,7 @@ class RefilledPart(Part, Protocol):
     def load_state_dict(self, state: dict, is_exact: bool = True) -> None: ...
 
 
-class FilesMissing(UserError):
+class FilesMissing(Damaged):
     """The ledger has sold more than is on disk."""
 
 
@@ -57,6 +59,7 @@ class Standpoint:
 
     found: Checkpoint | None
     is_exact: bool
+    has_rows: bool = True  # the checkpoint's rows are the journals': not so after a repair
 
     @property
     def purge_step(self) -> int | None:
@@ -77,12 +80,17 @@ def standpoint(folder: RunFolder, is_exact: bool, say: Callable[[str], None]) ->
     """
     if not checkpoint.list_checkpoints(folder.checkpoints):
         say("no checkpoint yet: what was bought is learned from again, from the beginning")
-        return Standpoint(None, is_exact)
+        return Standpoint(None, is_exact and not is_repaired(folder.checkpoints))
     found = checkpoint.load(folder.checkpoints)
     for warning in found.warnings:
         say(f"warning: {warning}; it is set aside")
     checkpoint.set_aside(found.damaged)
-    return Standpoint(found, is_exact and "positions" in found.parts)
+    for name in checkpoint.read_manifest(found.path).get("covers", {}):
+        if name.startswith("snapshots/") and not (folder.snapshots / Path(name).name).exists():
+            say(f"warning: {name} is missing: the curve of the dynamics error goes without it")
+    mark = read_mark(found.path)
+    has_rows = mark is None or mark.is_exact
+    return Standpoint(found, is_exact and has_rows and "positions" in found.parts, has_rows)
 
 
 def load_parts(begin: Standpoint, parts: Mapping[str, Part]) -> None:
@@ -92,22 +100,22 @@ def load_parts(begin: Standpoint, parts: Mapping[str, Part]) -> None:
     # Version 0.1 saved no labels in coupled mode, whose store has no state.
     states = {"labels": {}} | {name: state for name, state in begin.found.parts.items() if name != "positions"}
     if begin.is_exact and states.keys() != parts.keys():
-        raise CheckpointError(f"{begin.found.path}: holds {sorted(states)}, expected {sorted(parts)}")
+        raise DamagedCheckpoint(f"{begin.found.path}: holds {sorted(states)}, expected {sorted(parts)}")
     with fitting(begin.found):
         for name in parts if begin.is_exact else SALVAGED:
-            if name in REFILLED:
-                cast(RefilledPart, parts[name]).load_state_dict(states[name], begin.is_exact)
-            else:
+            if name not in REFILLED:
                 parts[name].load_state_dict(states[name])
+            elif begin.has_rows:
+                cast(RefilledPart, parts[name]).load_state_dict(states[name], begin.is_exact)
 
 
 @contextmanager
 def fitting(found: checkpoint.Checkpoint) -> Iterator[None]:
-    """CheckpointError for parts that do not take what the checkpoint holds."""
+    """DamagedCheckpoint for parts that do not take what the checkpoint holds."""
     try:
         yield
     except (RuntimeError, ValueError, TypeError, KeyError) as error:  # torch and dataclasses say it each in their way
-        raise CheckpointError(f"{found.path}: does not fit the run's {SAVED_AS} and data: {error}") from error
+        raise DamagedCheckpoint(f"{found.path}: does not fit the run's {SAVED_AS} and data: {error}") from error
 
 
 def reconcile_transitions(ledger: Ledger, journal: TransitionJournal, prefix: str) -> None:
@@ -121,8 +129,13 @@ def reconcile_transitions(ledger: Ledger, journal: TransitionJournal, prefix: st
                 ledger.release([purchase.key])
 
 
-def check_received(folder: RunFolder, ledger: Ledger, transitions: int, labels: int, rewards: int) -> None:
-    """What the ledger has sold is on disk: FilesMissing names what is not. These are the numbers found."""
+def check_received(
+    folder: RunFolder, ledger: Ledger, transitions: int, labels: int, rewards: int, waiting: set[str]
+) -> None:
+    """What the ledger has sold is on disk: FilesMissing names what is not. These are the numbers found.
+
+    waiting: keys of questions without a reply on disk: the ledger must not have had one.
+    """
     for name, sold, found in (
         ("transitions", ledger.units("transition"), transitions),
         ("labels", ledger.units("label"), labels),
@@ -132,3 +145,7 @@ def check_received(folder: RunFolder, ledger: Ledger, transitions: int, labels: 
             raise FilesMissing(
                 f"{folder.path}: {sold:,} {name} were paid for, {found:,} are on disk: files are missing or damaged"
             )
+    states = ledger.state_of_keys()
+    over = sorted(key for key in waiting if key not in states or not states[key].is_open)
+    if over:
+        raise FilesMissing(f"{folder.labels}: the replies to {len(over):,} questions are missing, such as {over[0]}")

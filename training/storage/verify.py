@@ -6,14 +6,15 @@ from typing import Any
 
 from ...frames import FrameLog
 from . import checkpoint
-from .checkpoint import CheckpointError
+from .checkpoint import DamagedCheckpoint
 from .folder import RunFolder
+from .marks import read_mark
 
 LOGS = ("transitions/", "labels/", "vault/")  # only ever appended to; snapshots have their time
 
 
 def verify_files(folder: RunFolder) -> list[str]:
-    """Lines that say what was checked. DamagedLog or CheckpointError for the first file that is not what it was."""
+    """Lines that say what was checked. DamagedLog or DamagedCheckpoint for the first file that is not what it was."""
     lines = [_log(path) for path in (folder.transitions, folder.labels, folder.vault)]
     manifests = [(path, checkpoint.read_manifest(path)) for path in checkpoint.list_checkpoints(folder.checkpoints)]
     for path, manifest in manifests:
@@ -33,13 +34,15 @@ def _log(folder: Path) -> str:
 
 def _covered(run: Path, path: Path, manifest: dict[str, Any]) -> str:
     """The files beside a checkpoint, as far as they went when it was made."""
+    if read_mark(path) is not None:
+        return "journals and snapshots: repaired since the newest checkpoint was made"
     covers = manifest.get("covers", {})
     known = {f"{one.parent.name}/{one.name}": one for room in RunFolder(run).covered for one in room.iterdir()}
     for name, expected in covers.items():  # names are looked up and never followed: they stand in a file
         if name in known:
             _check_beginning(known[name], expected)
         elif name.startswith(LOGS):
-            raise CheckpointError(f"{path / checkpoint.MANIFEST}: {name} is missing")
+            raise DamagedCheckpoint(f"{path / checkpoint.MANIFEST}: {name} is missing")
     return f"journals and snapshots: as the newest checkpoint knew them, {len(covers)} files"
 
 
@@ -47,4 +50,6 @@ def _check_beginning(path: Path, expected: dict[str, Any]) -> None:
     with open(path, "rb") as file:
         content = file.read(expected["size"])
     if hashlib.sha256(content).hexdigest() != expected["sha256"]:
-        raise CheckpointError(f"{path}: its first {expected['size']:,} bytes are not what was written (sha256 differs)")
+        raise DamagedCheckpoint(
+            f"{path}: its first {expected['size']:,} bytes are not what was written (sha256 differs)"
+        )

@@ -12,11 +12,11 @@ from gymnasium.spaces import Box
 
 from tandem.envs.episodes import EpisodeReturns
 from tandem.envs.make import EnvConfig
-from tandem.envs.records import Transition
+from tandem.envs.records import Clip, Transition
 from tandem.envs.vault import RewardVault
 from tandem.envs.vector import VectorEnv
 from tandem.errors import UserError
-from tandem.training.reports.evaluate import EvaluateConfig, Evaluator, VideoError, record_video
+from tandem.training.reports.evaluate import EvaluateConfig, Evaluator, VideoError, _as_bytes, record_video
 
 
 class Countdown(gymnasium.Env):
@@ -52,6 +52,24 @@ class Endless(Countdown):
         return None
 
 
+class Only(Countdown):
+    """Of which one alone can be open."""
+
+    num_open = 0
+
+    def __init__(self):
+        assert not Only.num_open, "the port is taken"
+        Only.num_open += 1
+
+    def close(self):
+        Only.num_open -= 1
+
+
+class Faulty(Countdown):
+    def step(self, action):
+        return super().step(action) if self.step_number < 1 else 1 // 0
+
+
 class Constant:
     """Acts 0.5 (mode) or 0.25 (sampled); its state counts the rows since is_first, so it shows resets."""
 
@@ -63,11 +81,13 @@ class Constant:
 
 @pytest.fixture(autouse=True)
 def tasks(monkeypatch):
-    monkeypatch.setitem(sys.modules, "evaluated_tasks", SimpleNamespace(Countdown=Countdown, Endless=Endless))
+    classes = {one.__name__: one for one in (Countdown, Endless, Only, Faulty)}
+    monkeypatch.setitem(sys.modules, "evaluated_tasks", SimpleNamespace(**classes))
 
 
-def evaluator(task="evaluated_tasks:Countdown", envs=3, seed=0, **changes):
-    return Evaluator(task, EnvConfig(**changes), EvaluateConfig(envs=envs), seed)
+def evaluator(task="evaluated_tasks:Countdown", envs=3, seed=0, said=None, **changes):
+    warn = pytest.fail if said is None else said.append
+    return Evaluator(task, EnvConfig(**changes), EvaluateConfig(envs=envs), seed, warn)
 
 
 @pytest.mark.parametrize(("mode", "action"), [(True, 0.5), (False, 0.25)])
@@ -127,10 +147,93 @@ def test_a_control_suite_task_is_evaluated():
     assert all(0 < value < 1000 for value in result.returns)
 
 
-def test_an_episode_that_never_ends_is_said_plainly(monkeypatch):
+def test_an_episode_that_never_ends_is_cut_and_said(monkeypatch):
     monkeypatch.setattr("tandem.training.reports.evaluate.MAX_STEPS", 50)
-    with pytest.raises(UserError, match=r"^envs\.time_limit: evaluated_tasks:Endless has not ended after 50"):
-        evaluator("evaluated_tasks:Endless").run(Constant(), 1, mode=True)
+    said = []
+    result = evaluator("evaluated_tasks:Endless", said=said).run(Constant(), 4, mode=True)
+    # 50 steps pay 1 + ... + 50 and 50 actions of 0.5
+    assert result.lengths == [50] * 4 and result.returns == [50 * 51 / 2 + 25] * 4
+    assert len(result.traces[0].reward) == 51
+    assert len(said) == 1 and "evaluated_tasks:Endless: 6 of the episodes had not ended after 50 agent steps" in said[0]
+
+
+def borrower(training, **changes):
+    config = EnvConfig(num=training.num)
+    judge = Evaluator("evaluated_tasks:Only", config, EvaluateConfig(borrow=True, **changes), 0, pytest.fail)
+    judge.borrow(training)
+    return judge
+
+
+def step(env, num_ticks):
+    return [env.step(np.full((env.num, 1), 0.5, np.float32)) for _ in range(num_ticks)]
+
+
+def test_evaluation_borrows_the_only_environment_there_is():
+    vault = RewardVault()
+    training = VectorEnv("evaluated_tasks:Only", EnvConfig(num=1), 0, vault)
+    before = step(training, 4)
+    assert not before[-1].is_last.any()  # the last episode is open
+    result = borrower(training).run(Constant(), 3, mode=True)
+    assert result.returns == evaluator("evaluated_tasks:Countdown", envs=1).run(Constant(), 3, mode=True).returns
+    after = step(training, 2)
+    assert after[0].is_first.tolist() == [True] and after[0].step.tolist() == [4]
+    begun = sum(int(row.is_first[0]) for row in before)
+    fresh = VectorEnv("evaluated_tasks:Countdown", EnvConfig(num=1), 0, RewardVault())
+    starts = [row.obs["state"] for row in step(fresh, 40) if row.is_first[0]]
+    np.testing.assert_array_equal(after[0].obs["state"], starts[begun])  # the next one of training
+    with pytest.raises(UserError):
+        vault.reward(Clip(0, 4))
+    training.close()
+
+
+def test_what_is_not_needed_is_not_borrowed():
+    training = VectorEnv("evaluated_tasks:Countdown", EnvConfig(num=3), 1, RewardVault())
+    assert not step(training, 2)[-1].is_last.any()
+    borrower(training, envs=2).run(Constant(), 5, mode=True)
+    assert step(training, 1)[0].is_first.tolist() == [True, True, False]
+    borrower(training).run(Constant(), 1, mode=True)
+    assert step(training, 1)[0].is_first.tolist()[0]
+
+
+def test_nothing_is_borrowed_unless_it_is_configured():
+    training = VectorEnv("evaluated_tasks:Countdown", EnvConfig(num=1), 0, RewardVault())
+    step(training, 2)
+    judge = evaluator()
+    judge.borrow(training)
+    judge.run(Constant(), 1, mode=True)
+    assert not step(training, 1)[0].is_first.any()
+
+
+class Interrupting(SimpleNamespace):
+    def act(self, obs, state, is_first, mode):
+        raise KeyboardInterrupt
+
+
+def test_an_interrupted_evaluation_closes_its_environments_and_gives_back_what_it_borrowed():
+    with pytest.raises(KeyboardInterrupt):
+        evaluator("evaluated_tasks:Only", envs=1).run(Interrupting(), 1, mode=True)
+    assert Only.num_open == 0
+    training = VectorEnv("evaluated_tasks:Only", EnvConfig(num=1), 0, RewardVault())
+    with pytest.raises(KeyboardInterrupt):
+        borrower(training).run(Interrupting(), 1, mode=True)
+    assert Only.num_open == 1 and step(training, 1)[0].is_first.all()
+    training.close()
+
+
+def test_an_evaluation_whose_environment_fails_is_one_line():
+    said = []
+    with pytest.raises(
+        UserError, match=r"^task: evaluated_tasks:Faulty: environment 0 raised ZeroDivisionError: .* line "
+    ):
+        evaluator("evaluated_tasks:Faulty", said=said).run(Constant(), 1, mode=True)
+    assert len(said) == 4 and all(line.startswith("warning: in evaluation: environment 0, row") for line in said)
+
+
+def test_no_episodes_are_no_evaluation():
+    judge = Evaluator("toy_lq", EnvConfig(), EvaluateConfig(episodes=0), 0)
+    assert judge.episodes(is_final=False) == judge.episodes(is_final=True) == 0
+    with pytest.raises(UserError, match="no episodes to play"):
+        judge.run(Zero(), 0, mode=True)
 
 
 def test_returns_of_training_are_read_from_the_vault():
@@ -153,16 +256,10 @@ def test_an_episode_whose_start_was_not_seen_has_no_return():
     assert [(one.length, one.episode_return) for one in ended] == [(2, 4.0)]  # rows 7 and 8
 
 
-def test_evaluation_can_be_off():
-    config = EvaluateConfig(episodes=0)
-    evaluator = Evaluator("toy_lq", EnvConfig(), config, 0)
-    assert evaluator.episodes(is_final=False) == evaluator.episodes(is_final=True) == 0
-
-
-@pytest.mark.parametrize("name", ["envs", "final_episodes"])
-def test_counts_below_one_are_refused(name):
-    with pytest.raises(ValueError, match=f"^{name}: must be at least 1, got 0"):
-        EvaluateConfig(**{name: 0})
+@pytest.mark.parametrize(("name", "least"), [("episodes", 0), ("envs", 1), ("final_episodes", 1)])
+def test_counts_that_are_too_small_are_refused(name, least):
+    with pytest.raises(ValueError, match=f"^{name}: must be at least {least}, got {least - 1}"):
+        EvaluateConfig(**{name: least - 1})
 
 
 def test_a_video_without_its_packages_says_what_to_install(tmp_path, monkeypatch):
@@ -187,6 +284,22 @@ def test_a_video_shows_every_row_of_one_episode(tmp_path):
     length = len(pictures) - 1
     assert total == length * (length + 1) / 2 + 0.5 * length
     assert pictures == pytest.approx([40 * step for step in range(length + 1)], abs=6)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.float32])
+def test_a_picture_of_numbers_to_255_is_kept_and_one_of_numbers_to_1_is_scaled(dtype):
+    bright = np.array([[0, 128, 255]]).astype(dtype)
+    assert _as_bytes(bright).tolist() == [[0, 128, 255]] and _as_bytes(bright).dtype == np.uint8
+    assert _as_bytes(np.array([[0, 0.5, 1.0]])).tolist() == [[0, 128, 255]]
+    assert _as_bytes(np.array([[0, 1]], np.uint8)).tolist() == [[0, 1]]
+
+
+def test_a_film_of_what_fails_is_one_line(tmp_path):
+    pytest.importorskip("imageio_ffmpeg")
+    with pytest.raises(
+        UserError, match=r"^task: evaluated_tasks:Faulty: while it was filmed, it raised ZeroDivisionError"
+    ):
+        record_video(Constant(), "evaluated_tasks:Faulty", EnvConfig(), 0, tmp_path / "a.mp4")
 
 
 def test_a_task_without_pictures_is_said_plainly(tmp_path):

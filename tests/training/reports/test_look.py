@@ -47,3 +47,11 @@ def test_plans_are_the_same_with_and_without_looking(tiny, monkeypatch):
     train(second)
     phases = [[json.loads(line) for line in (Path(one.run.dir) / "phases.jsonl").open()] for one in (first, second)]
     assert phases[0] == phases[1] and phases[0][-1]["measured"]
+
+
+def test_a_run_without_evaluation_has_its_losses_and_pictures_but_no_returns(tiny):
+    config = tiny("evaluate.episodes=0", "log.figures=true")
+    train(config)
+    rows = [json.loads(line) for line in (Path(config.run.dir) / "metrics.jsonl").open()]
+    assert any("heldout" in key for row in rows for key in row)
+    assert not any(key.startswith("eval/") for row in rows for key in row)

@@ -70,6 +70,15 @@ def test_a_file_that_is_no_card_is_refused_in_one_line(run, content):
     refusal(run, "run.json")
 
 
+def test_a_card_that_is_missing_beside_its_spare_is_no_older_run(run):
+    (run / "checkpoints").mkdir(exist_ok=True)
+    (run / "run.json").rename(run / "checkpoints" / "run.json")
+    with pytest.raises(CardError, match=r"run\.json"):
+        RunCard.find(run)
+    (run / "checkpoints" / "run.json").unlink()
+    assert RunCard.find(run) is None
+
+
 def test_a_card_of_a_later_version_says_so(run):
     replace(RunCard.read(run), format=3).write(run)
     with pytest.raises(CardError, match=r"run.json: of format 3, version .* reads format 2"):

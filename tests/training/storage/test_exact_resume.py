@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import tandem.training.phases
+from tandem.agents.agent import Agent
 from tandem.budget.ledger import Diverged
 from tandem.errors import UserError
 from tandem.frames import DamagedLog
@@ -19,6 +20,7 @@ from tandem.training.storage import checkpoint
 from tandem.training.storage.checkpoint import CheckpointError
 from tandem.training.storage.folder import RunFolder
 from tandem.training.storage.verify import verify_files
+from tandem.worldmodel.replay.journal.transitions import TransitionJournal
 
 COUPLED = ("mode=coupled", "allocator.name=coupled", "price.label=1", "envs.heldout_share=0")
 
@@ -56,6 +58,7 @@ def crash() -> None:
         ("envs.num=1",),
         ("envs.num=4", "labeler.name=noisy", "labeler.delay=3"),
         ("envs.processes=true",),
+        ("evaluate.borrow=true", "envs.num=2"),
         ("task=gym:Pendulum-v1",),
         ("task=gym:CartPole-v1", "precision=bfloat16"),
         ("task=dmc_cartpole_swingup", "labels.choice=disagreement"),
@@ -79,6 +82,15 @@ def test_stopped_twice_and_killed_once_it_is_what_it_would_have_been(tiny, diffe
     monkeypatch.undo()
     resume(broken)
     assert differences(Path(whole.run.dir), Path(broken.run.dir)) == []
+
+
+@pytest.mark.parametrize(
+    "settings", [("task=gym:Pendulum-v1",), (*COUPLED, "envs.num=3")], ids=["decoupled", "coupled"]
+)
+def test_an_evaluation_that_borrows_the_environments_leaves_no_trace(tiny, differences, settings):
+    own, borrowed = tiny(*settings, folder="own"), tiny(*settings, "evaluate.borrow=true", folder="borrowed")
+    train(own), train(borrowed)
+    assert differences(Path(own.run.dir), Path(borrowed.run.dir)) == []
 
 
 def test_a_signal_in_an_evaluation_ends_at_once_and_loses_nothing(
@@ -135,6 +147,27 @@ def test_an_environment_that_raises_in_the_middle_of_a_phase_is_saved_before(tin
     assert found.parts["positions"]["ticks"] == 49
     resume(config)
     assert audit(Path(config.run.dir))["spent"] == 320
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_an_action_that_is_no_number_is_refused_and_kept_nowhere(tiny, audit, monkeypatch, number):
+    config, original = tiny(), Agent.act
+
+    def act(self, *arguments, **keywords):
+        action, state = original(self, *arguments, **keywords)
+        action[1] = number
+        return action, state
+
+    at_ticks(monkeypatch, {50}, lambda: monkeypatch.setattr(Agent, "act", act))
+    said = rf"^task: toy_lq: the action for environment 1 is not finite: \[{number}].*--resume goes on"
+    with pytest.raises(UserError, match=said):
+        train(config)
+    monkeypatch.undo()
+    assert checkpoint.load(Path(config.run.dir) / "checkpoints").parts["positions"]["ticks"] == 49
+    resume(config)
+    assert audit(Path(config.run.dir))["spent"] == 320
+    ticks = list(TransitionJournal(Path(config.run.dir) / "transitions").read())
+    assert all(np.isfinite(block.action).all() for block in ticks)
 
 
 def test_what_does_not_come_out_as_it_was_goes_on_with_all_that_was_bought(tiny, audit, monkeypatch, capsys):

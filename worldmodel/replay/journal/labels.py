@@ -39,7 +39,7 @@ class LabelJournal:
 
     def read(self) -> Iterator[Entry]:
         """All of them in their order. DamagedLog names a damaged file."""
-        return (_entry(frame) for frame in self.log.read())
+        return (entry_of(frame) for frame in self.log.read())
 
     def read_asked(self) -> list[Asked]:
         """Every question ever asked."""
@@ -54,19 +54,24 @@ class LabelJournal:
         return [one for entry in self.read() for one in entry.declined]
 
     def write(self, entry: Entry) -> None:
-        """Either all questions of an entry carry a copy or none does (coupled mode)."""
-        assert len({item.copy is None for item in entry.asked}) <= 1
-        arrays: dict[str, np.ndarray] = {}
-        if entry.asked:
-            arrays |= _question_arrays(entry.asked)
-        if entry.answers:
-            arrays["answers/key"] = np.array([answer.key for answer in entry.answers])
-            arrays["answers/value"] = np.array([answer.value for answer in entry.answers], np.float64)
-        if entry.declined:
-            arrays["declined/key"] = np.array([one.key for one in entry.declined])
-            arrays["declined/reason"] = np.array([one.reason for one in entry.declined])
-        self.log.append("asked" if entry.asked else "heard", arrays, call=entry.call)
+        """Safe when this returns."""
+        append(self.log, entry)
         self.log.sync()
+
+
+def append(log: FrameLog, entry: Entry) -> None:
+    """Either all questions of an entry carry a copy or none does (coupled mode)."""
+    assert len({item.copy is None for item in entry.asked}) <= 1
+    arrays: dict[str, np.ndarray] = {}
+    if entry.asked:
+        arrays |= _question_arrays(entry.asked)
+    if entry.answers:
+        arrays["answers/key"] = np.array([answer.key for answer in entry.answers])
+        arrays["answers/value"] = np.array([answer.value for answer in entry.answers], np.float64)
+    if entry.declined:
+        arrays["declined/key"] = np.array([one.key for one in entry.declined])
+        arrays["declined/reason"] = np.array([one.reason for one in entry.declined])
+    log.append("asked" if entry.asked else "heard", arrays, call=entry.call)
 
 
 def _question_arrays(asked: tuple[Asked, ...]) -> dict[str, np.ndarray]:
@@ -84,7 +89,8 @@ def _question_arrays(asked: tuple[Asked, ...]) -> dict[str, np.ndarray]:
     return arrays | {f"copy/obs/{name}": np.stack([copy.obs[name] for copy in copies]) for name in copies[0].obs}
 
 
-def _entry(frame: Frame) -> Entry:
+def entry_of(frame: Frame) -> Entry:
+    """What a frame holds."""
     arrays = frame.arrays
     answers = zip(arrays.get("answers/key", ()), arrays.get("answers/value", ()), strict=True)
     declined = zip(arrays.get("declined/key", ()), arrays.get("declined/reason", ()), strict=True)

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ....errors import UserError
+from ....errors import Damaged
 
 NAMES = "names"  # the list of arrays: a damaged directory of a zip file can lose members without any checksum noticing
 
 
-class ChunkError(UserError):
+class ChunkError(Damaged):
     """A file of the journal that is damaged or missing."""
 
 

@@ -13,6 +13,7 @@ from ..tick import FLAGS, LATENTS, Tick, Ticks
 from ..transitions import TransitionReplay
 
 KIND = "ticks"
+PREFIX = "transitions/"  # of the keys of chunks in the ledger
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class TransitionJournal:
         """All that is on disk in the order of its collection. DamagedLog names a damaged file."""
         self.count, self.units, self.bought = 0, Counter(), np.zeros(2, np.int64)
         for frame in self.log.read():
-            ticks = _ticks(frame)
+            ticks = ticks_of(frame)
             self.count += len(ticks)
             self.bought += _bought(ticks)
             self.last = next(iter(ticks[-1:])).transition
@@ -69,9 +70,7 @@ class TransitionJournal:
         if not self.unwritten:
             return 0
         ticks = Ticks.of(self.unwritten)
-        arrays = {f"obs/{name}": values for name, values in ticks.obs.items()}
-        arrays |= {name: getattr(ticks, name) for name in FLAGS + LATENTS}
-        self.log.append(KIND, arrays, key=key, units=ticks.num_bought)
+        self.log.append(KIND, arrays_of(ticks), key=key, units=ticks.num_bought)
         self.units[key] += ticks.num_bought
         self.unwritten = []
         return ticks.num_bought
@@ -83,7 +82,7 @@ class TransitionJournal:
         first: dict[int, int] = {}  # stream -> ticks from its episode's first row to the end
         length = 0
         for number in reversed(range(self.log.count)):
-            ticks = _ticks(self.log.frame(number))
+            ticks = ticks_of(self.log.frame(number))
             if not blocks:
                 missing -= set(np.flatnonzero(ticks.is_last[-1]).tolist())
             blocks.insert(0, ticks)
@@ -116,6 +115,12 @@ def refill(replay: TransitionReplay, journal: TransitionJournal, most: int | Non
     return later
 
 
+def arrays_of(ticks: Ticks) -> dict[str, np.ndarray]:
+    """As a frame holds them."""
+    arrays = {f"obs/{name}": values for name, values in ticks.obs.items()}
+    return arrays | {name: getattr(ticks, name) for name in FLAGS + LATENTS}
+
+
 def _bought(rows: Ticks | Transition) -> np.ndarray:
     bought = ~rows.is_first
     return np.array([np.count_nonzero(bought & ~rows.is_heldout), np.count_nonzero(bought & rows.is_heldout)])
@@ -126,7 +131,8 @@ def _opened(blocks: list[Ticks], env: int, episode: int, rows: int) -> Opened:
     return Opened(env, episode, obs, np.concatenate([block.action[:, env] for block in blocks])[-rows:])
 
 
-def _ticks(frame: Frame) -> Ticks:
+def ticks_of(frame: Frame) -> Ticks:
+    """What a frame holds."""
     prefix = "obs/"
     obs = {name.removeprefix(prefix): value for name, value in frame.arrays.items() if name.startswith(prefix)}
     return Ticks(obs, **{name: frame.arrays[name] for name in FLAGS + LATENTS})
