@@ -35,7 +35,12 @@ def disks(folder: Path, say: Callable[[str], None] = print) -> dict:
     end = live(begun)
     lock.close()
     held = _is_one_line(end) and "another process is training the run" in end.said
-    found["lock held"] = {"tries": 1, "refused": int(held), "equal": int(_goes_on(begun, whole) == []), "faults": [] if held else [end.said]}
+    found["lock held"] = {
+        "tries": 1,
+        "refused": int(held),
+        "equal": int(_goes_on(begun, whole) == []),
+        "faults": [] if held else [end.said],
+    }
     for name, counts in found.items():
         say(f"{name}: {counts}")
     return found
@@ -75,7 +80,11 @@ def _remove(path: Path) -> None:
 
 
 def _is_one_line(end: End) -> bool:
-    return end.status == REFUSED and "Traceback" not in end.said and end.said.strip().splitlines()[-1].startswith("error: ")
+    return (
+        end.status == REFUSED
+        and "Traceback" not in end.said
+        and end.said.strip().splitlines()[-1].startswith("error: ")
+    )
 
 
 def _goes_on(path: Path, whole: Path) -> list[str]:

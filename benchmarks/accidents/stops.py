@@ -7,7 +7,7 @@ import signal
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from tandem.training.reports.evaluate import Evaluator
 
 from .comparison import differing
 from .disks import disks
-from .lives import SETTINGS, End, live
+from .lives import End, changed, live
 from .worlds import TASK, Accident, plan
 
 STAGES = {  # name -> where its function is kept, and the name there
@@ -28,11 +28,23 @@ HANGING = {  # name -> settings: in this process, and in one of its own
     "hanging environment": (f"task={TASK}",),
     "hanging process": (f"task={TASK}", "envs.processes=true"),
 }
+PLACES = (*STAGES, *HANGING, "second Ctrl-C", "disks")
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
-STEPS = 150  # of the worlds in a life, until which one may hang
+LATEST = 37  # step of a life's worlds at which one hangs
 STOPS_A_RUN = 5
 LEAVE_SECONDS = 3.0  # that a process which was started by the run may take to notice its end
-TRIES = 4  # lives a stop: a signal may come after the end
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Where a run is stopped, and by what."""
+
+    place: str
+    number: signal.Signals
+    lasting: list[float]  # seconds of each call of the place's function
+
+    def __str__(self) -> str:
+        return f"{self.number.name} in {self.place}"
 
 
 @dataclass
@@ -48,28 +60,32 @@ class Count:
     runs_equal: int = 0  # to the uninterrupted one
     faults: list[str] = field(default_factory=list)
 
-    def fault(self, is_fault: bool, what: str) -> int:
-        if is_fault:
+    def check(self, is_right: bool, what: str) -> bool:
+        if not is_right:
             self.faults.append(what)
-        return not is_fault
+        return is_right
 
 
-def stops(times: int = 20, seed: int = 0, say: Callable[[str], None] = print) -> dict:
+def stops(
+    times: int = 20, seed: int = 0, places: Collection[str] = PLACES, say: Callable[[str], None] = print
+) -> dict[str, dict]:
     """Each signal so many times in each place. -> by place and signal, what came of it; and of a second Ctrl-C and of disks."""
     rng, found = random.Random(seed), {}
     with tempfile.TemporaryDirectory() as base, _state_in(Path(base)):
         folder = Path(base)
-        for place in (*STAGES, *HANGING):
+        for place in [one for one in (*STAGES, *HANGING) if one in places]:
             whole, lasting = _whole(folder, place)
             for number in SIGNALS:
                 count = Count()
                 while count.stops < times:
                     most = min(STOPS_A_RUN, times - count.stops)
-                    _run(count, folder, place, number, whole, lasting, most, rng)
+                    _run(count, folder, Stage(place, number, lasting), whole, most, rng)
                 found[f"{place}, {number.name}"] = asdict(count)
                 say(f"{number.name} in {place}: {count}")
-        found["second Ctrl-C"] = second_signal(folder, say)
-        found |= disks(folder, say)
+        if "second Ctrl-C" in places:
+            found["second Ctrl-C"] = second_signal(folder, say)
+        if "disks" in places:
+            found |= disks(folder, say)
     return found
 
 
@@ -91,16 +107,20 @@ class _state_in:
 def _whole(folder: Path, place: str) -> tuple[Path, list[float]]:
     """The uninterrupted run, and how many seconds each call of the place's function took in it."""
     path, log = folder / place.replace(" ", "-"), folder / "lasting"
+    if path.exists():
+        return path, []
     log.unlink(missing_ok=True)
-    end = live(path, _settings(place), prepare=lambda: _patch(place, lambda call: _timed(call, log)) if place in STAGES else None)
+    end = live(
+        path,
+        _settings(place),
+        prepare=lambda: _patch(place, lambda call: _timed(call, log)) if place in STAGES else None,
+    )
     assert end.status == 0, end.said
     return path, [float(line) for line in log.read_text().split()] if place in STAGES else []
 
 
 def _settings(place: str) -> tuple[str, ...]:
-    own = HANGING.get(place, ())
-    changed = {setting.split("=")[0] for setting in own}
-    return (*(one for one in SETTINGS if one.split("=")[0] not in changed), *own)
+    return changed(*HANGING.get(place, ()))
 
 
 def _patch(place: str, wrapped: Callable[[Callable], Callable]) -> None:
@@ -120,38 +140,35 @@ def _timed(call: Callable, log: Path) -> Callable:
     return timed
 
 
-def _run(
-    count: Count, folder: Path, place: str, number: signal.Signals, whole: Path, lasting: list[float], most: int, rng: random.Random
-) -> None:
+def _run(count: Count, folder: Path, stage: Stage, whole: Path, most: int, rng: random.Random) -> None:
     """A run that is stopped up to `most` times, and then ends."""
-    path, stopped = folder / "stopped", 0
+    path, note, stopped, end = folder / "stopped", folder / "note", 0, None
     shutil.rmtree(path, ignore_errors=True)
-    end = None
     while stopped < most and not (end and end.status == 0):
-        note = folder / "note"
         for old in (note, note.with_suffix(".pid")):
             old.unlink(missing_ok=True)
-        end = live(path, _settings(place), prepare=_stopping(place, number, lasting, note, rng))
+        end = live(path, _settings(stage.place), prepare=_stopping(stage, note, rng))
         seconds = time.monotonic() - sent(note)
         if end.status != 0:
             stopped += 1
-            _judge(count, f"{number.name} in {place}", end, seconds, number, path, note)
+            _judge(count, stage, end, seconds, path, note)
     if end is None or end.status != 0:
-        end = live(path, _settings(place))
+        end = live(path, _settings(stage.place))
     count.runs += 1
-    count.runs_equal += same(count.faults, f"{number.name} in {place}", end, whole, path)
+    count.runs_equal += same(count.faults, f"{stage}", end, whole, path)
 
 
-def _stopping(place: str, number: int, lasting: list[float], note: Path, rng: random.Random) -> Callable[[], None]:
+def _stopping(stage: Stage, note: Path, rng: random.Random) -> Callable[[], None]:
     """For a life: the signal comes at a random moment of one of the function's first calls, or while a world hangs."""
-    call, share, step = rng.randrange(2), rng.random(), rng.randint(1, STEPS // 4)
+    call, share, step = rng.randrange(2), rng.random(), rng.randint(1, LATEST)
 
     def prepare() -> None:
         note.with_suffix(".pid").write_text(str(os.getpid()))
-        if place in HANGING:
-            plan(Accident("hang", step, str(note), trainer=os.getpid(), signals=((number, 0.05),)))
+        if stage.place in HANGING:
+            plan(Accident("hang", step, str(note), trainer=os.getpid(), signals=((stage.number, 0.05),)))
         else:
-            _patch(place, lambda function: _signalled(function, number, call, share * lasting[call], note))
+            seconds = share * stage.lasting[call]
+            _patch(stage.place, lambda function: _signalled(function, stage.number, call, seconds, note))
 
     return prepare
 
@@ -182,14 +199,14 @@ def sent(note: Path) -> float:
     return float(lines[-1]) if lines else time.monotonic()
 
 
-def _judge(count: Count, where: str, end: End, seconds: float, number: int, path: Path, note: Path) -> None:
+def _judge(count: Count, stage: Stage, end: End, seconds: float, path: Path, note: Path) -> None:
     count.stops += 1
     last = " ".join(end.said.strip().splitlines()[-1:])
-    count.statuses_right += count.fault(end.status != 128 + number, f"{where}: ended with {end.status}: {last}")
     is_told = f"interrupted: saved in {path}; go on with: " in last and f"--resume {path}" in last
-    count.told += count.fault(not is_told, f"{where}: said at last: {last}")
     left = left_behind(int(note.with_suffix(".pid").read_text()))
-    count.nothing_left_behind += count.fault(bool(left), f"{where}: left behind: {left}")
+    count.statuses_right += count.check(end.status == 128 + stage.number, f"{stage}: ended with {end.status}: {last}")
+    count.told += count.check(is_told, f"{stage}: said at last: {last}")
+    count.nothing_left_behind += count.check(not left, f"{stage}: left behind: {left}")
     count.longest_seconds = max(count.longest_seconds, round(seconds, 2))
 
 
@@ -223,20 +240,21 @@ def same(faults: list[str], where: str, end: End, whole: Path, path: Path) -> bo
 
 def second_signal(folder: Path, say: Callable[[str], None]) -> dict:
     """Two signals while a world hangs: the second does not wait."""
-    place, path, note, count = "hanging environment", folder / "second", folder / "note", Count()
+    path, note, count, settings = folder / "second", folder / "note", Count(), _settings("hanging environment")
+    whole, _ = _whole(folder, "hanging environment")
     note.unlink(missing_ok=True)
 
     def prepare() -> None:
         note.with_suffix(".pid").write_text(str(os.getpid()))
         signals = ((signal.SIGINT, 0.05), (signal.SIGINT, 0.5))
-        plan(Accident("hang", STEPS // 4, str(note), trainer=os.getpid(), signals=signals))
+        plan(Accident("hang", LATEST, str(note), trainer=os.getpid(), signals=signals))
 
-    end = live(path, _settings(place), prepare=prepare)
+    end = live(path, settings, prepare=prepare)
     count.longest_seconds, count.stops = round(time.monotonic() - sent(note), 2), 1
-    count.statuses_right += count.fault(end.status != 130, f"ended with {end.status}: {end.said[-300:]}")
     is_told = "interrupted at once: " in end.said or "interrupted before the first checkpoint: " in end.said
-    count.told += count.fault(not is_told, f"said: {end.said[-300:]}")
+    count.statuses_right += count.check(end.status == 130, f"ended with {end.status}: {end.said[-300:]}")
+    count.told += count.check(is_told, f"said: {end.said[-300:]}")
     count.nothing_left_behind += not left_behind(int(note.with_suffix(".pid").read_text()))
-    count.runs, count.runs_equal = 1, same(count.faults, "second Ctrl-C", live(path, _settings(place)), folder / "hanging-environment", path)
+    count.runs, count.runs_equal = 1, int(same(count.faults, "second Ctrl-C", live(path, settings), whole, path))
     say(f"second Ctrl-C: {count}")
     return asdict(count)

@@ -8,19 +8,11 @@ from pathlib import Path
 
 from tandem import cli
 
-from .lives import SETTINGS as TINY
-from .lives import End, live
+from .lives import End, changed, live
 from .worlds import TASK, Accident, plan
 
 LATEST = 6  # step of a process at which its accident comes, so that there is time for all of them in a tiny run
-SETTINGS = (
-    *(one for one in TINY if not one.startswith(("task=", "budget.total="))),
-    f"task={TASK}",
-    "budget.total=640",
-    "envs.processes=true",
-    "envs.timeout=2",
-    "envs.patience=1000",
-)
+SETTINGS = changed(f"task={TASK}", "budget.total=640", "envs.processes=true", "envs.timeout=2", "envs.patience=1000")
 
 
 @dataclass

@@ -12,7 +12,9 @@ from tandem.envs.records import Answer, Question
 from tandem.envs.toy import ToyEnv
 
 TASK, RATER = "accidents.worlds:World", "accidents.worlds:Rater"
-PLAN = "TANDEM_ACCIDENTS"  # variable of the process's environment, for worlds in processes of their own hear nothing else
+PLAN = (
+    "TANDEM_ACCIDENTS"  # variable of the process's environment, for worlds in processes of their own hear nothing else
+)
 HOURS = 3600.0
 
 _steps = 0  # of all worlds in this process

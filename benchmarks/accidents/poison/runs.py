@@ -22,7 +22,7 @@ from tandem.training.storage import checkpoint
 from tandem.worldmodel.replay.journal.labels import LabelJournal
 from tandem.worldmodel.replay.journal.transitions import TransitionJournal
 
-from ..lives import REFUSED, SETTINGS, End, live
+from ..lives import REFUSED, End, changed, live
 from ..worlds import RATER, TASK, Accident, plan
 
 NUMBERS = (math.nan, math.inf, -math.inf)
@@ -62,26 +62,19 @@ class Case:
 
 def poisoned_runs(folder: Path, rng: random.Random, say: Callable[[str], None] = print) -> Count:
     count = Count()
-    cases = [*_from_outside(folder, rng), *_from_inside(rng)]
-    for case in cases:
+    for case in (*_from_outside(folder, rng), *_from_inside(rng)):
         path = folder / "poisoned"
-        for old in (path, folder / "note"):
-            shutil.rmtree(path, ignore_errors=True)
-            old.unlink(missing_ok=True) if old.is_file() else None
-        end = live(path, _settings(case), prepare=case.prepare)
+        shutil.rmtree(path, ignore_errors=True)
+        (folder / "note").unlink(missing_ok=True)
+        end = live(path, changed(*case.settings), prepare=case.prepare)
         is_told = any(case.told in line and line.startswith(("warning: ", "error: ")) for line in end.said.splitlines())
         is_finite = keeps_finite_numbers(path)
-        last = live(path, _settings(case)) if end.status else end
+        last = live(path, changed(*case.settings)) if end.status else end
         is_whole = last.status == 0 and _verified(path)
         count.add(case.name, is_told, is_finite, is_whole, end if last.status == 0 else last)
-    _skipped(count, folder / "skipped", folder / "note")
+    _skipped(count, folder / "skipped")
     say(f"poisoned runs: {count}")
     return count
-
-
-def _settings(case: Case) -> tuple[str, ...]:
-    changed = {setting.split("=")[0] for setting in case.settings}
-    return (*(one for one in SETTINGS if one.split("=")[0] not in changed), *case.settings)
 
 
 def _from_outside(folder: Path, rng: random.Random) -> list[Case]:
@@ -90,9 +83,13 @@ def _from_outside(folder: Path, rng: random.Random) -> list[Case]:
     for kind in SOLD:
         for value in (*NUMBERS, *(TOO_LARGE if kind != "observation" else ())):
             step = rng.randint(5, 20 if kind == "answer" else LATEST)
-            settings = {"answer": (f"labeler.name={RATER}",), "reward": (f"task={TASK}", *EVERY_ROW)}.get(kind, (f"task={TASK}",))
+            settings = {"answer": (f"labeler.name={RATER}",), "reward": (f"task={TASK}", *EVERY_ROW)}.get(
+                kind, (f"task={TASK}",)
+            )
             accident = Accident(kind, step, str(folder / "note"), value=value)
-            cases.append(Case(f"{kind} of {value}", lambda one=accident: (_stop_later(), plan(one)), told[kind], settings))
+            cases.append(
+                Case(f"{kind} of {value}", lambda one=accident: (_stop_later(), plan(one)), told[kind], settings)
+            )
     return cases
 
 
@@ -100,8 +97,16 @@ def _from_inside(rng: random.Random) -> list[Case]:
     cases = []
     for value in NUMBERS:
         at = rng.randint(2, 10)
-        cases.append(Case(f"loss of {value}", lambda at=at, value=value: (_stop_later(), _spoil_loss(at, value)), "skipped"))
-        cases.append(Case(f"gradient of {value}", lambda at=at, value=value: (_stop_later(), _spoil_gradient(at, value)), "skipped"))
+        cases.append(
+            Case(f"loss of {value}", lambda at=at, value=value: (_stop_later(), _spoil_loss(at, value)), "skipped")
+        )
+        cases.append(
+            Case(
+                f"gradient of {value}",
+                lambda at=at, value=value: (_stop_later(), _spoil_gradient(at, value)),
+                "skipped",
+            )
+        )
         cases.append(Case(f"parameter of {value}", lambda at=at, value=value: _spoil_parameter(at, value), "finite"))
         cases.append(Case(f"action of {value}", lambda at=at, value=value: _spoil_action(at, value), "finite"))
     return cases
@@ -164,7 +169,11 @@ def keeps_finite_numbers(run: Path) -> bool:
         if not all(_finite(torch.load(path / "learner.pt", weights_only=True))):
             return False
     answers = [answer.value for answer in LabelJournal(run / "labels").read_answers()]
-    rows = [array for block in TransitionJournal(run / "transitions").read() for array in (block.action, block.deter, *block.obs.values())]
+    rows = [
+        array
+        for block in TransitionJournal(run / "transitions").read()
+        for array in (block.action, block.deter, *block.obs.values())
+    ]
     return bool(np.isfinite(np.float32(answers)).all()) and all(np.isfinite(array).all() for array in rows)
 
 
@@ -190,9 +199,9 @@ def _command(*words: str) -> tuple[int, str]:
         return cli.main(list(words)), said.getvalue()
 
 
-def _skipped(count: Count, path: Path, note: Path) -> None:
+def _skipped(count: Count, path: Path) -> None:
     """A run of which every update is skipped stops, and leaves a dump that a command explains; mended, it goes on."""
-    settings = (*(one for one in SETTINGS if not one.startswith("train.updates")), f"train.updates={SKIPS}")
+    settings = changed(f"train.updates={SKIPS}")
     end = live(path, settings, prepare=_spoil_all)
     is_told = end.status == REFUSED and "--reproduce" in end.said.splitlines()[-1]
     dumps = sorted((path / "dumps").glob("*.pt"))

@@ -16,7 +16,7 @@ from tandem.training.learner import Learner
 from tandem.training.pace import draw_inputs
 from tandem.training.settings import load_config
 
-from ..lives import SETTINGS
+from ..lives import changed as changed_settings
 
 NUMBERS = (float("nan"), float("inf"), -float("inf"))
 TERMS = ("dynamics.straighten_scale=0.1", "dynamics.spectral_gates=0.5", "dynamics.spectral_prior=0.5")
@@ -47,26 +47,30 @@ class Count:
 def poisoned_updates(folder: Path, rng: random.Random, say: Callable[[str], None] = print) -> Count:
     """Every number in every place, in both modes, each at a random update of a tiny run."""
     count = Count()
-    for mode, settings in MODES.items():
+    for mode in MODES:
         for number in NUMBERS:
-            learner, inputs, healthy = trained(folder / f"{mode}-{number}", settings, rng.randrange(1, MOST_UPDATES))
-            for name, place, poisoned in places(learner, inputs, number):
-                with place:
-                    _try(count, learner, poisoned, f"{mode}, {number} in {name}")
-            count.parameters[mode] = sum(1 for _ in _trainable(learner))
-            count.learners += 1
-            before = numbers(learner)
-            metrics, _ = learner.update(*healthy)
-            count.learns_after += metrics["train/skipped"] == 0 and changed(before, numbers(learner)) > 0
+            poison_learner(count, folder / f"{mode}-{number}", mode, number, rng.randrange(1, MOST_UPDATES))
             say(f"{mode}, {number}: {count.cases} poisoned updates, {count.changed} numbers changed")
     return count
 
 
+def poison_learner(count: Count, folder: Path, mode: str, number: float, num_updates: int) -> None:
+    """The number in every place of one learner's update, after so many updates of a run in `folder`."""
+    learner, inputs, healthy = trained(folder, MODES[mode], num_updates)
+    for name, place, poisoned in places(learner, inputs, number):
+        with place:
+            _try(count, learner, poisoned, f"{mode}, {number} in {name}")
+    count.parameters[mode] = sum(1 for _ in _trainable(learner))
+    count.learners += 1
+    before = numbers(learner)
+    metrics, _ = learner.update(*healthy)
+    count.learns_after += bool(metrics["train/skipped"] == 0) and changed(before, numbers(learner)) > 0
+
+
 def trained(folder: Path, settings: tuple[str, ...], updates: int) -> tuple[Learner, Inputs, Inputs]:
     """A learner after so many updates, and the inputs of two more."""
-    own = ("budget.total=1000", f"run.dir={folder}", *RATES, *settings)
-    changed_keys = {setting.split("=")[0] for setting in own}
-    run = build(load_config([*(one for one in SETTINGS if one.split("=")[0] not in changed_keys), *own]), is_resumed=False)
+    own = changed_settings("budget.total=1000", f"run.dir={folder}", *RATES, *settings)
+    run = build(load_config(list(own)), is_resumed=False)
     run.collector.open(120)
     for _ in range(40):
         run.collector.tick(run.agent)
@@ -85,7 +89,11 @@ def places(learner: Learner, inputs: Inputs, number: float) -> Iterator[tuple[st
     for name, poisoned in _inputs(inputs, number):
         yield f"input {name}", _nothing(), poisoned
     for owner, attribute, term in _losses(learner):
-        yield f"loss {attribute} {term or ''}", _replaced(owner, attribute, _spoilt(getattr(owner, attribute), term, number)), inputs
+        yield (
+            f"loss {attribute} {term or ''}",
+            _replaced(owner, attribute, _spoilt(getattr(owner, attribute), term, number)),
+            inputs,
+        )
     for name, p in _trainable(learner):
         yield f"gradient of {name}", _hooked(p, number), inputs
 

@@ -1,14 +1,12 @@
 """A run's folder from a stranger: whatever is planted in it, no command executes it, or reads or writes outside the folder."""
 
 import hashlib
-import io
 import os
-import pickle
 import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +17,7 @@ from .plants import Plant, everything
 from .readers import Reading, read_by_all
 
 KINDS = ("pickles", "arrays", "tags", "references", "names", "paths", "links", "pipes")
+EXECUTED, READ, WRITTEN = "executed", "read_outside", "written_outside"
 
 
 @dataclass(frozen=True)
@@ -42,37 +41,63 @@ class Ground:
         return self.base / "executed"
 
 
-def strangers(folder: Path, only: Callable[[Plant], bool] = lambda plant: True, say: Callable[[str], None] = print) -> dict:
+@dataclass
+class Count:
+    """What came of all plants."""
+
+    planted: Counter = field(default_factory=lambda: Counter(dict.fromkeys(KINDS, 0)))
+    harm: Counter = field(default_factory=Counter)  # (kind, what was done)
+    commands: int = 0
+    refused: int = 0  # commands, in one line
+    faults: list[str] = field(default_factory=list)
+
+    def add(self, plant: Plant, reading: Reading, harm: list[str]) -> None:
+        self.planted[plant.kind] += 1
+        self.harm.update((plant.kind, what) for what in harm)
+        self.commands += len(reading.statuses)
+        self.refused += len(reading.refused)
+        self.faults += [f"{plant.kind}, {plant.name}: {what}" for what in (*harm, *reading.strange)]
+
+    def as_dict(self) -> dict:
+        sums = Counter()
+        for (_, what), number in self.harm.items():
+            sums[what] += number
+        executed = {f"{kind}_executed": self.harm[kind, EXECUTED] for kind in KINDS}
+        done = {what: sums[what] for what in (EXECUTED, READ, WRITTEN)}
+        return {
+            **self.planted,
+            **executed,
+            **done,
+            "commands": self.commands,
+            "refused": self.refused,
+            "faults": self.faults,
+        }
+
+
+def strangers(
+    folder: Path, only: Callable[[Plant], bool] = lambda plant: True, say: Callable[[str], None] = print
+) -> dict:
     """Plant everything that `plants` knows into copies of the run in `folder`, one after the other, and let every command
-    read them. -> how many of each kind were planted, what was executed, read and written outside, and what was no answer."""
+    read them. -> how many of each kind were planted, what was executed, read and written outside, and what was no answer.
+
+    RuntimeError where a payload does no harm to whoever is careless, or a command does not read the run as it is: then it
+    would show nothing that the others are refused.
+    """
     with tempfile.TemporaryDirectory() as base:
-        ground = Ground(Path(base).resolve())
+        ground, count = Ground(Path(base).resolve()), Count()
         live = _live(ground)
-        counts, faults = Counter(dict.fromkeys(KINDS, 0)), [f"harmless: {name}" for name, is_live in live.items() if not is_live]
-        harm, commands = Counter(), 0
+        _lay_out(folder, ground)
+        untouched = read_by_all(ground.run, ground.outside, ground.base / "said")
+        if not all(live.values()) or untouched.refused:
+            raise RuntimeError(f"payloads that do harm: {live}; commands on the run as it is: {untouched.statuses}")
         for plant in filter(only, everything(folder, ground.mark, ground.outside)):
             _lay_out(folder, ground)
             plant.put(ground.run)
             before = _prints(ground.outside)
             reading = read_by_all(ground.run, ground.outside, ground.base / "said")
-            counts[plant.kind] += 1
-            commands += len(reading.statuses)
-            found = _harm(ground, reading, before)
-            harm.update(found)
-            faults += [f"{plant.kind}, {plant.name}: {what}" for what in (*found, *reading.strange)]
-            if found or reading.strange:
-                say(f"{plant.kind}, {plant.name}: {[*found, *reading.strange]}")
-    told = {f"{kind}_executed": sum(f.startswith(f"{kind}, ") and f.endswith(": executed") for f in faults) for kind in KINDS}
-    return {
-        **counts,
-        **told,
-        "payloads_live": sum(live.values()),
-        "commands": commands,
-        "executed": harm["executed"],
-        "read_outside": harm["read outside"],
-        "written_outside": harm["written outside"],
-        "faults": faults,
-    }
+            count.add(plant, reading, _harm(ground, reading, before))
+        say(f"strangers: {count.as_dict()}")
+        return count.as_dict() | {"payloads_live": len(live)}
 
 
 def _live(ground: Ground) -> dict[str, bool]:
@@ -142,6 +167,6 @@ def _prints(folder: Path) -> dict[str, str]:
 
 
 def _harm(ground: Ground, reading: Reading, before: dict[str, str]) -> list[str]:
-    found = ["executed"] if ground.mark.exists() else []
-    found += ["read outside"] if reading.outside else []
-    return found + (["written outside"] if _prints(ground.outside) != before else [])
+    found = [EXECUTED] if ground.mark.exists() else []
+    found += [READ] if reading.outside else []
+    return found + ([WRITTEN] if _prints(ground.outside) != before else [])

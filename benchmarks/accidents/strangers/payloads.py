@@ -103,7 +103,11 @@ def tar(content: bytes) -> bytes:
     """The format of the oldest files that torch.load knows."""
     file = io.BytesIO()
     with tarfile.open(fileobj=file, mode="w") as packed:
-        for name, inner in (("storages", pickle.dumps(0) + pickle.dumps([])), ("tensors", pickle.dumps(0)), ("pickle", content)):
+        for name, inner in (
+            ("storages", pickle.dumps(0) + pickle.dumps([])),
+            ("tensors", pickle.dumps(0)),
+            ("pickle", content),
+        ):
             head = tarfile.TarInfo(name)
             head.size = len(inner)
             packed.addfile(head, io.BytesIO(inner))

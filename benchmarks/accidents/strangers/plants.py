@@ -1,13 +1,12 @@
 """What a stranger can plant in a run's folder. Every hash is made right again: who made the folder can do that too."""
 
 import hashlib
-import io
 import json
 import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -39,14 +38,33 @@ TAGS = (
     f"!!python/object/apply:{MODULE}.run []",
     "!!python/object/apply:pathlib.Path.touch [!!python/object/apply:pathlib.Path ['{mark}']]",
 )
-REFERENCES = ("${{oc.env:HOME}}", "${{oc.env:XDG_STATE_HOME,none}}", "${{oc.decode:'1'}}", "${{oc.create:'a: 1'}}", "${{task}}")
+REFERENCES = (
+    "${{oc.env:HOME}}",
+    "${{oc.env:XDG_STATE_HOME,none}}",
+    "${{oc.decode:'1'}}",
+    "${{oc.create:'a: 1'}}",
+    "${{task}}",
+)
 LINKED = (  # files and folders of a run that a link may stand for
     "config.yaml", "run.json", "ledger.db", "phases.jsonl", "metrics.jsonl", "console.log", "lock", "checkpoints", "snapshots",
     "transitions", "labels", "vault", "transitions/000000.log", "labels/000000.log", "vault/000000.log",
     "snapshots/phase-0000.pt", "{newest}", "{newest}/learner.pt", "{newest}/run.pt", "{newest}/manifest.json",
 )  # fmt: skip
-UNFINISHED = (".config.yaml.tmp", ".run.json.tmp", ".phases.jsonl.tmp", "snapshots/.phase-0001.pt.tmp")  # names that are written to
-PIPED = ("config.yaml", "run.json", "ledger.db", "lock", "{newest}/learner.pt", "transitions/000000.log", "metrics.jsonl")
+UNFINISHED = (
+    ".config.yaml.tmp",
+    ".run.json.tmp",
+    ".phases.jsonl.tmp",
+    "snapshots/.phase-0001.pt.tmp",
+)  # names that are written to
+PIPED = (
+    "config.yaml",
+    "run.json",
+    "ledger.db",
+    "lock",
+    "{newest}/learner.pt",
+    "transitions/000000.log",
+    "metrics.jsonl",
+)
 
 
 @dataclass(frozen=True)
@@ -82,14 +100,18 @@ def everything(folder: Path, mark: Path, outside: Path) -> Iterator[Plant]:
 
 
 def _argument(text: str) -> tuple[str, str]:
-    return NAMES[-1][0], rf"\g<1>{{size: {text.replace(chr(92), '')}}}"
+    return NAMES[-1][0], rf"\g<1>{{size: {text} }}"
 
 
 def _paths(outside: Path) -> Iterator[Plant]:
     for name in (f"{outside}/secret.pt", "../../../outside/secret.pt", "learner.pt/../../../../outside/secret.pt"):
         for field in ("files", "covers"):
             yield Plant("paths", f"{name} in {field}", partial(_in_manifest, field, name, outside))
-    yield Plant("paths", "in the covers of a log", partial(_in_manifest, "covers", "transitions/../../outside/secret.pt", outside))
+    yield Plant(
+        "paths",
+        "in the covers of a log",
+        partial(_in_manifest, "covers", "transitions/../../outside/secret.pt", outside),
+    )
 
 
 def _newest(run: Path) -> Path:

@@ -14,7 +14,7 @@ import tandem.training.build
 import tandem.training.phases
 import tandem.training.reports.diagnosis
 import tandem.training.reports.evaluate
-import tandem.training.storage.verify  # noqa: F401  all of them here, so that no reading has to
+import tandem.training.storage.verify
 from tandem import cli
 
 SECONDS = 30  # after which a command hangs
@@ -30,6 +30,10 @@ class Reading:
     outside: list[str]
 
     @property
+    def refused(self) -> list[str]:
+        return [name for name, status in self.statuses.items() if status != 0]
+
+    @property
     def strange(self) -> list[str]:
         """What is neither an answer nor a refusal."""
         return [f"{name} ended with {status}" for name, status in self.statuses.items() if status not in CLEAN]
@@ -42,7 +46,7 @@ def readers(run: Path) -> dict[str, Callable[[], int]]:
         "ledger": ["ledger", folder],
         "decisions": ["ledger", folder, "--decisions"],
         "verify": ["ledger", folder, "--verify"],
-        "plan": ["plan", "--budget", "100", "--run", folder],
+        "plan": ["plan", "--budget", "100", "--run", folder, "--dynamics", "0.3,0.1", "--reward", "1,0.5"],
         "settings": ["train", "--resume", folder, "--print-config"],
         "eval": ["eval", folder, "--episodes", "1"],
     }
@@ -50,9 +54,7 @@ def readers(run: Path) -> dict[str, Callable[[], int]]:
     commands = {name: (lambda words=words: cli.main(words)) for name, words in found.items()}
     commands["load"] = lambda: _load(run)
     commands["resume"] = lambda: cli.main(["train", "--resume", folder])
-    if "repair" in cli.COMMANDS:
-        commands["repair"] = lambda: cli.main(["repair", folder])
-        commands["resume after it"] = commands["resume"]
+    commands["repair"] = lambda: cli.main(["repair", folder])
     return commands
 
 
