@@ -66,5 +66,6 @@ ROWS = {
     "corruptions": _corruptions,
     "strangers": _strangers,
     "stops": _others,
+    "workers": _others,
     "poison": _others,
 }

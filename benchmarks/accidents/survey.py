@@ -16,6 +16,7 @@ from .lives import live
 from .poison import poison
 from .stops import stops
 from .strangers import strangers
+from .workers import workers
 
 STOPPED_AT = 0.65  # of the moments that count: there the run is stopped whose files are damaged, past its pilot
 QUIET = ("log.every_seconds=1000",)
@@ -39,7 +40,9 @@ def do(part: str, folder: Path, number: int, seed: int) -> dict:
         return corruptions.sweep(stopped(folder / "stopped"), folder / "damaged", seed, settings=QUIET, say=say)
     if part == "strangers":
         return strangers(stopped(folder / "stopped"), say=say)
-    return stops(STOPS, seed, say) if part == "stops" else poison(seed, say)
+    if part == "stops":
+        return stops(STOPS, seed, say)
+    return workers(seed=seed, say=say) if part == "workers" else poison(seed, say)
 
 
 def stopped(path: Path) -> Path:
