@@ -13,7 +13,17 @@ import sys
 import tempfile
 from pathlib import Path
 
-PARTS = ("points", "kills", "stops", "poison", "corruptions", "strangers", "workers", "progress")  # the longest first
+PARTS = (
+    "points",
+    "exact",
+    "kills",
+    "stops",
+    "poison",
+    "corruptions",
+    "strangers",
+    "workers",
+    "progress",
+)  # the longest first
 
 
 def main() -> None:

@@ -19,6 +19,11 @@ def _kills(part: dict, what: str) -> Iterator[Row]:
     yield what, str(part["kills"]), f"{runs}; {labels}"
 
 
+def _exact(part: dict) -> Iterator[Row]:
+    what = "stopped in the middle, and on in a fresh process; every combination of mode, task, number, pool and latents"
+    yield what, str(part["runs"]), f"{part['runs_equal']} equal to the uninterrupted run"
+
+
 def _progress(part: dict) -> Iterator[Row]:
     updates = part["updates"]
     shown = ", ".join(map(str, updates[:4])) + (f" ... {updates[-1]}" if len(updates) > 4 else "")
@@ -62,6 +67,7 @@ def _faults(part: dict) -> Iterator[str]:
 ROWS = {
     "kills": lambda part: _kills(part, "kill -9 at a random moment"),
     "points": lambda part: _kills(part, "kill -9, and a power cut, before each fsync, rename, deletion and commit"),
+    "exact": _exact,
     "progress": _progress,
     "corruptions": _corruptions,
     "strangers": _strangers,

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from . import corruptions, kills, points
+from .exact import exact
 from .kills import Wholes
 from .lives import live
 from .poison import poison
@@ -34,6 +35,8 @@ def do(part: str, folder: Path, number: int, seed: int) -> dict:
         return kills.random_kills(number, seed, Wholes(folder / "whole"), folder, say).as_dict()
     if part == "points":
         return kills.every_point(seed, Wholes(folder / "whole"), folder, "decoupled", say).as_dict()
+    if part == "exact":
+        return exact(folder, say)
     if part == "progress":
         return kills.progress(folder, say)
     if part == "corruptions":
