@@ -61,20 +61,29 @@ class Case:
 
 
 def poisoned_runs(folder: Path, rng: random.Random, say: Callable[[str], None] = print) -> Count:
+    """Each number from each side, and a run of which every update is skipped."""
     count = Count()
-    for case in (*_from_outside(folder, rng), *_from_inside(rng)):
-        path = folder / "poisoned"
-        shutil.rmtree(path, ignore_errors=True)
-        (folder / "note").unlink(missing_ok=True)
-        end = live(path, changed(*case.settings), prepare=case.prepare)
-        is_told = any(case.told in line and line.startswith(("warning: ", "error: ")) for line in end.said.splitlines())
-        is_finite = keeps_finite_numbers(path)
-        last = live(path, changed(*case.settings)) if end.status else end
-        is_whole = last.status == 0 and _verified(path)
-        count.add(case.name, is_told, is_finite, is_whole, end if last.status == 0 else last)
+    for case in cases(folder, rng):
+        meet(count, case, folder)
     _skipped(count, folder / "skipped")
     say(f"poisoned runs: {count}")
     return count
+
+
+def cases(folder: Path, rng: random.Random) -> list[Case]:
+    return [*_from_outside(folder, rng), *_from_inside(rng)]
+
+
+def meet(count: Count, case: Case, folder: Path) -> None:
+    """A run with the accident, and the life after it without."""
+    path, settings = folder / "poisoned", changed(*case.settings)
+    shutil.rmtree(path, ignore_errors=True)
+    (folder / "note").unlink(missing_ok=True)
+    end = live(path, settings, prepare=case.prepare)
+    is_told = any(case.told in line and line.startswith(("warning: ", "error: ")) for line in end.said.splitlines())
+    is_finite = keeps_finite_numbers(path)
+    last = live(path, settings) if end.status else end
+    count.add(case.name, is_told, is_finite, last.status == 0 and _verified(path), end if last.status == 0 else last)
 
 
 def _from_outside(folder: Path, rng: random.Random) -> list[Case]:
