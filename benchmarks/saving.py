@@ -222,6 +222,7 @@ class Watch:
 
 def write_table(results: Path, name: str, figures: dict[str, Any]) -> None:
     """Keep the figures in saving.json under their name, and write the table of all names."""
+    results.mkdir(parents=True, exist_ok=True)
     file = results / "saving.json"
     kept = json.loads(file.read_text())["rows"] if file.exists() else {}
     kept[name] = figures
