@@ -18,6 +18,7 @@ from typing import Any
 
 from . import __version__
 from .errors import Damaged, UserError
+from .links import refuse_links
 from .outside import look_in, place_outside
 from .training.stop import at_once, listening
 
@@ -28,6 +29,7 @@ LONGEST_NAME = 255  # of a file, in bytes
 DISK_ERRORS = {
     errno.ENOENT,
     errno.ENOSPC,
+    errno.EFBIG,
     errno.EDQUOT,
     errno.EACCES,
     errno.EPERM,
@@ -246,6 +248,7 @@ def _ledger(arguments: list[str]) -> None:
 def _run_folder(folder: Path) -> Path:
     if not (folder / "ledger.db").is_file():
         raise UsageError(f"{folder}: not a run, it has no ledger.db")
+    refuse_links(folder)
     return folder
 
 

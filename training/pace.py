@@ -90,19 +90,21 @@ def update(run: Run) -> None:
 
 
 def check_skipped(run: Run) -> None:
-    """Say how many updates were skipped since the last check. UserError, saved, where all of them were: the run goes nowhere."""
+    """Say how many updates were skipped since the last check. UserError where the run goes nowhere: as many as that in a row."""
     skipped, in_a_row = (int(count) for count in (run.learner.skipped, run.learner.skipped_in_a_row))
     run.learner.skipped.zero_()
     if not skipped:
         return
-    what = f"{skipped} of the last {CHECKED_EVERY} updates were skipped: a loss or a gradient was not finite, no parameter changed"
+    what = f"{skipped} updates before number {run.progress.updates} were skipped: a loss or a gradient was not finite, no parameter changed"
     run.logger.line(f"warning: {what}")
     if in_a_row >= CHECKED_EVERY:
         dump = run.recorder.dump(run.folder.path, run.learner, to_yaml(run.config))  # the newest one was skipped
-        run.save()
-        raise UserError(
-            f"train: {what}; saved in {run.folder.path}, --resume goes on from there, --reproduce {dump} says what was not"
-        )
+        if run.learner.is_finite():
+            run.save()
+            kept = f"saved in {run.folder.path}, --resume goes on from there"
+        else:
+            kept = "a model itself holds such numbers, --resume goes on from the last checkpoint, which holds none"
+        raise UserError(f"train: {what}; {kept}, --reproduce {dump} says what was not")
 
 
 def draw_inputs(run: Run) -> tuple[Address, Batch, LabelBatch | None, Noise]:

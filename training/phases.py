@@ -13,7 +13,7 @@ from .config import Config, ConfigError
 from .measurements import raters
 from .measurements.findings import Findings
 from .measurements.latents import refresh
-from .pace import catch_up, learn, pause, show, show_if_due, updates_owed, write_row
+from .pace import catch_up, check_skipped, learn, pause, show, show_if_due, updates_owed, write_row
 from .phase_record import PhaseRecord, write_phases
 from .purchases.labels import Heard
 from .purchases.sellers import SellerFailed
@@ -179,6 +179,7 @@ def finish_phase(run: Run) -> None:
     if progress.stage == "learn":
         if progress.phase == progress.phases:
             catch_up(run, updates_owed(run))
+        check_skipped(run)
         progress.stage = "measure"
     name = "the pilot" if progress.phase == 0 else f"phase {progress.phase}"
     run.logger.line(f"{name} is bought: saving, and measuring on data that trained nothing")

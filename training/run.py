@@ -84,7 +84,10 @@ class Run:
         for log in self.logs():
             log.sync()
         if not self.learner.is_finite():
-            raise CheckpointError(f"{self.folder.path}: not saved, a model holds numbers that are not finite")
+            raise CheckpointError(
+                f"{self.folder.path}: not saved, a model holds numbers that are not finite; --resume goes on from the last "
+                f"checkpoint, which holds none"
+            )
         positions = Positions(
             self.collector.journal.count - len(self.collector.ahead),
             self.desk.journal.count - len(self.desk.ahead),

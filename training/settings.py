@@ -12,6 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from .. import configs
 from ..durable import whole_file
+from ..links import refuse_links
 from .config import Config, ConfigError, DamagedConfig
 from .keys import keys_at, leaves, mapping_of, mappings, meaning, nearest, shown
 from .storage.card import RunCard
@@ -120,6 +121,7 @@ def _saved(path: Path) -> tuple[list[Setting], Config]:
         raise DamagedConfig(f"{path}: is missing")
     if not path.is_file():
         raise ConfigError(f"{path.parent}: not a run, it has no {path.name}")
+    refuse_links(path.parent)
     try:
         written = _saved_settings(path)
         return written, _build(written)

@@ -15,6 +15,7 @@ from ...envs.records import Transition
 from ...envs.standing import OpenEpisode, Standing
 from ...envs.vault import RewardVault
 from ...envs.vector import VectorEnv
+from ...errors import UserError
 from ...worldmodel.replay.journal.transitions import PREFIX, TransitionJournal
 from ...worldmodel.replay.tick import Tick, Ticks
 from ...worldmodel.replay.transitions import TransitionReplay
@@ -111,6 +112,7 @@ class Collector:
         else:
             with calling(self.stop, "the agent"):
                 self.env.check(action)
+                _check_memory(tick)
             self.journal.append(tick)
         self.action, self.state = tick.action, state
         self.replay.add(tick)
@@ -182,3 +184,11 @@ class Collector:
             self.state = AgentState(Latent(deter, stoch), action)
         if self.episodes:
             self.episodes.starts = list(state["starts"])
+
+
+def _check_memory(tick: Tick) -> None:
+    """UserError for a latent that is no number: once in the journal, it would come again at every resume."""
+    is_bad = ~np.isfinite(tick.deter).all(1)
+    if is_bad.any():
+        env = int(np.flatnonzero(is_bad)[0])
+        raise UserError(f"agent: its memory of environment {env}, row {tick.transition.step[env]}, is not finite")

@@ -73,5 +73,8 @@ def _rewards(folder: Path) -> Iterator[Row]:
     for path in sorted(folder.glob("*.npz")):
         if why := damage_of_archive(path):  # they do not name what they hold, as other chunks do
             raise ChunkError(f"{path}: {why}")
-        with np.load(path, allow_pickle=False) as arrays:
-            yield REWARDS, {name: arrays[name] for name in ("env", "step", "reward")}, {}
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                yield REWARDS, {name: arrays[name] for name in ("env", "step", "reward")}, {}
+        except (KeyError, ValueError) as error:
+            raise ChunkError(f"{path}: holds no true rewards: {error}") from error

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ....budget.ledger import Ledger
 from ....errors import UserError
+from ....links import refuse_links
 from ...config import Config
 from ..card import RunCard
 from ..folder import RunFolder
@@ -33,6 +34,7 @@ def repair(run: Path, is_dry: bool = False) -> list[str]:
     folder = RunFolder(run)
     if not (folder.config.exists() or folder.ledger.exists() or folder.checkpoints.is_dir()):
         raise UserError(f"{run}: not a run, it has neither a configuration nor a ledger nor checkpoints")
+    refuse_links(run)
     with closing(folder.hold()):
         shutil.rmtree(run / DAMAGED / TRIAL, ignore_errors=True)
         now = f"{datetime.now(UTC):%Y%m%d-%H%M%S-%f}"
