@@ -11,6 +11,7 @@ from tandem import cli
 from .lives import End, changed, live
 from .worlds import TASK, Accident, plan
 
+EARLIEST = 2  # the first step of a process tries the task before the run
 LATEST = 6  # step of a process at which its accident comes, so that there is time for all of them in a tiny run
 SETTINGS = changed(f"task={TASK}", "budget.total=640", "envs.processes=true", "envs.timeout=2", "envs.patience=1000")
 
@@ -37,7 +38,7 @@ def workers(deaths: int = 20, hangs: int = 5, seed: int = 0, say: Callable[[str]
 
 def _meet(kind: str, number: int, folder: Path, rng: random.Random) -> Count:
     folder.mkdir()
-    accidents = [Accident(kind, rng.randint(1, LATEST), str(folder / f"note-{i}")) for i in range(number)]
+    accidents = [Accident(kind, rng.randint(EARLIEST, LATEST), str(folder / f"note-{i}")) for i in range(number)]
     end = live(folder / "run", SETTINGS, prepare=lambda: plan(*accidents))
     happened = len(list(folder.glob("note-*")))
     told = [line for line in end.said.splitlines() if line.startswith("warning: ") and ", environment " in line]
