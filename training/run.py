@@ -81,7 +81,7 @@ class Run:
 
     def _content(self, is_milestone: bool) -> Content:
         self.collector.write()
-        for log in self.logs():
+        for log in (*self.logs(), self.logger):
             log.sync()
         if not self.learner.is_finite():
             raise CheckpointError(

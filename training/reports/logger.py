@@ -16,6 +16,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from torch.utils.tensorboard import SummaryWriter
 
+from ...durable import sync
+
 SPEED_WINDOW = 30  # progress lines that the speed and the time left are taken over
 LEAST_MARKS = 4  # progress lines with updates, before which the speed says nothing of the time left
 
@@ -139,6 +141,11 @@ class Logger:
         self._tensorboard.add_image(name, pixels, step, dataformats="HWC")
         self._report.mkdir(exist_ok=True)
         figure.savefig(self._report / f"{name.replace('/', '_')}.png", dpi=150)
+
+    def sync(self) -> None:
+        """What metrics.jsonl holds is on disk when this returns: a checkpoint says how much that is."""
+        with open(self._metrics, "ab") as file:
+            sync(file)
 
     def state_dict(self) -> dict:
         """The means under way, and how much of metrics.jsonl there is."""

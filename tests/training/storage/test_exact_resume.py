@@ -225,3 +225,18 @@ def test_every_file_of_a_run_is_verified(tiny):
     (folder.vault / "000000.log").unlink()
     with pytest.raises(CheckpointError, match=r"vault/000000.log is missing"):
         verify_files(folder)
+
+
+def test_the_metrics_that_a_checkpoint_counts_are_on_disk_before_it(tiny, monkeypatch):
+    config, synced, fsync = tiny(), {}, os.fsync
+
+    def noted(descriptor):
+        fsync(descriptor)
+        synced[os.readlink(f"/proc/self/fd/{descriptor}")] = os.fstat(descriptor).st_size
+
+    monkeypatch.setattr(os, "fsync", noted)
+    at_ticks(monkeypatch, {60}, crash)
+    with pytest.raises(Crash):
+        train(config)
+    counted = checkpoint.load(Path(config.run.dir) / "checkpoints").parts["logger"]["metrics_bytes"]
+    assert 0 < counted <= synced[str(Path(config.run.dir) / "metrics.jsonl")]
