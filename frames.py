@@ -8,6 +8,7 @@ A frame is a kind, some plain values and some arrays. Its bytes:
 
 import hashlib
 import json
+import math
 import re
 import struct
 import zlib
@@ -94,6 +95,7 @@ class FrameLog:
                 raise DamagedLog(self.folder / f"{place:06d}.log", segment.first, "the file is missing")
             yield from self._frames(segment, is_last=place == len(paths) - 1)
         self._is_read = True
+        self._has_new_file = self._is_dirty = bool(paths)  # a process that was killed may have synced none of the end
 
     def _paths(self) -> list[Path]:
         return sorted(path for path in self.folder.glob("*.log") if NAME.fullmatch(path.name))
@@ -154,9 +156,9 @@ class FrameLog:
 
     def sync(self) -> None:
         """All that was appended is on disk when this returns."""
-        if self._file is None or not self._is_dirty:
+        if not self._is_dirty:
             return
-        sync(self._file)
+        sync(self._last_file())
         if self._has_new_file:
             sync_folder(self.folder)
         self._has_new_file = self._is_dirty = False
@@ -179,6 +181,9 @@ class FrameLog:
         elif not self.segments:
             self.folder.mkdir(parents=True, exist_ok=True)
             self.segments.append(self._new_segment())
+        return self._last_file()
+
+    def _last_file(self) -> IO:
         segment = self.segments[-1]
         if self._file is None:
             self._file = open(segment.path, "ab")  # noqa: SIM115  closed by `close`
@@ -249,7 +254,7 @@ def _unpacked(body: memoryview, number: int) -> Frame:
         kind = np.dtype(dtype)
         if kind.kind not in KINDS:
             raise ValueError(f"{name} is of type {dtype}")
-        size = int(np.prod(shape, dtype=np.int64)) * kind.itemsize
+        size = math.prod(shape) * kind.itemsize
         if size < 0 or place + size > len(body):
             raise ValueError(f"{name} is cut off")
         flat = np.frombuffer(body, kind, size // kind.itemsize if kind.itemsize else 0, place)

@@ -4,7 +4,7 @@ import json
 import sqlite3
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from operator import index
@@ -73,6 +73,7 @@ class Ledger:
         """Use `create` or `open`."""
         self.path = path
         self.is_only_writer = is_only_writer
+        self.before_commit: list[Callable[[], None]] = []  # calls that bring on disk what is going to be booked
         self._db = connection
         self._depth = 0  # of `together`
         self._consumed = self._written = 0  # rows of the commit under way
@@ -164,7 +165,10 @@ class Ledger:
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """Make one durable commit of all bookings inside, or, if an error leaves the block, none of them."""
+        """Make one durable commit of all bookings inside, or, if an error leaves the block, none of them.
+
+        What they rely on is on disk before them: `before_commit`.
+        """
         if self._depth:
             yield
             return
@@ -182,6 +186,8 @@ class Ledger:
             self._catch_up_with_others()
             yield
             self._check_commit()
+            for bring_on_disk in self.before_commit:
+                bring_on_disk()
             self._execute("COMMIT")
         except BaseException:
             if self._consumed or self._written:
@@ -210,7 +216,8 @@ class Ledger:
         Raises LedgerError for a position that the file does not have.
         """
         assert not self._depth, "a commit is under way"
-        self._books_now()
+        if position == self.position:
+            return
         ends = self._log.last
         if not (1 <= position.events <= ends["events"] and 0 <= position.decisions <= ends["decisions"]):
             raise DamagedLedger(

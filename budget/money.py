@@ -69,12 +69,12 @@ class Balance:
 
     def settled(self, purchase: Purchase, units: int) -> "Balance":
         """After `units` of a reserved purchase arrived and the rest of it was given up."""
-        return replace(
-            self,
-            spent=self.spent + units * purchase.price_micro,
-            reserved=self.reserved - purchase.cost,
-            transitions=self.transitions + units * (purchase.kind == "transition"),
-            labels=self.labels + units * (purchase.kind == "label"),
+        return Balance(  # dataclasses.replace takes several times as long, and a large ledger has many rows
+            self.total,
+            self.spent + units * purchase.price_micro,
+            self.reserved - purchase.cost,
+            self.transitions + units * (purchase.kind == "transition"),
+            self.labels + units * (purchase.kind == "label"),
         )
 
     def written_off(self, purchase: Purchase) -> "Balance":

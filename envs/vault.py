@@ -55,9 +55,10 @@ class RewardVault:
     def load(self) -> None:
         """Read the log; what was put later wins. DamagedLog names a damaged file."""
         assert self.log is not None, "a vault without a folder keeps nothing"
-        for frame in self.log.read():
-            columns = (frame.arrays[name] for name in ("env", "step", "reward"))
-            self._insert_all(*columns)
+        frames = [frame.arrays for frame in self.log.read()]
+        if frames:
+            env, step, reward = (np.concatenate([one[name] for one in frames]) for name in ("env", "step", "reward"))
+            self._insert_all(env, step, reward)
 
     def _insert(self, env: int, step: int, reward: float) -> None:
         self._stream(env).put(step, reward)

@@ -111,3 +111,25 @@ def test_the_manifest_holds_the_hash_of_every_file(tmp_path):
 def test_objects_are_never_written(tmp_path):
     with pytest.raises(AssertionError):
         FrameLog(tmp_path).append("x", {"x": np.array([os], object)})
+
+
+def test_what_a_killed_process_did_not_sync_is_synced_before_anybody_counts_on_it(tmp_path, monkeypatch):
+    written(tmp_path)
+    synced, fsync = [], os.fsync
+    monkeypatch.setattr(
+        os, "fsync", lambda number: (synced.append(os.readlink(f"/proc/self/fd/{number}")), fsync(number))
+    )
+    log = FrameLog(tmp_path)
+    for _ in range(2):
+        assert len(list(log.read())) == 5
+    assert synced == []  # who only reads waits for nothing
+    log.sync()
+    log.sync()
+    assert synced == [str(tmp_path / "000002.log"), str(tmp_path)]
+    log.close()
+
+
+def test_a_frame_may_be_longer_than_a_file_should_be(tmp_path):
+    for _ in range(2):
+        written(tmp_path, frames=1, segment_bytes=10)
+    assert len(contents(tmp_path)) == 2 and len(list(tmp_path.iterdir())) == 2

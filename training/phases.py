@@ -15,6 +15,7 @@ from .measurements.findings import Findings
 from .measurements.latents import refresh
 from .pace import catch_up, check_skipped, learn, pause, show, show_if_due, updates_owed, write_row
 from .phase_record import PhaseRecord, write_phases
+from .purchases.labels import Heard
 from .purchases.sellers import SellerFailed
 from .reports.status import describe, last_word
 from .run import Run
@@ -85,27 +86,38 @@ def spend(run: Run, plan: Plan) -> None:
     if run.progress.stage != "buy":
         return
     learn(run)  # a run that goes on does first what was due
-    while run.collector.chunk.is_open or has_more(run, plan):
-        if run.collector.chunk.is_open or is_collecting(run, plan):
-            collect_chunk(run, plan)
-        buy_labels(run, plan)
+    while is_buying(run, plan):
+        collect_chunk(run)
+        trade(run, plan)
         learn(run)
+    learn(run)  # what was booked last
 
 
-def collect_chunk(run: Run, plan: Plan) -> None:
-    """Buy the next chunk of transitions, or the rest of the one that a run was stopped in."""
-    if not run.collector.chunk.is_open:
-        run.collector.open(transitions_left(run, plan))
+def collect_chunk(run: Run) -> None:
+    """The transitions of the open chunk, or the rest of them where a run was stopped in it."""
     while run.collector.chunk.left:
         for episode in run.collector.tick(run.agent):  # published curves are training returns
             run.logger.scalars(run.env_steps, {"train/return": episode.episode_return})
         learn(run)
         show_if_due(run)  # before learning begins, and where a step of an environment is what takes time
         pause(run)
-    run.collector.close()
 
 
-def buy_labels(run: Run, plan: Plan) -> None:
+def trade(run: Run, plan: Plan) -> None:
+    """Pay for all that came since the last time, and buy the next labels and transitions. To wait for the disk takes as
+    long as an update or two, so all of it is one commit, with the journals on disk before it."""
+    with run.ledger.together():
+        run.desk.book()
+        if run.collector.chunk.is_open:
+            run.collector.close()
+        order_labels(run, plan)
+        if is_collecting(run, plan):
+            run.collector.open(transitions_left(run, plan))
+    run.desk.tell()
+    tell(run, run.desk.hear())
+
+
+def order_labels(run: Run, plan: Plan) -> None:
     """In proportion to the phase's transitions; once those are all there a batch at a time, so that learning goes on."""
     due = labels_left(run, plan)
     if is_collecting(run, plan):
@@ -114,16 +126,19 @@ def buy_labels(run: Run, plan: Plan) -> None:
             due = 0  # fewer than an item is answered with: they wait for the next ones
     else:
         due = min(due, run.config.train.label_batch)
-    run.desk.ask(due, run.numpy_rng, plan.offer)
-    hear(run)
+    run.desk.order(due, run.numpy_rng, plan.offer)
 
 
 def hear(run: Run) -> int:
-    """Take in what the labeler says. -> answers and questions declined"""
+    """Take in what the labeler says, and pay for it. -> answers and questions declined"""
     heard = run.desk.collect()
+    tell(run, heard)
+    return len(heard.answers) + len(heard.declined)
+
+
+def tell(run: Run, heard: Heard) -> None:
     for line in heard.lines():
         run.logger.line(line)
-    return len(heard.answers) + len(heard.declined)
 
 
 def transitions_left(run: Run, plan: Plan) -> int:
@@ -139,6 +154,14 @@ def is_collecting(run: Run, plan: Plan) -> bool:
     """Repeated and gold answers are drawn by chance: they may have cost what was meant for the last transitions."""
     num = run.collector.env.num
     return transitions_left(run, plan) >= num and run.ledger.remaining >= num * run.ledger.prices["transition"]
+
+
+def is_buying(run: Run, plan: Plan) -> bool:
+    """Whether anything is left to buy, also for what questions cost that were declined last."""
+    if run.collector.chunk.is_open or has_more(run, plan):
+        return True
+    run.desk.book()
+    return has_more(run, plan)
 
 
 def has_more(run: Run, plan: Plan) -> bool:

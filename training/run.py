@@ -81,6 +81,8 @@ class Run:
 
     def _content(self, is_milestone: bool) -> Content:
         self.collector.write()
+        for log in self.logs():
+            log.sync()
         if not self.learner.is_finite():
             raise CheckpointError(
                 f"{self.folder.path}: not saved, a model holds numbers that are not finite; --resume goes on from the last "

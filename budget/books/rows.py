@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import astuple, dataclass, field, replace
+from functools import cache
 from operator import index
 from typing import Literal
 
@@ -142,6 +143,14 @@ def link(previous: bytes, values: tuple) -> bytes:
 
 
 def _check_types(values: tuple, types: tuple[tuple[type, ...], ...]) -> None:
-    for number, (value, allowed) in enumerate(zip(values, types, strict=True), 1):
-        if type(value) not in allowed:
-            raise Refused(f"column {number} holds {type(value).__name__} where {allowed[0].__name__} belongs")
+    wrong = _first_wrong(tuple(map(type, values)), types)
+    if wrong:
+        raise Refused(wrong)
+
+
+@cache  # thousands of rows have the same few types
+def _first_wrong(found: tuple[type, ...], types: tuple[tuple[type, ...], ...]) -> str:
+    for number, (one, allowed) in enumerate(zip(found, types, strict=True), 1):
+        if one not in allowed:
+            return f"column {number} holds {one.__name__} where {allowed[0].__name__} belongs"
+    return ""

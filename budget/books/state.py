@@ -5,6 +5,8 @@ from dataclasses import dataclass, field, replace
 from ..money import KINDS, MICRO, Balance, Purchase
 from .rows import Booking, Entry, Event, Refused
 
+TERMS = ("key", "kind", "price_micro", "tier")  # of a purchase, all but the units: fewer may arrive
+
 
 @dataclass(frozen=True, slots=True)
 class KeyState:
@@ -190,7 +192,7 @@ def _with_total(balance: Balance, total: int | None) -> Balance:
 
 
 def _check_terms(purchase: Purchase, reserved: Purchase) -> None:
-    if replace(purchase, units=reserved.units) != reserved:
+    if any(getattr(purchase, name) != getattr(reserved, name) for name in TERMS):
         raise Refused(f"{purchase.key} is reserved as {reserved}, got {purchase}")
 
 

@@ -74,9 +74,10 @@ def assert_replays_hold_what_was_sold(config: Config) -> None:
     """In the run as a resume finds it, before it goes on."""
     run = build(config, is_resumed=True)
     assert run.transitions.received == run.ledger.units("transition")
-    assert run.labels.received == run.ledger.units("label")
+    assert run.labels.received == run.ledger.units("label") + len(run.desk.answered)
     if not run.collector.chunk.is_open:
-        assert run.ledger.reserved == len(run.labels.pending) * run.ledger.prices["label"]
+        unpaid = [*run.labels.pending, *run.desk.answered, *run.desk.declined]
+        assert run.ledger.reserved == len(unpaid) * run.ledger.prices["label"]
     run.close()
 
 
@@ -120,11 +121,12 @@ WINDOWS = [
     (TransitionJournal, "write", 2, False, "true rewards written, the chunk not"),
     (TransitionJournal, "write", 2, True, "chunk written, not settled"),
     (Collector, "close", 3, True, "chunk settled"),
-    (LabelJournal, "write", 1, False, "labels reserved, questions not written"),
-    (LabelJournal, "write", 5, True, "questions written, not asked"),
+    (LabelJournal, "write", 1, False, "nothing of a chunk committed, its questions not written"),
+    (LabelJournal, "write", 5, True, "questions written, not committed"),
     (LabelJournal, "write", 4, False, "answers there, not written"),
     (LabelJournal, "write", 4, True, "answers written, not settled"),
-    (LabelDesk, "collect", 4, True, "answers settled"),
+    (LabelDesk, "order", 4, True, "everything of a chunk written, nothing of it committed"),
+    (LabelDesk, "book", 4, True, "answers settled"),
     (Run, "save", 2, False, "phase bought, no checkpoint of it"),
     (Keeper, "save", 2, True, "checkpoint written"),
 ]
@@ -347,14 +349,16 @@ def test_killed_processes_leave_books_that_a_resume_closes(tiny, tiny_command, a
 
 
 def test_interrupted_processes_save_and_exit_130(tiny, tiny_command, audit):
-    moments = [(Collector, "tick", 2), (LabelDesk, "ask", 4), (Run, "save", 2)]
+    moments = [(Collector, "tick", 2), (LabelDesk, "order", 4), (Run, "save", 2)]
     configs = [tiny(folder=name) for _, name, _ in moments]
     statuses = signalled(signal.SIGINT, moments, [tiny_command(folder=name) for _, name, _ in moments])
     assert statuses == [130] * 3
     for config in configs:
         folder = Path(config.run.dir)
         summary = audit(folder)
-        assert 0 < summary["spent"] + summary["reserved"] < 320 and summary["reserved"] <= 16  # of an open chunk
+        assert (
+            0 < summary["spent"] + summary["reserved"] < 320 and summary["reserved"] <= 32
+        )  # of an open chunk, and its labels
         assert checkpoint.load(folder / "checkpoints").warnings == ()
         resume(config)
         assert audit(folder)["spent"] == 320

@@ -21,7 +21,8 @@ from .choice import Choice
 from .sellers import SellerFailed, calling
 
 LARGEST = float(np.finfo(np.float32).max)  # that a label may be
-STATE = {"calls", "declined_in_a_row", "labeler"}
+STATE = {"calls", "declined_in_a_row", "answered", "declined", "labeler"}
+UNPAID = "the run ended before money was set aside for it"
 
 
 @dataclass
@@ -49,7 +50,10 @@ class Heard:
 
 
 class LabelDesk:
-    """Where labels are bought. Order of every purchase: reserve, write the question, ask; write the answer, settle.
+    """Where labels are bought. Order of every purchase: reserve and write the question, ask; write the answer, settle.
+
+    `ask` and `collect` do all that at once. Who trades in chunks calls `order`, `tell`, `hear` and `book`, which they are
+    made of: then one commit does for everything that was ordered and heard since the last one.
 
     A run that goes on does again what came after its checkpoint. The entries that are on disk already (`ahead`) are
     expected in their order: questions are not asked again, and replies come from there at the same call. A labeler with
@@ -79,7 +83,11 @@ class LabelDesk:
         self.num_items = self.num_uniform = 0  # rows asked about, and those of them that were drawn uniformly
         self.calls = 0  # of the labeler's collect
         self.declined_in_a_row = 0
+        self.answered: list[str] = []  # keys of replies that are not booked yet
+        self.declined: list[str] = []
+        self.untold: list[Question] = []  # ordered, and the labeler has not heard of them
         self.ahead: deque[Entry] = deque()
+        ledger.before_commit.append(journal.log.sync)
         self.repeats = hasattr(labeler, "state_dict") and hasattr(labeler, "load_state_dict")
         self.is_live = True  # the labeler knows all that is open
 
@@ -110,7 +118,14 @@ class LabelDesk:
         return len(self.transitions.open) > 0 and self.ledger.remaining >= self._first_price(offer)
 
     def ask(self, number: int, rng: np.random.Generator, offer: LabelOffer | None = None) -> int:
-        """Buy `number` answers, as far as rows and money go. -> how many.
+        """Buy `number` answers, as far as rows and money go. -> how many."""
+        ordered = self.order(number, rng, offer)
+        self.tell()
+        return ordered
+
+    def order(self, number: int, rng: np.random.Generator, offer: LabelOffer | None = None) -> int:
+        """Choose rows, reserve the money for `number` answers, as far as rows and money go, and write the questions. -> how
+        many. `tell` is to follow once that is committed.
 
         Without an offer: the default tier, one answer a row, and never more than `number`. With one: rows are drawn once,
         each is answered `replication` times, and shares of them (by chance) once more by the same tier and by the offer's
@@ -169,23 +184,21 @@ class LabelDesk:
 
     def _buy(self, requests: list[tuple[Question, Purchase, bool]], items: dict[Clip, bool]) -> None:
         questions = [question for question, _, _ in requests]
-        self.ledger.reserve([purchase for _, purchase, _ in requests])
         copies = self.labels.copies(self.transitions, [question.clip for question in questions])
         # An item counts once where errors are measured, however often it is answered.
         asked = [
             Asked(question, copy, is_first and items[question.clip])
             for (question, _, is_first), copy in zip(requests, copies, strict=True)
         ]
-        self._write_asked(tuple(asked))
+        with self.ledger.together():
+            self.ledger.reserve([purchase for _, purchase, _ in requests])
+            self._write_asked(tuple(asked))
         self._ask(asked)
-        if self.is_live or self.repeats:
-            with calling(self.stop, "labeler.name"):
-                self.labeler.submit(questions)
+        self.untold += questions
 
     def _write_asked(self, asked: tuple[Asked, ...]) -> None:
         """Unless they are on disk already. Diverged where others are."""
         if not self.ahead:
-            self._go_live()
             self.journal.write(Entry(self.calls, asked=asked))
             return
         before = self.ahead.popleft()
@@ -193,14 +206,16 @@ class LabelDesk:
         if now != then:
             raise Diverged(f"{self.journal.log.folder}: {len(then)} other questions were asked here before")
 
-    def _go_live(self) -> None:
-        """The entries are used up: a labeler that did not live through them hears what is still open."""
-        if self.is_live:
-            return
-        self.is_live = True
-        if not self.repeats:
+    def tell(self) -> None:
+        """Ask the labeler what was ordered. One that did not live through the entries hears all that is open, once these
+        are used up."""
+        questions, self.untold = self.untold, []
+        if not self.is_live and not self.repeats:
+            questions = [] if self.ahead else [item.question for item in self.labels.pending.values()]
+        self.is_live = self.is_live or not self.ahead
+        if questions:
             with calling(self.stop, "labeler.name"):
-                self.labeler.submit([item.question for item in self.labels.pending.values()])
+                self.labeler.submit(questions)
 
     def _ask(self, asked: list[Asked]) -> None:
         for item in asked:
@@ -218,35 +233,56 @@ class LabelDesk:
     def collect(self) -> Heard:
         """Take in what the labeler says: answers are paid, the money of what is declined goes back.
 
-        Everything is checked before it is written, so that the journal can always be read again. SellerFailed after more
-        refusals in a row than `patience` has, with nothing lost.
+        SellerFailed after more refusals in a row than `patience` has, with nothing lost.
         """
+        heard = self._take_in()
+        self.book()
+        self._count(heard)
+        return heard
+
+    def hear(self) -> Heard:
+        """As `collect`, but for the money, which waits for `book`."""
+        heard = self._take_in()
+        self._count(heard)
+        return heard
+
+    def book(self) -> None:
+        """Pay for what was answered since the last time, and take back the money of what was declined."""
+        with self.ledger.together():
+            self.ledger.settle(dict.fromkeys(self.answered, 1))
+            self.ledger.release(self.declined)
+        self.answered, self.declined = [], []
+
+    def _take_in(self) -> Heard:
+        """Everything is checked before it is written, so that the journal can always be read again."""
         heard = self._heard()
         self.calls += 1
-        if heard.answers:
-            for answer in heard.answers:
-                self.labels.answer(answer)
-            self.ledger.settle({answer.key: 1 for answer in heard.answers})
-        if heard.declined:
-            for one in heard.declined:
-                self.labels.decline(one.key)
-            self.ledger.release([one.key for one in heard.declined])
-        self._count(heard)
+        for answer in heard.answers:
+            self.labels.answer(answer)
+        for one in heard.declined:
+            self.labels.decline(one.key)
+        self.answered += [answer.key for answer in heard.answers]
+        self.declined += [one.key for one in heard.declined]
         return heard
 
     def _heard(self) -> Heard:
         """What is said at this call: what was said at it before, or what the labeler says now."""
         if not self.ahead:
-            self._go_live()
+            self.tell()
         said = self._said() if self.is_live or self.repeats else Heard()
         if not self.ahead:
             if said.answers or said.declined:
-                self.journal.write(Entry(self.calls, (), tuple(said.answers), tuple(said.declined)))
+                self._write_heard(said.answers, said.declined)
             return said
         if self.ahead[0].call > self.calls or self.ahead[0].asked:
             return Heard()
         before = self.ahead.popleft()
         return Heard(list(before.answers), list(before.declined), said.unknown)
+
+    def _write_heard(self, answers: list[Answer], declined: list[Declined]) -> None:
+        self.journal.write(Entry(self.calls, (), tuple(answers), tuple(declined)))
+        if not self.repeats:  # else a power cut loses nothing: it says the same again
+            self.journal.log.sync()
 
     def _said(self) -> Heard:
         with calling(self.stop, "labeler.name"):
@@ -285,13 +321,13 @@ class LabelDesk:
         held = list(self.journal.read())
         if entries is not None and len(held) < entries:
             raise DamagedLog(self.journal.log.folder, len(held), f"{len(held)} entries, {entries} were written")
+        self.transitions.open.mark_asked([item.question.clip for entry in held[:entries] for item in entry.asked])
         for number, entry in enumerate(held[:entries]):
             self._take(number, entry)
         self.ahead = deque([] if entries is None else held[entries:])
         self.is_live = False
 
     def _take(self, number: int, entry: Entry) -> None:
-        self.transitions.open.mark_asked([item.question.clip for item in entry.asked])
         self._ask(list(entry.asked))
         for reply in (*entry.answers, *entry.declined):
             if reply.key not in self.labels.pending:
@@ -309,20 +345,35 @@ class LabelDesk:
         outstanding = [purchase.key for purchase in self.ledger.outstanding() if purchase.kind == "label"]
         self.ledger.settle({key: 1 for key in outstanding if key in wanted and key not in self.labels.pending})
         self.ledger.release([key for key in outstanding if key not in wanted])
+        self._refuse(sorted(self.labels.pending.keys() - set(outstanding)))
         self.is_live = True
         with calling(self.stop, "labeler.name"):
             self.labeler.submit([item.question for item in self.labels.pending.values()])
 
+    def _refuse(self, keys: list[str]) -> None:
+        """Questions that were written and not committed: nobody was asked."""
+        if keys:
+            self._write_heard([], [Declined(key, UNPAID) for key in keys])
+        for key in keys:
+            self.labels.decline(key)
+
     def state_dict(self) -> dict:
         """What the journal does not know."""
         labeler = self.labeler.state_dict() if self.repeats else None  # type: ignore[attr-defined]  repeats says so
-        return {"calls": self.calls, "declined_in_a_row": self.declined_in_a_row, "labeler": labeler}
+        return {
+            "calls": self.calls,
+            "declined_in_a_row": self.declined_in_a_row,
+            "answered": list(self.answered),
+            "declined": list(self.declined),
+            "labeler": labeler,
+        }
 
     def load_state_dict(self, state: dict) -> None:
         """ValueError where the checkpoint knows other things."""
         if state.keys() != STATE:
             raise ValueError(f"desk: the checkpoint holds {sorted(state)}, expected {sorted(STATE)}")
         self.calls, self.declined_in_a_row = state["calls"], state["declined_in_a_row"]
+        self.answered, self.declined = list(state["answered"]), list(state["declined"])
         if self.repeats and state["labeler"] is not None:
             self.labeler.load_state_dict(state["labeler"])  # type: ignore[attr-defined]
 

@@ -58,6 +58,7 @@ class Collector:
         mode logs them."""
         self.env, self.vault, self.replay, self.ledger = env, vault, replay, ledger
         self.journal, self.stop, self.device = journal, stop, device
+        ledger.before_commit.insert(0, journal.log.sync)  # before questions about them
         self.episodes = EpisodeReturns(vault, env.num) if has_returns else None
         self.action = np.zeros((env.num, env.spaces.action_size), np.float32)
         self.state: AgentState | None = None
@@ -140,19 +141,19 @@ class Collector:
         )
 
     def write(self) -> None:
-        """Put everything that was received on disk."""
-        self.vault.write()  # before the ticks: a label may be asked about any row of them
-        self.journal.write(self.key)
+        """Put everything that was received into the journals; safe after their `sync`."""
         assert self.vault.log is not None, "a run's vault is kept"
-        self.vault.log.sync()
-        self.journal.log.sync()
+        self.vault.write()
+        self.vault.log.sync()  # before any of the ticks: a label may be asked about each of them
+        self.journal.write(self.key)
 
     def close(self) -> int:
         """Write the open chunk and settle it. -> transitions received."""
         assert self.chunk.is_open, "no chunk is open"
-        self.write()
-        units, self.chunk = self.chunk.received, Chunk()
-        self.ledger.settle({PREFIX + self.key: units})
+        with self.ledger.together():
+            self.write()
+            units, self.chunk = self.chunk.received, Chunk()
+            self.ledger.settle({PREFIX + self.key: units})
         return units
 
     def state_dict(self) -> dict:

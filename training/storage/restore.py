@@ -134,7 +134,8 @@ def check_received(
 ) -> None:
     """What the ledger has sold is on disk: FilesMissing names what is not. These are the numbers found.
 
-    waiting: keys of questions without a reply on disk: the ledger must not have had one.
+    waiting: keys of questions without a reply on disk: the ledger must not have had one. It does not know those that a
+    crash kept from being committed, and nobody was asked.
     """
     for name, sold, found in (
         ("transitions", ledger.units("transition"), transitions),
@@ -146,6 +147,6 @@ def check_received(
                 f"{folder.path}: {sold:,} {name} were paid for, {found:,} are on disk: files are missing or damaged"
             )
     states = ledger.state_of_keys()
-    over = sorted(key for key in waiting if key not in states or not states[key].is_open)
+    over = sorted(key for key in waiting if key in states and not states[key].is_open)
     if over:
         raise FilesMissing(f"{folder.labels}: the replies to {len(over):,} questions are missing, such as {over[0]}")

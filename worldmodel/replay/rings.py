@@ -64,8 +64,11 @@ class Rings:
 
     def _make_room(self, count: np.ndarray) -> None:
         """For streams that are going to have `count` rows."""
-        while self.length < self.capacity and (count > self.length).any():
-            self._resize(min(self.capacity, 2 * self.length))
+        length = self.length
+        while length < self.capacity and (count > length).any():
+            length = min(self.capacity, 2 * length)
+        if length > self.length:
+            self._resize(length)
 
     def _put(self, slot: np.ndarray, values: dict[str, np.ndarray]) -> None:
         assert values.keys() == self.columns.keys(), (sorted(values), sorted(self.columns))

@@ -48,6 +48,12 @@ class Ticks:
         flags = {name: np.stack([getattr(row, name) for row in rows]) for name in FLAGS}
         return cls(obs, **flags, **{name: np.stack([getattr(tick, name) for tick in ticks]) for name in LATENTS})
 
+    @classmethod
+    def joined(cls, blocks: Sequence[Self]) -> Self:
+        """One block of them all, in their order."""
+        obs = {key: np.concatenate([block.obs[key] for block in blocks]) for key in blocks[0].obs}
+        return cls(obs, **{name: np.concatenate([getattr(one, name) for one in blocks]) for name in FLAGS + LATENTS})
+
     def __len__(self) -> int:
         return len(self.step)
 

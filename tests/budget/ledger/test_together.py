@@ -115,3 +115,22 @@ def test_a_commit_overwrites_its_journal_and_flushes_it(ledger, chunk):
     ledger.reserve([chunk("chunk1", 1)])
     assert journal.stat().st_size == size > 0 and journal.read_bytes()[:28] == bytes(28)
     assert ledger._db.execute("PRAGMA synchronous").fetchone() == (2,)
+
+
+def test_what_is_booked_is_brought_on_disk_before_and_nothing_is_booked_where_it_cannot_be(ledger, chunk, content):
+    before, seen = content(ledger.path), []
+
+    def bring_on_disk():
+        seen.append(content(ledger.path) == before)
+        if len(seen) == 2:
+            raise OSError("no space left on device")
+
+    ledger.before_commit.append(bring_on_disk)
+    with ledger.together():
+        ledger.reserve([chunk("chunk0", 10)])
+        ledger.reserve([chunk("chunk1", 10)])
+    assert seen == [True] and ledger.reserved == 20 * MICRO
+    before = content(ledger.path)
+    with pytest.raises(OSError, match="no space left"):
+        ledger.settle({"chunk0": 10})
+    assert content(ledger.path) == before and (ledger.spent, ledger.reserved) == (0, 20 * MICRO)

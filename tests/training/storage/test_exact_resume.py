@@ -55,7 +55,7 @@ def crash() -> None:
     [
         (),
         COUPLED,
-        ("envs.num=1",),
+        ("envs.num=1", "replay.latents=bfloat16"),
         ("envs.num=4", "labeler.name=noisy", "labeler.delay=3"),
         ("envs.processes=true",),
         ("evaluate.borrow=true", "envs.num=2"),

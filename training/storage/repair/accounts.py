@@ -34,7 +34,7 @@ def settle_accounts(bench: Bench, config: Config, rows: Rows, questions: Questio
     with closing(Ledger.open(bench.folder.ledger)) as ledger:
         states = ledger.state_of_keys()
         lost = list(_lost(states, rows, questions))
-        unknown = _unknown(states, rows, questions, config, ledger.prices)
+        unknown = _unknown(states, rows, questions, config, ledger.prices, is_rebuilt)
         orphans = list(_orphans(states, rows, questions, is_rebuilt))
         if not (lost or unknown or orphans):
             return False
@@ -91,9 +91,17 @@ def _write_off(bench: Bench, ledger: Ledger, lost: list[Lost], reason: str) -> N
 
 
 def _unknown(
-    states: dict[str, KeyState], rows: Rows, questions: Questions, config: Config, prices: dict[str, int]
+    states: dict[str, KeyState],
+    rows: Rows,
+    questions: Questions,
+    config: Config,
+    prices: dict[str, int],
+    is_rebuilt: bool,
 ) -> list[tuple[Purchase, int | None]]:
-    """What the journals hold and the ledger does not know, and the units that arrived; None: it is still open."""
+    """What the journals hold and the ledger does not know, and the units that arrived; None: it is still open.
+
+    In a whole run questions without an answer are what a crash cut off before it was committed, and nobody was asked.
+    """
     found: list[tuple[Purchase, int | None]] = []
     for key, units in rows.units.items():
         if units and _is_free(states.get(PREFIX + key)):
@@ -107,7 +115,8 @@ def _unknown(
             price = price_in_micro(config.labeler.tiers[tier].price)
             price += 0 if clip in seen else price_in_micro(config.labeler.item_price)
         seen.add(clip)
-        if key not in questions.declined and _is_free(states.get(key)):
+        is_cut_off = key not in questions.answered and not (is_rebuilt or questions.why)
+        if key not in questions.declined and not is_cut_off and _is_free(states.get(key)):
             found.append((Purchase(key, "label", 1, price, tier), 1 if key in questions.answered else None))
     return found
 

@@ -27,7 +27,7 @@ class Entry:
 
 
 class LabelJournal:
-    """Entries of an append-only log, safe once written."""
+    """Entries of an append-only log, safe after `log.sync`."""
 
     def __init__(self, folder: Path):
         self.log = FrameLog(folder)
@@ -54,9 +54,7 @@ class LabelJournal:
         return [one for entry in self.read() for one in entry.declined]
 
     def write(self, entry: Entry) -> None:
-        """Safe when this returns."""
         append(self.log, entry)
-        self.log.sync()
 
 
 def append(log: FrameLog, entry: Entry) -> None:

@@ -1,7 +1,7 @@
 """The journal of received transitions: frames of ticks in an append-only log, each under the key of its purchase."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from ..tick import FLAGS, LATENTS, Tick, Ticks
 from ..transitions import TransitionReplay
 
 KIND = "ticks"
+REFILL_ROWS = 16_384  # taken in at once: what is done once a block takes longer than the rows of a chunk
 PREFIX = "transitions/"  # of the keys of chunks in the ledger
 
 
@@ -103,7 +104,7 @@ def refill(replay: TransitionReplay, journal: TransitionJournal, most: int | Non
     DamagedLog where there are fewer.
     """
     later, taken = [], 0
-    for block in journal.read():
+    for block in _joined(journal.read(), REFILL_ROWS // replay.num_streams):
         number = len(block) if most is None else min(len(block), most - taken)
         if number:
             replay.extend(block[:number])
@@ -113,6 +114,18 @@ def refill(replay: TransitionReplay, journal: TransitionJournal, most: int | Non
     if most is not None and taken < most:
         raise DamagedLog(journal.log.folder, journal.log.count, f"{taken} ticks, {most} were written")
     return later
+
+
+def _joined(blocks: Iterable[Ticks], least: int) -> Iterator[Ticks]:
+    """The same in blocks of at least so many ticks, apart from the last one."""
+    waiting: list[Ticks] = []
+    for block in blocks:
+        waiting.append(block)
+        if sum(map(len, waiting)) >= least:
+            yield Ticks.joined(waiting)
+            waiting = []
+    if waiting:
+        yield Ticks.joined(waiting)
 
 
 def arrays_of(ticks: Ticks) -> dict[str, np.ndarray]:
