@@ -113,16 +113,16 @@ def resume(options: argparse.Namespace) -> dict[str, Any]:
     watch.time(RewardVault, "load", "true rewards")
     watch.time(LabelDesk, "reopen", "labels")
     config = large_config(options)
-    start = time.perf_counter()
+    start, processor = time.perf_counter(), time.process_time()
     whole = build.build(config, is_resumed=True)
-    seconds = time.perf_counter() - start
+    seconds, processor = time.perf_counter() - start, time.process_time() - processor
     received = whole.transitions.received
     whole.close()
     assert received >= 0.99 * options.transitions, received
     found = {f"resume/{name}": rounded(value) for name, value in watch.seconds.items()}
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     found |= {"resume/imports": rounded(imported), "resume/seconds": rounded(seconds), "resume/memory": memory}
-    return found | {"resume/received": received}
+    return found | {"resume/processor_seconds": rounded(processor), "resume/received": received}
 
 
 def save(options: argparse.Namespace) -> dict[str, Any]:
@@ -222,6 +222,7 @@ class Watch:
 
 def write_table(results: Path, name: str, figures: dict[str, Any]) -> None:
     """Keep the figures in saving.json under their name, and write the table of all names."""
+    results.mkdir(parents=True, exist_ok=True)
     file = results / "saving.json"
     kept = json.loads(file.read_text())["rows"] if file.exists() else {}
     kept[name] = figures

@@ -100,7 +100,8 @@ def _be(words: list[str], log: Path, prepare: Callable[[], None] | None) -> None
         file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(file, 1)
         os.dup2(file, 2)
-        sys.stdout, sys.stderr = (os.fdopen(one, "w", closefd=False) for one in (1, 2))  # not a test's
+        # Not those that a test captures.
+        sys.stdout, sys.stderr = (os.fdopen(number, "w", closefd=False) for number in (1, 2))
         if prepare:
             prepare()
         status = cli.main(["train", *words])

@@ -160,7 +160,7 @@ def _run(count: Count, folder: Path, stage: Stage, whole: Path, most: int, rng: 
 
 def _stopping(stage: Stage, note: Path, rng: random.Random) -> Callable[[], None]:
     """For a life: the signal comes at a random moment of one of the function's first calls, or while a world hangs."""
-    call, share, step = rng.randrange(2), rng.random(), rng.randint(1, LATEST)
+    call, share, step = rng.randrange(2), rng.random(), rng.randint(2, LATEST)
 
     def prepare() -> None:
         note.with_suffix(".pid").write_text(str(os.getpid()))

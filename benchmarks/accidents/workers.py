@@ -37,7 +37,7 @@ def workers(deaths: int = 20, hangs: int = 5, seed: int = 0, say: Callable[[str]
 
 def _meet(kind: str, number: int, folder: Path, rng: random.Random) -> Count:
     folder.mkdir()
-    accidents = [Accident(kind, rng.randint(1, LATEST), str(folder / f"note-{i}")) for i in range(number)]
+    accidents = [Accident(kind, rng.randint(2, LATEST), str(folder / f"note-{i}")) for i in range(number)]
     end = live(folder / "run", SETTINGS, prepare=lambda: plan(*accidents))
     happened = len(list(folder.glob("note-*")))
     told = [line for line in end.said.splitlines() if line.startswith("warning: ") and ", environment " in line]

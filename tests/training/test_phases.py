@@ -226,7 +226,7 @@ def test_a_damaged_newest_checkpoint_falls_back_and_buys_nothing_twice(tiny, aud
     config = tiny()
     folder = Path(config.run.dir)
     train(config)
-    newest = max((folder / "checkpoints").iterdir())
+    newest = checkpoint.list_checkpoints(folder / "checkpoints")[-1]
     (newest / "learner.pt").write_bytes(b"rubbish")
     train(config, folder)
     summary = audit(folder)
