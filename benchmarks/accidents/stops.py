@@ -67,7 +67,7 @@ class Count:
 
 
 def stops(
-    times: int = 20, seed: int = 0, places: Collection[str] = PLACES, say: Callable[[str], None] = print
+    times: int = 20, seed: int = 0, say: Callable[[str], None] = print, places: Collection[str] = PLACES
 ) -> dict[str, dict]:
     """Each signal so many times in each place. -> by place and signal, what came of it; and of a second Ctrl-C and of disks."""
     rng, found = random.Random(seed), {}
