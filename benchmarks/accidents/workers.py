@@ -40,7 +40,7 @@ def _meet(kind: str, number: int, folder: Path, rng: random.Random) -> Count:
     accidents = [Accident(kind, rng.randint(2, LATEST), str(folder / f"note-{i}")) for i in range(number)]
     end = live(folder / "run", SETTINGS, prepare=lambda: plan(*accidents))
     happened = len(list(folder.glob("note-*")))
-    told = [line for line in end.said.splitlines() if line.startswith("warning: ") and ", environment " in line]
+    told = [line for line in end.said.splitlines() if line.startswith("warning: environment ")]
     count = Count(happened, len(told), end.status == 0 and not cli.main(["ledger", str(folder / "run"), "--verify"]))
     if (happened, len(told), count.is_finished) != (number, number, True):
         count.faults.append(_last(end))
