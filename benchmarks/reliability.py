@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def parsed() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=100, help="kill -9 at random moments (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the moments, places and bits (default: %(default)s)")
     parser.add_argument("--json", metavar="FILE", help="write all numbers there")

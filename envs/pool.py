@@ -24,7 +24,7 @@ from .make import EnvConfig, make_env, spaces_of
 from .records import Spaces
 
 Order = int | np.ndarray  # a seed: begin an episode with it; an action (A,) float32: take it
-OPEN = "open"  # what a process is asked first: build the environment and say its spaces
+Look = Callable[[gymnasium.Env], Any]  # says something of an environment that was just built
 BUILD_SECONDS = 60.0  # on top of the time-out where a process starts or an environment is built
 CLOSE_SECONDS = 2.0  # for environments that are closed in their processes; then these are killed
 
@@ -70,6 +70,38 @@ def open_pool(task: str, config: EnvConfig) -> Pool:
     return LocalPool(make, config.num, config.timeout)
 
 
+def look_at(task: str, config: EnvConfig, seed: int, look: Look) -> Any:
+    """What `look` says of one environment, which is built for it: where those of a pool are, and within their time-out.
+
+    UserError where there is no answer.
+    """
+    make = functools.partial(make_env, task, config, seed)
+    if config.processes:
+        return _looked_at_in_a_process(task, Worker(make, config.timeout), look)
+    player, seconds = Player(make), config.timeout and config.timeout + BUILD_SECONDS
+    try:
+        with limited(seconds):
+            return player.open(look)
+    except TimedOut as error:
+        raise UserError(f"task: {task}: tried before the run, it {Failure(_late(seconds), _place(error))}") from error
+    finally:
+        player.close()
+
+
+def _looked_at_in_a_process(task: str, worker: "Worker", look: Look) -> Any:
+    try:
+        worker.ask(look)
+        answer = worker.answer()
+    finally:
+        worker.bid_farewell()
+        worker.leave(time.monotonic() + CLOSE_SECONDS)
+    if isinstance(answer, UserError):
+        raise answer
+    if isinstance(answer, Failure):
+        raise UserError(f"task: {task}: tried before the run in a process of its own, it {answer}")
+    return answer
+
+
 class TimedOut(BaseException):
     """The time is over. No Exception, so that code which catches those does not swallow it."""
 
@@ -85,15 +117,15 @@ class Player:
     def is_built(self) -> bool:
         return self._env is not None
 
-    def open(self) -> Spaces:
-        """UserError where it cannot be built."""
+    def open(self, look: Look = spaces_of) -> Any:
+        """Build the environment -> what `look` says of it. UserError where it cannot be built."""
         try:
             self._env = self._make()
         except UserError:
             raise
         except Exception as error:  # a person's own code may raise anything
             raise UserError(f"task: cannot be made, its constructor {failure_of(error)}") from error
-        return spaces_of(self._env)
+        return look(self._env)
 
     def play(self, order: Order) -> Row | Failure:
         try:
@@ -176,7 +208,7 @@ class ProcessPool:
 
     def _opened(self) -> Spaces:
         for worker in self.workers:
-            worker.ask(OPEN)
+            worker.ask(spaces_of)
         for opened in [worker.answer() for worker in self.workers]:
             if isinstance(opened, UserError):
                 raise opened
@@ -197,7 +229,7 @@ class Worker:
         self._is_asked = self._is_built = False
         self._finalizer: Any = None
 
-    def ask(self, order: Order | str) -> None:
+    def ask(self, order: Order | Look) -> None:
         if self._is_asked:  # whoever asked did not wait for the answer
             self.kill()
         if self._pipe is None:
@@ -279,13 +311,13 @@ def work(pipe: Connection, make: Callable[[], gymnasium.Env]) -> None:
     player = Player(make)
     with contextlib.suppress(EOFError, ConnectionError):  # the parent has closed the pipe
         while (order := pipe.recv()) is not None:
-            pipe.send(_opened(player) if isinstance(order, str) else player.play(order))
+            pipe.send(_opened(player, order) if callable(order) else player.play(order))
     player.close()
 
 
-def _opened(player: Player) -> Spaces | UserError:
+def _opened(player: Player, look: Look) -> Any:
     try:
-        return player.open()
+        return player.open(look)
     except UserError as error:
         return UserError(str(error))  # a class of a person's own might not be readable on the other side
 

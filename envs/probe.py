@@ -11,10 +11,16 @@ from ..errors import UserError
 from .gymnasium_env import GymnasiumEnv, number_of
 from .make import spaces_of
 from .pool import failure_of
+from .records import Spaces
 
 MOST_REWARD = 4.85e8  # symexp(20), the reward model's last bin: what lies beyond is learned as this
 EXACT = 2**24  # up to here whole numbers are themselves in float32
 NUMBERS = "biuf"  # numpy's kinds
+
+
+def look(env: gymnasium.Env, task: str) -> tuple[Spaces, list[str]]:
+    """Its spaces, and what `probe` says."""
+    return spaces_of(env), probe(env, task)
 
 
 def probe(env: gymnasium.Env, task: str) -> list[str]:

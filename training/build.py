@@ -3,6 +3,7 @@
 import random
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -20,7 +21,8 @@ from ..budget.plan import Allocator
 from ..envs.labelers.base import DEFAULT, Labeler
 from ..envs.labelers.make import make_labeler
 from ..envs.make import episode_length, make_env, spaces_of
-from ..envs.probe import probe
+from ..envs.pool import look_at
+from ..envs.probe import look
 from ..envs.records import Spaces
 from ..envs.vault import RewardVault
 from ..envs.vector import VectorEnv
@@ -70,7 +72,8 @@ def build(config: Config, is_resumed: bool, is_exact: bool = True) -> Run:
     folder, device = RunFolder(Path(config.run.dir)), resolve_device(config)
     if config.threads:
         torch.set_num_threads(config.threads)
-    spaces, notes = probe_task(config)
+    # The task is tried before anything is made: UserError where it does not keep to what it states.
+    spaces, notes = look_at(config.task, config.envs, config.seed, partial(look, task=config.task))
     vault = RewardVault(folder.vault)
     labeler = make_labeler(config.labeler, vault, config.seed)
     allocator = make_allocator(config.allocator)
@@ -339,15 +342,6 @@ def task_spaces(config: Config) -> Spaces:
     env = make_env(config.task, config.envs, config.seed)
     try:
         return spaces_of(env)
-    finally:
-        env.close()
-
-
-def probe_task(config: Config) -> tuple[Spaces, list[str]]:
-    """The task's spaces, and what a person should know of it. UserError where it does not keep to what it states."""
-    env = make_env(config.task, config.envs, config.seed)
-    try:
-        return spaces_of(env), probe(env, config.task)
     finally:
         env.close()
 

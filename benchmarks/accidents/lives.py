@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch._dynamo  # noqa: F401  torch imports it with its first optimiser, which takes longer than a life
+
 import tandem.training.phases  # noqa: F401  here, so that no life has to
 from tandem import cli
 from tandem.training.storage.folder import SAVED_AS

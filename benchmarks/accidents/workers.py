@@ -13,6 +13,7 @@ from .lives import End, changed, live
 from .worlds import TASK, Accident, plan
 
 TOLD = re.compile(r"warning: (in evaluation: )?environment \d+, row \d+, ")
+EARLIEST = 2  # the first step of a process tries the task before the run
 LATEST = 6  # step of a process at which its accident comes, so that there is time for all of them in a tiny run
 SETTINGS = changed(f"task={TASK}", "budget.total=640", "envs.processes=true", "envs.timeout=2", "envs.patience=1000")
 
@@ -39,7 +40,7 @@ def workers(deaths: int = 20, hangs: int = 5, seed: int = 0, say: Callable[[str]
 
 def _meet(kind: str, number: int, folder: Path, rng: random.Random) -> Count:
     folder.mkdir()
-    accidents = [Accident(kind, rng.randint(2, LATEST), str(folder / f"note-{i}")) for i in range(number)]
+    accidents = [Accident(kind, rng.randint(EARLIEST, LATEST), str(folder / f"note-{i}")) for i in range(number)]
     end = live(folder / "run", SETTINGS, prepare=lambda: plan(*accidents))
     happened = len(list(folder.glob("note-*")))
     told = [line for line in end.said.splitlines() if TOLD.match(line)]

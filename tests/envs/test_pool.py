@@ -262,3 +262,23 @@ def test_a_program_ends_without_closing_its_environments(tmp_path):
     process.stdout.read()
     assert process.wait(10) == 0
     assert gone(tmp_path)
+
+
+def hanging(env):
+    time.sleep(1000)
+
+
+def dying(env):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize(
+    ("processes", "look", "said"),
+    [(True, hanging, "answer within"), (False, hanging, "answer within"), (True, dying, "signal 9")],
+)
+def test_a_task_that_hangs_or_dies_when_it_is_tried_is_refused_by_name(monkeypatch, processes, look, said):
+    monkeypatch.setattr(pool, "BUILD_SECONDS", 0.0)
+    config = EnvConfig(processes=processes, timeout=4.0)
+    with pytest.raises(UserError, match=f"^task: zoo:Drift: tried before the run.*{said}"):
+        pool.look_at("zoo:Drift", config, 0, look)
+    assert pool.look_at("zoo:Drift", config, 0, pool.spaces_of).action_size
