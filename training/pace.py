@@ -95,8 +95,8 @@ def check_skipped(run: Run) -> None:
     run.learner.skipped.zero_()
     if not skipped:
         return
-    what = f"{skipped} updates before number {run.progress.updates} were skipped: a loss or a gradient was not finite, no parameter changed"
-    run.logger.line(f"warning: {what}")
+    why = "a loss or a gradient was not finite, no parameter changed"
+    run.logger.line(f"warning: {skipped} updates before number {run.progress.updates} were skipped: {why}")
     if in_a_row >= CHECKED_EVERY:
         dump = run.recorder.dump(run.folder.path, run.learner, to_yaml(run.config))  # the newest one was skipped
         if run.learner.is_finite():
@@ -104,7 +104,9 @@ def check_skipped(run: Run) -> None:
             kept = f"saved in {run.folder.path}, --resume goes on from there"
         else:
             kept = "a model itself holds such numbers, --resume goes on from the last checkpoint, which holds none"
-        raise UserError(f"train: {what}; {kept}, --reproduce {dump} says what was not")
+        raise UserError(
+            f"train: {in_a_row} updates in a row were skipped: {why}; {kept}, --reproduce {dump} says what was not"
+        )
 
 
 def draw_inputs(run: Run) -> tuple[Address, Batch, LabelBatch | None, Noise]:

@@ -67,7 +67,7 @@ class Count:
 
 
 def stops(
-    times: int = 20, seed: int = 0, places: Collection[str] = PLACES, say: Callable[[str], None] = print
+    times: int = 20, seed: int = 0, say: Callable[[str], None] = print, places: Collection[str] = PLACES
 ) -> dict[str, dict]:
     """Each signal so many times in each place. -> by place and signal, what came of it; and of a second Ctrl-C and of disks."""
     rng, found = random.Random(seed), {}
@@ -160,7 +160,7 @@ def _run(count: Count, folder: Path, stage: Stage, whole: Path, most: int, rng: 
 
 def _stopping(stage: Stage, note: Path, rng: random.Random) -> Callable[[], None]:
     """For a life: the signal comes at a random moment of one of the function's first calls, or while a world hangs."""
-    call, share, step = rng.randrange(2), rng.random(), rng.randint(1, LATEST)
+    call, share, step = rng.randrange(2), rng.random(), rng.randint(2, LATEST)
 
     def prepare() -> None:
         note.with_suffix(".pid").write_text(str(os.getpid()))

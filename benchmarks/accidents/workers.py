@@ -1,6 +1,7 @@
 """Environments in processes of their own that are killed or hang, time after time: each is built anew, and said."""
 
 import random
+import re
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -11,6 +12,7 @@ from tandem import cli
 from .lives import End, changed, live
 from .worlds import TASK, Accident, plan
 
+TOLD = re.compile(r"warning: (in evaluation: )?environment \d+, row \d+, ")
 EARLIEST = 2  # the first step of a process tries the task before the run
 LATEST = 6  # step of a process at which its accident comes, so that there is time for all of them in a tiny run
 SETTINGS = changed(f"task={TASK}", "budget.total=640", "envs.processes=true", "envs.timeout=2", "envs.patience=1000")
@@ -41,7 +43,7 @@ def _meet(kind: str, number: int, folder: Path, rng: random.Random) -> Count:
     accidents = [Accident(kind, rng.randint(EARLIEST, LATEST), str(folder / f"note-{i}")) for i in range(number)]
     end = live(folder / "run", SETTINGS, prepare=lambda: plan(*accidents))
     happened = len(list(folder.glob("note-*")))
-    told = [line for line in end.said.splitlines() if line.startswith("warning: ") and ", environment " in line]
+    told = [line for line in end.said.splitlines() if TOLD.match(line)]
     count = Count(happened, len(told), end.status == 0 and not cli.main(["ledger", str(folder / "run"), "--verify"]))
     if (happened, len(told), count.is_finished) != (number, number, True):
         count.faults.append(_last(end))

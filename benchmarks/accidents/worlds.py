@@ -23,7 +23,7 @@ _steps = 0  # of all worlds in this process
 @dataclass(frozen=True)
 class Accident:
     kind: str  # hang, death, observation, reward or answer
-    step: int  # of all worlds in a process, or the answer's number, before which it does not happen
+    step: int  # at least 2, a trainer tries its world once; of all worlds in a process, or the answer's number, before which it does not happen
     note: str  # the file that is made when it happens: also over processes and lives it happens once
     value: float = math.nan  # in the place of an observation's number, of the reward or of the answer
     trainer: int = 0  # process that gets these signals while a world hangs

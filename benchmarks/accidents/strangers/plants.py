@@ -153,7 +153,8 @@ def _in_settings(mark: Path, pattern: str, text: str, run: Path, has_card: bool 
     if has_card:
         RunCard.read(run).accepting_only(settings).write(run)
     else:
-        (run / CARD).unlink()
+        for card in run.rglob(CARD):
+            card.unlink()
 
 
 def _in_manifest(field: str, name: str, outside: Path, run: Path) -> None:
