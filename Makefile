@@ -3,7 +3,7 @@ PYTHON ?= python3
 ARGS ?=
 READY = .venv/installed
 
-.PHONY: train test fast lint venv clean
+.PHONY: train test slow fast lint venv clean
 
 train: $(READY)
 	.venv/bin/python train.py $(ARGS)
@@ -11,9 +11,13 @@ train: $(READY)
 test: $(READY)
 	OMP_NUM_THREADS=1 .venv/bin/python -m pytest
 
+# What takes a minute or more each.
+slow: $(READY)
+	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -m slow
+
 # Without whole training runs: seconds instead of minutes.
 fast: $(READY)
-	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -m "not run"
+	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -m "not run and not slow"
 
 lint: $(READY)
 	.venv/bin/ruff check .

@@ -35,7 +35,7 @@ def command(*arguments) -> int:
         ("checkpoints/000000000160-1/learner.pt", False, False),
     ],
 )
-@pytest.mark.parametrize("kind", ["half", "flip"])
+@pytest.mark.parametrize("kind", ["half", pytest.param("flip", marks=pytest.mark.slow)])
 def test_a_damaged_file_of_an_older_run_is_set_aside(older, capsys, name, transitions, labels, kind):
     path = older / name
     content = path.read_bytes()

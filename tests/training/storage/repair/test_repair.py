@@ -129,7 +129,14 @@ def journal_answers(entries):
     return [answer for entry in entries for answer in entry.answers]
 
 
-@pytest.mark.parametrize("settings", [(), COUPLED, TIERS], ids=["decoupled", "coupled", "tiers"])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        pytest.param((), id="decoupled"),
+        pytest.param(COUPLED, id="coupled", marks=pytest.mark.slow),
+        pytest.param(TIERS, id="tiers", marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.parametrize("lost", [("transitions",), ("labels",), ("vault",), ("ledger.db",), ("transitions", "labels")])
 def test_whatever_is_gone_as_a_whole_the_run_goes_on(stopped_in, tiny_arguments, tmp_path, said, settings, lost):
     run = stopped_in(tmp_path / "run", tiny_arguments(*settings), 45)

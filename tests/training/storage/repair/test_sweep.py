@@ -24,6 +24,7 @@ def test_a_sweep_damages_every_file_in_every_way(reliability, stopped_once):
     assert {"ledger.db", "run.json", "labels/000000.log", "metrics.jsonl", "snapshots/phase-0000.pt"} <= files
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shift", [0, 2])
 def test_one_damage_to_each_kind_of_file(reliability, stopped_once, tmp_path, shift):
     expected = reliability.state_of(reliability.resumed(stopped_once, tmp_path, SETTINGS))
