@@ -77,12 +77,12 @@ def test_a_mended_environment_goes_on_where_the_run_was_saved(tiny, audit, monke
         ("FailingOnce", "false", "raised RuntimeError: simulator connection lost (" + ZOO),
         ("FailingOnce", "true", "raised RuntimeError: simulator connection lost (" + ZOO),
         ("Dying", "true", "is gone: its process was ended by signal 9"),
-        ("Hanging", "true", "did not answer within 0.5 seconds (envs.timeout)"),
-        ("Hanging", "false", "did not answer within 0.5 seconds (envs.timeout)"),
+        ("Hanging", "true", "did not answer within 4 seconds (envs.timeout)"),
+        ("Hanging", "false", "did not answer within 4 seconds (envs.timeout)"),
     ],
 )
 def test_a_failure_costs_an_episode_and_is_told_in_the_console(tiny, audit, tmp_path, name, processes, said):
-    config = tiny(*in_marks(name, tmp_path), f"envs.processes={processes}", "envs.timeout=0.5")
+    config = tiny(*in_marks(name, tmp_path), f"envs.processes={processes}", "envs.timeout=4")
     train(config)
     assert said in console(config) and console(config).count("its episode is closed as truncated") == 1
     assert audit(Path(config.run.dir))["spent"] >= 318  # the first row of one more episode is free
