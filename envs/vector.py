@@ -45,7 +45,6 @@ class VectorEnv:
         self.next_episodes = np.zeros(self.num, np.int64)  # (N,) int64: the number of the episode that comes next
         self.was_last = np.ones(self.num, bool)  # whose next row follows a reset
         self.was_lent = False  # others have played in it: go_on() takes up the episodes that were open
-        self.num_failures = 0  # of all environments, since this was built
         self._streak = np.zeros(self.num, np.int64)  # failures since an episode was completed
         self._heldout = HeldoutShare(config.heldout_share, seed, self.num)
         self._is_lent = pool is not None
@@ -150,7 +149,6 @@ class VectorEnv:
         return derive_seed(derive_seed(self._seed, env), episode, *([attempt] if attempt else []))
 
     def _count_failure(self, env: int, failure: Failure, is_start: bool) -> None:
-        self.num_failures += 1
         self._streak[env] += 1
         row, times = self.next_steps[env], self._streak[env]
         if times >= self._config.patience:

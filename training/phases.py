@@ -86,7 +86,7 @@ def spend(run: Run, plan: Plan) -> None:
     if run.progress.stage != "buy":
         return
     learn(run)  # a run that goes on does first what was due
-    while is_buying(run, plan):
+    while run.collector.chunk.is_open or has_more(run, plan) or has_more_once_booked(run, plan):
         collect_chunk(run)
         trade(run, plan)
         learn(run)
@@ -156,16 +156,14 @@ def is_collecting(run: Run, plan: Plan) -> bool:
     return transitions_left(run, plan) >= num and run.ledger.remaining >= num * run.ledger.prices["transition"]
 
 
-def is_buying(run: Run, plan: Plan) -> bool:
-    """Whether anything is left to buy, also for what questions cost that were declined last."""
-    if run.collector.chunk.is_open or has_more(run, plan):
-        return True
-    run.desk.book()
-    return has_more(run, plan)
-
-
 def has_more(run: Run, plan: Plan) -> bool:
     return is_collecting(run, plan) or (labels_left(run, plan) > 0 and run.desk.can_ask(plan.offer))
+
+
+def has_more_once_booked(run: Run, plan: Plan) -> bool:
+    """Book what was heard last: the money of questions that were declined may buy more."""
+    run.desk.book()
+    return has_more(run, plan)
 
 
 def finish_phase(run: Run) -> None:

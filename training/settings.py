@@ -104,10 +104,6 @@ def trusted_config(run_dir: Path, is_trusted: bool = False) -> Config:
     return _moved(config, run_dir)
 
 
-def _may_change(key: str) -> bool:
-    return any(key.startswith(one) if one.endswith(".") else key == one for one in CHANGEABLE)
-
-
 def read_config(path: Path) -> Config:
     """The configuration that `save_config` wrote. A missing, unknown or unusable key is a DamagedConfig.
 

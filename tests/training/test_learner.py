@@ -1,6 +1,7 @@
 """One update: what an update without any label leaves alone, and what one that is not finite does."""
 
 import copy
+import importlib
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -9,12 +10,11 @@ import pytest
 import torch
 
 from tandem.errors import UserError
-from tandem.training.build import build
 from tandem.training.learner import Learner
-from tandem.training.pace import draw_inputs
 from tandem.training.phases import train
 from tandem.training.storage import checkpoint
 
+begun = importlib.import_module("accidents.poison.updates").begun
 COUPLED = ("mode=coupled", "allocator.name=coupled", "envs.heldout_share=0")
 
 
@@ -23,16 +23,7 @@ def inputs_of(tiny):
     """inputs_of(number, *settings) -> a new learner, and inputs of that many updates on rows and labels just bought."""
 
     def make(number: int, *settings: str) -> tuple[Learner, list]:
-        run = build(tiny("reward.optimizer.warmup=4", "budget.total=1000", *settings), is_resumed=False)
-        run.collector.open(120)
-        for _ in range(40):
-            run.collector.tick(run.agent)
-        run.collector.close()
-        run.desk.ask(120, run.numpy_rng)  # every row, so that every batch has labels
-        run.desk.collect()
-        inputs = [draw_inputs(run)[1:] for _ in range(number)]
-        run.close()
-        return run.learner, inputs
+        return begun(tiny("reward.optimizer.warmup=4", "budget.total=1000", *settings), number)
 
     return make
 

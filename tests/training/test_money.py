@@ -132,46 +132,52 @@ WINDOWS = [
 ]
 
 
+@pytest.fixture
+def answers_after_crash(tiny, crash_at, monkeypatch):
+    """The configuration of a run that ends at one of WINDOWS, and the answers that are on disk then."""
+
+    def run(owner, name, call, is_after):
+        config = tiny()
+        crash_at(owner, name, call, is_after)
+        with pytest.raises(Crash):
+            train(config)
+        monkeypatch.undo()
+        return config, answers_on_disk(config)
+
+    return run
+
+
+def answers_on_disk(config):
+    return {label.key: label.value for label in LabelJournal(Path(config.run.dir) / "labels").read_answers()}
+
+
 CASES = {"argvalues": [case[:4] for case in WINDOWS], "ids": [case[4] for case in WINDOWS]}
 
 
 @pytest.mark.parametrize(("owner", "name", "call", "is_after"), **CASES)
-def test_what_a_crash_left_can_be_taken_in_as_a_whole(tiny, audit, crash_at, monkeypatch, owner, name, call, is_after):
-    config = tiny()
+def test_what_a_crash_left_can_be_taken_in_as_a_whole(answers_after_crash, audit, owner, name, call, is_after):
+    config, answers = answers_after_crash(owner, name, call, is_after)
     folder = Path(config.run.dir)
-    crash_at(owner, name, call, is_after)
-    with pytest.raises(Crash):
-        train(config)
-    monkeypatch.undo()
-    answers = {label.key: label.value for label in LabelJournal(folder / "labels").read_answers()}
     build(config, is_resumed=True, is_exact=False).close()
     assert audit(folder)["labels"] == len(answers)  # an answer on disk is a paid one, and is not lost
     assert_replays_hold_what_was_sold(config)
     resume(config)
     summary = audit(folder)
     assert summary["reserved"] == 0 and summary["remaining"] < 4
-    later = {label.key: label.value for label in LabelJournal(folder / "labels").read_answers()}
-    assert answers.items() <= later.items()
+    assert answers.items() <= answers_on_disk(config).items()
 
 
 @pytest.mark.parametrize(("owner", "name", "call", "is_after"), **CASES)
 def test_a_crash_between_two_steps_of_a_purchase_loses_and_doubles_nothing(
-    tiny, audit, whole_run, differences, crash_at, monkeypatch, owner, name, call, is_after
+    answers_after_crash, audit, whole_run, differences, owner, name, call, is_after
 ):
-    config = tiny()
+    config, answers = answers_after_crash(owner, name, call, is_after)
     folder = Path(config.run.dir)
-    crash_at(owner, name, call, is_after)
-    with pytest.raises(Crash):
-        train(config)
-    monkeypatch.undo()
-    journal = LabelJournal(folder / "labels")
-    answers = {label.key: label.value for label in journal.read_answers()}
     assert_replays_hold_what_was_sold(config)
     resume(config)
     summary = audit(folder)
     assert summary["reserved"] == 0 and summary["remaining"] < 4
-    later = {label.key: label.value for label in journal.read_answers()}
-    assert answers.items() <= later.items()  # an answer on disk is not lost
+    assert answers.items() <= answers_on_disk(config).items()  # an answer on disk is not lost
     assert differences(folder, whole_run) == []  # and nothing shows that there was a crash
 
 

@@ -6,8 +6,10 @@ import zlib
 from pathlib import Path
 
 # In how many types zipfile says that a file is not what it was.
-DAMAGES = (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError, ValueError, LookupError)
-DAMAGES = (*DAMAGES, struct.error, zlib.error, OverflowError)
+UNREADABLE = (
+    *(zipfile.BadZipFile, struct.error, zlib.error, OSError, EOFError),
+    *(NotImplementedError, RuntimeError, ValueError, LookupError, OverflowError),
+)
 
 
 def damage_of_archive(path: Path) -> str:
@@ -15,6 +17,6 @@ def damage_of_archive(path: Path) -> str:
     try:
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
-    except DAMAGES as error:
+    except UNREADABLE as error:
         return f"not readable ({(str(error) or type(error).__name__).splitlines()[0]})"
     return f"the checksum of {damaged} is wrong" if damaged else ""

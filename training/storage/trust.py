@@ -61,9 +61,8 @@ def code_settings(config: Config) -> dict[str, Any]:
         found["task"] = config.task
     named = {"labeler.name": config.labeler.name, "allocator.name": config.allocator.name}
     found |= {key: name for key, name in named.items() if is_class(name)}
-    kwargs = getattr(config.envs, "kwargs", {})
-    if kwargs and ":" in config.task:  # there are Ids whose arguments name a module
-        found[KWARGS] = kwargs
+    if config.envs.kwargs and ":" in config.task:  # there are Ids whose arguments name a module
+        found[KWARGS] = config.envs.kwargs
     return found
 
 

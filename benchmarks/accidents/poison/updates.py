@@ -12,6 +12,7 @@ from torch import Tensor
 
 import tandem.agents.actor_critic
 from tandem.training.build import build
+from tandem.training.config import Config
 from tandem.training.learner import Learner
 from tandem.training.pace import draw_inputs
 from tandem.training.settings import load_config
@@ -70,18 +71,24 @@ def poison_learner(count: Count, folder: Path, mode: str, number: float, num_upd
 def trained(folder: Path, settings: tuple[str, ...], updates: int) -> tuple[Learner, Inputs, Inputs]:
     """A learner after so many updates, and the inputs of two more."""
     own = changed_settings("budget.total=1000", f"run.dir={folder}", *RATES, *settings)
-    run = build(load_config(list(own)), is_resumed=False)
+    learner, inputs = begun(load_config(list(own)), updates + 2)
+    for one in inputs[:updates]:
+        learner.update(*one)
+    return learner, inputs[-2], inputs[-1]
+
+
+def begun(config: Config, number: int) -> tuple[Learner, list[Inputs]]:
+    """The learner of a new run, and inputs of so many updates on rows and labels that it has just bought."""
+    run = build(config, is_resumed=False)
     run.collector.open(120)
     for _ in range(40):
         run.collector.tick(run.agent)
     run.collector.close()
     run.desk.ask(120, run.numpy_rng)  # every row, so that every batch has labels
     run.desk.collect()
-    inputs = [draw_inputs(run)[1:] for _ in range(updates + 2)]
+    inputs = [draw_inputs(run)[1:] for _ in range(number)]
     run.close()
-    for one in inputs[:updates]:
-        run.learner.update(*one)
-    return run.learner, inputs[-2], inputs[-1]
+    return run.learner, inputs
 
 
 def places(learner: Learner, inputs: Inputs, number: float) -> Iterator[tuple[str, Any, Inputs]]:

@@ -18,9 +18,7 @@ class Bench:
     folder: RunFolder
     time: str  # names this repair's folder
     lines: list[str] = field(default_factory=list)
-    written: dict[str, int] = field(
-        default_factory=dict
-    )  # bytes of the logs by name, as the newest checkpoint knows them
+    written: dict[str, int] = field(default_factory=dict)  # log -> bytes, as the newest checkpoint knows it
     are_rows_changed: bool = False  # of the journals or the ledger: no checkpoint can be gone on from exactly
 
     @property

@@ -1,6 +1,5 @@
 """Checkpoints, snapshots and dumps: those that are damaged go aside, those that the journals no longer fit are marked."""
 
-import hashlib
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -10,9 +9,9 @@ from .. import checkpoint
 from ..archive import damage_of_archive
 from ..checkpoint import CheckpointError
 from ..marks import Mark, mark_repaired, read_mark, write_mark
+from ..verify import LOGS, begins_as
 from .bench import Bench
 
-LOGS = ("transitions/", "labels/", "vault/")
 COUNTED = LOGS[:2]  # what is done again is read from these
 
 
@@ -92,8 +91,7 @@ def _is_changed(bench: Bench, name: str, expected: dict[str, Any]) -> bool:
     if f"{room}/" == "snapshots/":
         return not path.exists()
     try:
-        with open(path, "rb") as opened:
-            return hashlib.sha256(opened.read(expected["size"])).hexdigest() != expected["sha256"]
+        return not begins_as(path, expected)
     except OSError:
         return bool(expected["size"])
 

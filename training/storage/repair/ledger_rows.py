@@ -1,8 +1,9 @@
 """A damaged ledger: bookings that can still be read, each proved by its hash, put into a new file."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeVar
 
 from ....budget.books.rebuild import rebuild
 from ....budget.books.rows import Booking, Decision, Entry, Refused, link, root
@@ -18,6 +19,7 @@ from .pages import rows_in
 # Columns of a row by table and version; version 1 has no notes and no hashes.
 EVENTS, OLD_EVENTS, DECISIONS, OLD_DECISIONS, PRICES = 15, 13, 6, 5, 3
 NOTE = 8  # column of an event
+Record = TypeVar("Record", Entry, Decision)
 
 
 @dataclass
@@ -118,11 +120,11 @@ def rescued(path: Path) -> Rescued:
     events, old_events = _numbered(tables[EVENTS]), _numbered(tables[OLD_EVENTS])
     old = {number: (*row[:NOTE], None, *row[NOTE:]) for number, row in old_events.items()}
     return Rescued(
-        entries=list(_entries(_proved("events", events))) or list(_summed(old)),
+        entries=list(_records(Entry.from_values, _proved("events", events))) or list(_summed(old)),
         decisions=list(
-            _decisions(_proved("decisions", _numbered(tables[DECISIONS])))
+            _records(Decision.from_values, _proved("decisions", _numbered(tables[DECISIONS])))
             if tables[DECISIONS]
-            else _decisions(iter(_numbered(tables[OLD_DECISIONS]).values()))
+            else _records(Decision.from_values, _numbered(tables[OLD_DECISIONS]).values())
         ),
         prices=_prices(tables[PRICES]),
     )
@@ -147,18 +149,11 @@ def _proved(table: str, rows: dict[int, tuple]) -> Iterator[tuple]:
             yield values
 
 
-def _entries(rows: Iterator[tuple]) -> Iterator[Entry]:
+def _records(make: Callable[[tuple], Record], rows: Iterable[tuple]) -> Iterator[Record]:
+    """Of those rows that look like one."""
     for values in rows:
         try:
-            yield Entry.from_values(values)
-        except Refused:
-            continue
-
-
-def _decisions(rows: Iterator[tuple]) -> Iterator[Decision]:
-    for values in rows:
-        try:
-            yield Decision.from_values(values)
+            yield make(values)
         except Refused:
             continue
 
