@@ -23,7 +23,6 @@ from .outside import look_in, place_outside
 from .training.stop import at_once, listening
 
 USER_ERROR, SIGNALLED = 2, 128  # what a shell adds to the number of a signal that ended a command
-OURS = (str(Path(__file__).parent), os.path.dirname(os.__file__))  # this package, and Python's own
 LONGEST_NAME = 255  # of a file, in bytes
 # What a person can set right about disk and folders; any other OSError is a bug and keeps its traceback.
 DISK_ERRORS = {
@@ -66,8 +65,8 @@ def main(arguments: list[str] | None = None) -> int:
     except Exception as error:
         if not _is_users(error):
             raise
-        place = "" if isinstance(error, UserError) else place_outside(error, OURS)
-        told = f"{type(error).__name__}: {error}{place}" if place else str(error)
+        place = "" if isinstance(error, UserError) else place_outside(error, os.path.dirname(__file__))
+        told = f"{type(error).__name__}: {error} ({place})" if place else str(error)
         hint = f": {_rescue(arguments)}" if isinstance(error, Damaged) and "tandem repair" not in told else ""
         print(f"error: {' '.join(told.split())}{hint}", file=sys.stderr)
         return USER_ERROR

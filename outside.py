@@ -5,12 +5,16 @@ import importlib
 import inspect
 import os
 import sys
+import sysconfig
 import traceback
 from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
 from .errors import UserError
+
+PYTHON = sysconfig.get_path("stdlib")
+INSTALLED = (sysconfig.get_path("purelib"), sysconfig.get_path("platlib"))  # often below Python's own
 
 _elsewhere: list[str] = []  # folders beside the current one in which a person's modules are looked for
 
@@ -79,13 +83,21 @@ def told(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}{_place(error)}"
 
 
-def place_outside(error: BaseException, inside: Sequence[str]) -> str:
-    """Where code that lies in none of the folders `inside` raised, as " (file, line n)"; empty where none did."""
-    ours = ("<", *(os.path.join(folder, "") for folder in inside))
+def place_outside(error: BaseException, inside: str) -> str:
+    """Where code raised that lies neither in the folder `inside` nor in Python's own, as "file, line n"; empty: nowhere.
+
+    A person's own code comes before an installed package that it calls.
+    """
+    outside = ""
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if not frame.filename.startswith(ours) or "site-packages" in frame.filename:
-            return f" ({frame.filename}, line {frame.lineno})"
-    return ""
+        if frame.filename.startswith(("<", os.path.join(inside, ""))):
+            continue
+        place = f"{frame.filename}, line {frame.lineno}"
+        if frame.filename.startswith(INSTALLED):
+            outside = outside or place
+        elif not frame.filename.startswith(PYTHON):
+            return place
+    return outside
 
 
 def _place(error: BaseException) -> str:

@@ -6,10 +6,8 @@ import functools
 import multiprocessing
 import os
 import signal
-import sysconfig
 import threading
 import time
-import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -20,6 +18,7 @@ import gymnasium
 import numpy as np
 
 from ..errors import UserError
+from ..outside import place_outside
 from .make import EnvConfig, make_env, spaces_of
 from .records import Spaces
 
@@ -374,10 +373,7 @@ def failure_of(error: BaseException) -> Failure:
 
 
 def _place(error: BaseException) -> str:
-    frames = traceback.extract_tb(error.__traceback__)
-    installed = (os.path.dirname(__file__), *(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")))
-    theirs = [frame for frame in frames if not frame.filename.startswith((*installed, "<"))]
-    return f"{last.filename}, line {last.lineno}" if (last := next(iter([*theirs[-1:], *frames[-1:]]), None)) else ""
+    return place_outside(error, os.path.dirname(__file__))
 
 
 def _one_line(text: str, most: int = 300) -> str:
