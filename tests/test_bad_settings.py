@@ -212,7 +212,7 @@ def whatever_is_written_is_a_configuration_or_one_line(key, value):
 REFUSED: list[bool] = []
 
 
-@pytest.mark.run
+@pytest.mark.slow
 def test_whatever_is_written_is_a_configuration_or_one_line():
     """Keys and values by chance, from known ones and from letters that mean something to YAML."""
     REFUSED.clear()

@@ -72,6 +72,7 @@ def test_the_watch_for_strangers_sees_what_is_executed_and_what_is_read_outside(
     assert readers.Reading({"eval": "KeyError", "ledger": 2, "load": 0}, []).strange == ["eval ended with KeyError"]
 
 
+@pytest.mark.slow
 def test_a_run_that_is_told_to_end_says_what_is_kept_leaves_nothing_and_goes_on_equal(done):
     found = done("stops.stops(1, places=['training', 'second Ctrl-C'])")
     assert found.keys() == {"training, SIGTERM", "training, SIGINT", "second Ctrl-C"}
@@ -88,6 +89,7 @@ def test_a_full_disk_is_told_in_a_line_and_the_run_goes_on_where_there_is_room(s
     assert counts == {"tries": 2, "refused": 2, "equal": 2, "faults": []}
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_and_one_that_hangs_are_built_anew_and_said(done):
     for counts in done("workers.workers(2, 1)").values():
         assert counts["faults"] == [] and counts["told"] == counts["accidents"] > 0 and counts["is_finished"]
