@@ -8,20 +8,11 @@ from torch import Tensor, nn
 
 from ..envs.records import Spaces
 from ..worldmodel.caps import SpectralCap, check_limits
-from ..worldmodel.distributions import (
-    categorical_entropy,
-    categorical_log_probs,
-    categorical_sample,
-    normal_entropy,
-    normal_log_prob,
-    normal_params,
-    twohot_bins,
-    twohot_loss,
-    twohot_mean,
-)
+from ..worldmodel.distributions import twohot_bins, twohot_loss, twohot_mean
 from ..worldmodel.imagine import Imagined
 from ..worldmodel.networks import Head
 from ..worldmodel.optimizer import OptimizerConfig
+from .actions import Actions
 from .returns import PercentileScale, lambda_return
 
 
@@ -74,9 +65,9 @@ class ActorCritic(nn.Module):
     def __init__(self, config: ActorCriticConfig, spaces: Spaces, feat_size: int, discount: float):
         super().__init__()
         self.config, self.discount = config, discount
-        self.is_discrete, self.action_size = spaces.is_discrete, spaces.action_size
-        outputs = spaces.action_size if spaces.is_discrete else 2 * spaces.action_size
-        self.actor = Head(feat_size, config.units, config.actor_layers, outputs, outscale=0.01)
+        self.spaces = spaces
+        self.actions = Actions(spaces, config.actor_unimix, config.min_std, config.max_std)
+        self.actor = Head(feat_size, config.units, config.actor_layers, self.actions.outputs, outscale=0.01)
         self.critic = Head(feat_size, config.units, config.critic_layers, config.bins, outscale=0.0)
         self.slow_critic = copy.deepcopy(self.critic).requires_grad_(False)
         self.return_scale = PercentileScale()
@@ -129,28 +120,16 @@ class ActorCritic(nn.Module):
         return (1.0 - last[:, :-1]) * losses
 
     def policy(self, feat: Tensor, noise: Tensor) -> Tensor:
-        """Sample actions: feat (..., F) -> (..., A). noise: standard normal (..., A), or uniform (..., 1) if discrete."""
-        raw = self.actor(feat).float()
-        if self.is_discrete:
-            return categorical_sample(categorical_log_probs(raw, self.config.actor_unimix).exp(), noise.squeeze(-1))
-        mean, std = self._normal(raw)
-        return mean + std * noise
+        """Sample actions: feat (..., F), noise as of `action_noise` (..., *) -> (..., A)."""
+        return self.actions.sample(self.actor(feat).float(), noise)
 
     def mode(self, feat: Tensor) -> Tensor:
         """The most likely action, (..., F) -> (..., A)"""
-        raw = self.actor(feat).float()
-        if self.is_discrete:
-            return torch.zeros_like(raw).scatter_(-1, raw.argmax(-1, keepdim=True), 1.0)
-        return self._normal(raw)[0]
+        return self.actions.mode(self.actor(feat).float())
 
     def log_prob(self, feat: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
         """-> log-probability and entropy (...), summed over action dimensions, with gradient into the actor."""
-        raw = self.actor(feat).float()
-        if self.is_discrete:
-            log_p = categorical_log_probs(raw, self.config.actor_unimix)
-            return (log_p * action).sum(-1), categorical_entropy(log_p)
-        mean, std = self._normal(raw)
-        return normal_log_prob(action, mean, std).sum(-1), normal_entropy(std).sum(-1)
+        return self.actions.log_prob(self.actor(feat).float(), action)
 
     def value(self, feat: Tensor) -> Tensor:
         """(..., F) -> (...)"""
@@ -169,10 +148,6 @@ class ActorCritic(nn.Module):
         if is_live is not None:
             fast = [torch.where(is_live, now, then) for now, then in zip(fast, slow, strict=True)]
         torch._foreach_lerp_(slow, fast, self.config.slow_rate)
-
-    def _normal(self, raw: Tensor) -> tuple[Tensor, Tensor]:
-        mean_raw, std_raw = raw.chunk(2, -1)
-        return normal_params(mean_raw, std_raw, self.config.min_std, self.config.max_std)
 
 
 def imagined_returns(reward: Tensor, cont: Tensor, value: Tensor, lam: float) -> Tensor:

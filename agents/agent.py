@@ -9,6 +9,7 @@ from torch import Tensor
 from ..envs.records import Spaces
 from ..worldmodel.dynamics import DynamicsModel
 from ..worldmodel.rssm import Latent
+from .actions import action_noise
 from .actor_critic import ActorCritic
 
 
@@ -69,9 +70,5 @@ class Agent:
     def _choose(self, feat: Tensor, mode: bool) -> Tensor:
         if mode:
             return self.actor_critic.mode(feat)
-        if self.spaces.is_discrete:
-            noise = torch.rand((len(feat), 1), generator=self.generator, device=self.device)
-        else:
-            shape = (len(feat), self.spaces.action_size)
-            noise = torch.randn(shape, generator=self.generator, device=self.device)
+        noise = action_noise(feat.shape[:-1], self.spaces, self.generator)
         return self.actor_critic.policy(feat, noise)

@@ -9,7 +9,7 @@ from gymnasium.spaces import Box, Dict, Discrete
 from gymnasium.spaces.utils import flatten_space
 
 from ..errors import UserError
-from .wrappers import ActionScale, OneHot
+from .wrappers import ActionScale, Choices
 
 HUGE = 1e10  # the width of a range of actions that stands for no bounds at all
 TRANSFORM = "gymnasium.wrappers.TransformAction(env, function, Box(low, high))"
@@ -80,7 +80,7 @@ def _flattened(space: spaces.Space) -> str:
 def _action_map(task: str, space: spaces.Space):
     """-> (the space the policy acts in, the function from one of its actions to one of the environment's)."""
     if isinstance(space, Discrete):
-        return OneHot(int(space.n)), lambda action: int(space.start) + int(np.argmax(action))
+        return Choices((int(space.n),)), lambda action: int(space.start) + int(np.argmax(action))
     takes = f"task: {task} takes actions {space}"
     if not isinstance(space, Box) or 0 in space.shape:
         raise UnsupportedSpace(

@@ -1,4 +1,4 @@
-"""From a task's name to an environment: one Dict of float32 vectors in, actions in [-1, 1] (or one-hot) out."""
+"""From a task's name to an environment: a Dict of vectors, categories and images in, actions in [-1, 1] or one-hot out."""
 
 import difflib
 import inspect
@@ -17,8 +17,8 @@ from ..outside import make_own, own_module, told
 from . import toy
 from .graphics import choose_graphics, triton_first, without_graphics
 from .gymnasium_env import GymnasiumEnv, UnsupportedSpace
-from .records import ObsSpec, Spaces
-from .wrappers import ActionRepeat, EpisodeSeeds, OneHot
+from .records import DTYPES, ObsSpec, Spaces
+from .wrappers import ActionRepeat, EpisodeSeeds
 
 __all__ = ["EnvConfig", "UnknownTask", "UnsupportedSpace", "episode_length", "make_env", "spaces_from", "spaces_of"]
 
@@ -30,6 +30,7 @@ class EnvConfig:
     processes: bool = False  # one subprocess per environment: pays off for slow environments only
     heldout_share: float = 0.1  # of the transitions, in whole episodes that are never trained on; 0: none
     time_limit: int = 0  # cuts episodes to this many environment steps (repeats counted singly); 0: the task's own
+    size: int = 64  # pixels, of both sides of every image that is observed
     kwargs: dict[str, Any] = field(default_factory=dict)  # arguments of the environment's constructor, such as {size:3}
     timeout: float = 60.0  # seconds for a step, then the environment is rebuilt; 0: any number
     patience: int = 5  # failures in a row of one environment, no episode completed in between, that end the run
@@ -38,6 +39,8 @@ class EnvConfig:
         for name, least in (("num", 1), ("repeat", 1), ("time_limit", 0), ("patience", 1)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name}: must be at least {least}, got {getattr(self, name)}")
+        if self.size < 16 or self.size % 16:
+            raise ValueError(f"size: must be a multiple of 16, got {self.size}")
         if not (math.isfinite(self.timeout) and self.timeout >= 0):
             raise ValueError(f"timeout: must be at least 0 and finite, got {self.timeout}")
         if not 0 <= self.heldout_share <= 0.5:
@@ -49,7 +52,8 @@ class UnknownTask(UserError):
 
 
 def make_env(task: str, config: EnvConfig, seed: int, render: bool = False) -> gymnasium.Env:
-    """The environment of `task`: observations a Dict of float32 vectors, actions Box(-1, 1, (A,)) or OneHot (width A).
+    """The environment of `task`: observations a Dict of Boxes, float32 for vectors, int32 from 0 on for categories and uint8
+    (H, W, C) for images; actions Box(-1, 1, (A,)) or Choices.
 
     Its k-th `reset()` is seeded from (seed, k). With `render`, its method `render()` gives rgb
     arrays, where the task can. UnknownTask or UnsupportedSpace, naming the task, for what cannot be made.
@@ -70,8 +74,16 @@ def spaces_of(env: gymnasium.Env) -> Spaces:
 def spaces_from(observations: Space, actions: Space) -> Spaces:
     """The same from the two spaces of such an environment."""
     assert isinstance(observations, Dict), observations
-    obs = {key: ObsSpec(_box(space).shape) for key, space in observations.spaces.items()}
-    return Spaces(obs, _box(actions).shape[0], isinstance(actions, OneHot))
+    obs = {key: _seen(_box(space)) for key, space in observations.spaces.items()}
+    return Spaces(obs, _box(actions).shape[0], getattr(actions, "factors", ()))
+
+
+def _seen(space: Box) -> ObsSpec:
+    """Bytes are images, whole numbers categories from 0 on, and anything else is a vector."""
+    if space.dtype == DTYPES["image"]:
+        return ObsSpec(space.shape, kind="image")
+    classes = int(space.high.max()) + 1 if space.dtype == DTYPES["category"] else 0
+    return ObsSpec(space.shape, classes)
 
 
 def _box(space: Space) -> Box:

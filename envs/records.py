@@ -9,15 +9,16 @@ from typing import Literal
 
 import numpy as np
 
-Kind = Literal["vector", "category"]
-DTYPES: dict[Kind, str] = {"vector": "float32", "category": "int32"}
+Kind = Literal["vector", "category", "image"]
+DTYPES: dict[Kind, str] = {"vector": "float32", "category": "int32", "image": "uint8"}
 
 
 @dataclass(frozen=True)
 class ObsSpec:
-    """One observation key: a vector of real numbers, or categories, integers in 0 .. classes-1.
+    """One observation key: a vector of real numbers, categories, integers in 0 .. classes-1, or an image of bytes.
 
-    Without a `kind`, `classes` says which: 0 of them is a vector. ValueError where the two contradict each other.
+    An image is (height, width, channels). Without a `kind`, `classes` says which of the other two: 0 of them is a vector.
+    ValueError where these contradict each other.
     """
 
     shape: tuple[int, ...]
@@ -31,6 +32,8 @@ class ObsSpec:
             raise ValueError(f"kind: must be one of {', '.join(DTYPES)}, got {self.kind!r}")
         if (self.kind == "category") != (self.classes > 0):
             raise ValueError(f"classes: must be above 0 for categories alone, got {self.classes} for a {self.kind}")
+        if self.kind == "image" and len(self.shape) != 3:
+            raise ValueError(f"shape: an image is (height, width, channels), got {self.shape}")
 
     @property
     def dtype(self) -> str:
@@ -40,11 +43,24 @@ class ObsSpec:
 
 @dataclass(frozen=True)
 class Spaces:
-    """What the model sees and does. Continuous actions live in [-1, 1]; discrete ones are one-hot of width action_size."""
+    """What the model sees and does. An action is a vector: numbers in [-1, 1], then a one-hot choice for each factor."""
 
     obs: dict[str, ObsSpec]
-    action_size: int
-    is_discrete: bool = False
+    action_size: int  # the width of the vector
+    factors: tuple[int, ...] = ()  # how many there are to choose from, one entry a choice
+
+    def __post_init__(self):
+        if min(self.factors, default=1) < 1 or sum(self.factors) > self.action_size:
+            raise ValueError(f"factors: must fit into {self.action_size} action numbers, got {self.factors}")
+
+    @property
+    def num_continuous(self) -> int:
+        return self.action_size - sum(self.factors)
+
+    @property
+    def noise_size(self) -> int:
+        """How many numbers of noise an action is drawn from: a normal one a number, a uniform one a choice."""
+        return self.num_continuous + len(self.factors)
 
 
 @dataclass(frozen=True)

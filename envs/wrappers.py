@@ -7,11 +7,16 @@ from gymnasium.spaces import Box
 from ..seeds import derive_seed
 
 
-class OneHot(Box):
-    """Discrete actions as vectors of width n: the largest entry is the choice. The class marks a discrete task."""
+class Choices(Box):
+    """Action vectors of which some part is chosen: `numbers` in [-1, 1], then for each factor a one-hot choice among as many.
 
-    def __init__(self, n: int):
-        super().__init__(0.0, 1.0, (n,), np.float32)
+    The largest entry of a factor is the choice.
+    """
+
+    def __init__(self, factors: tuple[int, ...], numbers: int = 0):
+        self.factors = factors
+        low = np.concatenate([np.full(numbers, -1.0), np.zeros(sum(factors))]).astype(np.float32)
+        super().__init__(low, np.ones_like(low), dtype=np.float32)
 
 
 class ActionScale:

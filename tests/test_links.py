@@ -21,7 +21,7 @@ def run(tmp_path) -> Path:
     """The folder of a run that has only just been made."""
     folder, text = RunFolder(tmp_path / "run"), to_yaml(load_config(["smoke", "task=toy_lq"]))
     with folder.hold():
-        RunCard.made(text, Spaces({"state": ObsSpec((2,))}, 1, is_discrete=False)).write(folder.path)
+        RunCard.made(text, Spaces({"state": ObsSpec((2,))}, 1)).write(folder.path)
         folder.make(text, 10, {"transition": 1, "label": 4})
     return folder.path
 

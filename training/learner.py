@@ -5,7 +5,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..agents.actions import action_noise
 from ..agents.actor_critic import ActorCritic, Replayed
+from ..envs.records import Spaces
 from ..worldmodel.dynamics import DynamicsModel
 from ..worldmodel.imagine import dream
 from ..worldmodel.optimizer import LaProp
@@ -47,20 +49,18 @@ class Noise:
     observe: Tensor  # (B, T, S) uniform
     label: Tensor  # (L, W, S) uniform; L = 0 in coupled mode
     imagine: Tensor  # (N, H, S) uniform
-    action: Tensor  # (N, H, A) normal, or (N, H, 1) uniform for discrete actions
+    action: Tensor  # (N, H, *): a normal number for each of an action, then a uniform one for each of its choices
 
     @classmethod
-    def draw(cls, generator: torch.Generator, train: TrainConfig, groups: int, spaces, num_labels: int, rows: int):
+    def draw(
+        cls, generator: torch.Generator, train: TrainConfig, groups: int, spaces: Spaces, num_labels: int, rows: int
+    ):
         starts, device = train.batch * train.length, generator.device
 
         def uniform(*shape: int) -> Tensor:
             return torch.rand(shape, generator=generator, device=device)
 
-        if spaces.is_discrete:
-            action = uniform(starts, train.horizon, 1)
-        else:
-            shape = (starts, train.horizon, spaces.action_size)
-            action = torch.randn(shape, generator=generator, device=device)
+        action = action_noise((starts, train.horizon), spaces, generator)
         return cls(
             uniform(train.batch, train.length, groups),
             uniform(num_labels, rows, groups),

@@ -38,11 +38,14 @@ CHANGEABLE = (  # at a resume; a section ends in a dot
 )
 ADDED = {  # version -> settings that a config.yaml of the versions before it lacks, and that have their defaults there
     "0.3": (
+        "envs.size",
         "envs.kwargs",
         "envs.timeout",
         "envs.patience",
         "evaluate.borrow",
         "replay.latents",
+        "dynamics.images.depth",
+        "dynamics.images.topology",
         "checkpoint.every_minutes",
         "checkpoint.keep",
         "log.every_updates",

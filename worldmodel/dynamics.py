@@ -8,9 +8,11 @@ from torch import Tensor, nn
 
 from ..envs.records import Spaces
 from .caps import SpectralCap, check_limits
-from .codecs import Decoder, Encoder
 from .distributions import binary_loss, categorical_entropy
 from .networks import Head
+from .observations.decoder import Decoder
+from .observations.encoder import Encoder
+from .observations.images import ImageConfig
 from .optimizer import OptimizerConfig
 from .records import Batch, Window
 from .rssm import RSSM, Latent, kl_losses
@@ -35,6 +37,7 @@ class DynamicsConfig:
     rec_scale: float = 1.0
     cont_scale: float = 1.0
     straighten_scale: float = 0.0  # weight of the curvature of latent paths; 0: not computed
+    images: ImageConfig = field(default_factory=ImageConfig)  # convolutions, where there are images
     spectral_gates: float | None = None  # largest singular value of the recurrent core's gates; null: no cap
     spectral_prior: float | None = None  # and of the prior's last map
     discount_horizon: float = 333.0  # steps; the continue head's target is (1 - terminal)(1 - 1/horizon)
@@ -81,9 +84,10 @@ class DynamicsModel(nn.Module):
     def __init__(self, config: DynamicsConfig, spaces: Spaces):
         super().__init__()
         self.config = config
-        self.encoder = Encoder(spaces.obs, config.units, config.encoder_layers)
-        self.rssm = RSSM(spaces.action_size, config.units, config)
-        self.decoder = Decoder(spaces.obs, config.feat_size, config.units, config.decoder_layers)
+        self.encoder = Encoder(spaces.obs, config.units, config.encoder_layers, config.images)
+        self.rssm = RSSM(spaces.action_size, self.encoder.size, config)
+        widths = (config.deter, config.stoch * config.classes, config.units, config.decoder_layers)
+        self.decoder = Decoder(spaces.obs, *widths, config.blocks, config.images)
         self.cont_head = Head(config.feat_size, config.units, config.cont_layers, 1)
         self.caps = nn.ModuleDict()
         if config.spectral_gates:

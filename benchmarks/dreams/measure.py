@@ -42,7 +42,7 @@ class Chance:
 
     def act(self, obs: dict[str, np.ndarray], state: None, is_first: np.ndarray, mode: bool) -> tuple[np.ndarray, None]:
         shape = (len(is_first), self.spaces.action_size)
-        if self.spaces.is_discrete:
+        if self.spaces.factors:
             return np.eye(shape[1], dtype=np.float32)[self.rng.integers(shape[1], size=shape[0])], None
         return self.rng.uniform(-1, 1, shape).astype(np.float32), None
 

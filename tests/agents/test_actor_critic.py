@@ -20,9 +20,9 @@ from tandem.worldmodel.imagine import Imagined
 FEAT, ACTIONS = 5, 3
 
 
-def make(is_discrete=False, **settings) -> ActorCritic:
+def make(factors=(), **settings) -> ActorCritic:
     torch.manual_seed(0)
-    spaces = Spaces({"state": ObsSpec((2,))}, ACTIONS, is_discrete)
+    spaces = Spaces({"state": ObsSpec((2,))}, ACTIONS, factors)
     return ActorCritic(ActorCriticConfig(**{"units": 8, "bins": 41, **settings}), spaces, FEAT, 0.9)
 
 
@@ -38,7 +38,7 @@ def rollout(model: ActorCritic, batch=2, length=3, horizon=4) -> tuple[Imagined,
     feat = torch.randn(batch, length, FEAT, generator=random)
     after = torch.randn(batch * length, horizon, FEAT, generator=random)
     imagined_feat = torch.cat([feat.flatten(0, 1).unsqueeze(1), after], 1)
-    shape = (batch * length, horizon, 1 if model.is_discrete else ACTIONS)
+    shape = (batch * length, horizon, model.spaces.noise_size)
     noise = torch.rand(shape, generator=random)
     with torch.no_grad():
         action = model.policy(imagined_feat[:, :-1], noise)
@@ -97,7 +97,7 @@ def test_the_actor_has_no_part_in_the_critics_loss_and_the_other_way_round():
 
 
 def test_discrete_actions_are_drawn_with_the_policys_frequencies():
-    model, number = shaken(is_discrete=True), 4000
+    model, number = shaken(factors=(ACTIONS,)), 4000
     feat = torch.randn(1, FEAT)
     uniform = torch.rand(number, 1, generator=torch.Generator().manual_seed(2))
     action = model.policy(feat.expand(number, FEAT), uniform)
@@ -113,7 +113,7 @@ def test_discrete_actions_are_drawn_with_the_policys_frequencies():
 
 
 def test_the_uniform_mix_gives_every_discrete_action_a_share():
-    model = shaken(is_discrete=True, actor_unimix=0.3)
+    model = shaken(factors=(ACTIONS,), actor_unimix=0.3)
     model.actor.out.bias.data.copy_(torch.tensor([50.0, 0.0, 0.0]))
     log_prob, _ = model.log_prob(torch.zeros(1, FEAT), torch.eye(3)[1:2])
     assert log_prob.exp().item() == pytest.approx(0.1, abs=1e-4)  # .3 / 3
@@ -137,8 +137,8 @@ def test_continuous_actions_are_normal_with_the_policys_moments():
 
 
 def test_a_better_action_becomes_likelier():
-    for is_discrete in (False, True):
-        model = make(is_discrete=is_discrete, entropy=0.0)
+    for factors in ((), (ACTIONS,)):
+        model = make(factors=factors, entropy=0.0)
         imagined, replayed = rollout(model)
         logits = model.log_prob(imagined.feat[:, 0], imagined.action[:, 0])[0]
         reward = torch.zeros_like(imagined.reward)

@@ -12,9 +12,9 @@ from tandem.worldmodel.dynamics import DynamicsConfig, DynamicsModel
 OBS = {"pose": ObsSpec((3,)), "speed": ObsSpec((2,))}
 
 
-def make_agent(is_discrete=False, seed=0) -> Agent:
+def make_agent(factors=(), seed=0) -> Agent:
     torch.manual_seed(0)
-    spaces = Spaces(OBS, action_size=4, is_discrete=is_discrete)
+    spaces = Spaces(OBS, action_size=4, factors=factors)
     dynamics = DynamicsModel(DynamicsConfig(deter=16, hidden=8, stoch=3, classes=4, units=8), spaces)
     actor_critic = ActorCritic(ActorCriticConfig(units=8, bins=15), spaces, dynamics.config.feat_size, 0.99)
     torch.nn.init.normal_(actor_critic.actor.out.weight)  # a policy with preferences
@@ -58,7 +58,7 @@ def test_mode_actions_are_bounded_and_discrete_ones_one_hot():
     action, _ = make_agent().act(observations(50, 1))
     assert abs(action).max() <= 1
     for mode in (True, False):
-        action, _ = make_agent(is_discrete=True).act(observations(50, 1), mode=mode)
+        action, _ = make_agent(factors=(4,)).act(observations(50, 1), mode=mode)
         assert set(np.unique(action)) == {0.0, 1.0} and (action.sum(1) == 1).all()
 
 

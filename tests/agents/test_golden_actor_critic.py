@@ -60,7 +60,8 @@ class Recorded:
 
     def agent(self) -> ActorCritic:
         bins = self.leaves["value_logits"].shape[-1]
-        spaces = Spaces({"state": ObsSpec((1,))}, self.action.shape[-1], "disc_logits" in self.policy_leaves)
+        width = self.action.shape[-1]
+        spaces = Spaces({"state": ObsSpec((1,))}, width, (width,) if "disc_logits" in self.policy_leaves else ())
         agent = ActorCritic(CONFIG, spaces, self.feat.shape[-1], DISCOUNT)
         agent.critic = Columns(slice(0, bins))
         agent.slow_critic = Columns(slice(bins, 2 * bins))

@@ -5,8 +5,9 @@ import torch
 from torch import Tensor, nn
 
 from tandem.envs.records import ObsSpec
-from tandem.worldmodel.codecs import Decoder, Encoder
 from tandem.worldmodel.networks import BlockLinear, Linear, RMSNorm, init_weight
+from tandem.worldmodel.observations.decoder import Decoder
+from tandem.worldmodel.observations.encoder import Encoder
 
 CASES = ["linear", "linear_wide_out", "linear_shaped", "blocklinear", "conv"]
 
@@ -93,7 +94,7 @@ def test_golden_vector_encoder(codec, specs, check):
 def test_golden_vector_decoder(codec, specs, check):
     feat = torch.cat([codec["stoch"].flatten(-2), codec["deter"]], -1)  # the recorded decoder reads stoch first
     layers, units = count(codec, "dec/mlp/linear{}/bias"), len(codec["dec/mlp/linear0/bias"])
-    decoder = Decoder(specs, feat.shape[-1], units, layers)
+    decoder = Decoder(specs, feat.shape[-1], 0, units, layers)
     for i in range(layers):
         load(decoder.mlp.linears[i], codec, f"dec/mlp/linear{i}")
         decoder.mlp.norms[i].scale.data.copy_(codec[f"dec/mlp/norm{i}/scale"])

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from ...agents.actor_critic import ActorCritic
-from ...worldmodel.distributions import categorical_log_probs
 from ...worldmodel.rssm import Latent
 from ...worldmodel.smoothness import horizon_weights, lemma_bound, smoothness
 from ..models import Models
@@ -55,8 +54,5 @@ def bounds(
 
 
 def expected_action(actor_critic: ActorCritic) -> Callable[[Tensor], Tensor]:
-    """Features (..., F) -> the mean action (..., A), differentiable: probabilities where actions are discrete."""
-    if not actor_critic.is_discrete:
-        return actor_critic.mode
-    unimix = actor_critic.config.actor_unimix
-    return lambda feat: categorical_log_probs(actor_critic.actor(feat).float(), unimix).exp()
+    """Features (..., F) -> the mean action (..., A), differentiable: probabilities where actions are chosen."""
+    return lambda feat: actor_critic.actions.expected(actor_critic.actor(feat).float())

@@ -89,13 +89,13 @@ class RunCard:
 def to_plain(spaces: Spaces) -> dict[str, Any]:
     """As JSON knows it; the dtype stands there for whoever reads the file."""
     obs = {key: asdict(spec) | {"shape": list(spec.shape), "dtype": spec.dtype} for key, spec in spaces.obs.items()}
-    return {"obs": obs, "action_size": spaces.action_size, "is_discrete": spaces.is_discrete}
+    return {"obs": obs, "action_size": spaces.action_size, "factors": list(spaces.factors)}
 
 
 def from_plain(plain: dict[str, Any]) -> Spaces:
     """The spaces that `to_plain` made plain. ValueError, TypeError or KeyError for anything else."""
     obs = {key: _spec(**spec) for key, spec in plain["obs"].items()}
-    return Spaces(obs, plain["action_size"], plain["is_discrete"])
+    return Spaces(obs, plain["action_size"], tuple(plain["factors"]))
 
 
 def _spec(shape: list[int], dtype: str, **more: Any) -> ObsSpec:

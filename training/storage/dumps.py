@@ -55,8 +55,7 @@ class Recorder:
         """
         newest = self.kept[-1]
         path = folder / "dumps" / f"update-{newest.update}.pt"
-        decoder, actor_critic = learner.dynamics.decoder, learner.actor_critic
-        spaces = Spaces(decoder.specs, actor_critic.action_size, actor_critic.is_discrete)
+        spaces = learner.actor_critic.spaces
         state = {
             "format": FORMAT,
             "config": config,
@@ -90,7 +89,7 @@ def read_dump(path: Path) -> Dump:
         found = {name: state[name] for name in ("config", "device", "is_bfloat16", "learner")}
         return Dump(
             **found,
-            spaces=Spaces(**spaces | {"obs": specs}),
+            spaces=Spaces(**spaces | {"obs": specs, "factors": tuple(spaces["factors"])}),
             inputs=Inputs(inputs["update"], batch, labels, Noise(**inputs["noise"])),
         )
     except UserError:

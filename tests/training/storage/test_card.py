@@ -13,7 +13,7 @@ from tandem.training.settings import load_config, read_config, resume_config, sa
 from tandem.training.storage import card as cards
 from tandem.training.storage.card import CardError, RunCard, from_plain, to_plain
 
-SPACES = Spaces({"state": ObsSpec((3,)), "grid": ObsSpec((2, 2), classes=5), "one": ObsSpec(())}, 4, is_discrete=True)
+SPACES = Spaces({"state": ObsSpec((3,)), "grid": ObsSpec((2, 2), classes=5), "one": ObsSpec(())}, 6, factors=(3, 2))
 
 
 @pytest.fixture

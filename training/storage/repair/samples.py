@@ -4,7 +4,7 @@ from functools import cache
 
 import numpy as np
 
-from ....envs.records import Clip, ObsSpec, Spaces
+from ....envs.records import DTYPES, Clip, ObsSpec, Spaces
 from ....worldmodel.replay.copies import Copy
 from ....worldmodel.replay.journal.transitions import ticks_of
 from ....worldmodel.replay.label_store import Asked
@@ -81,5 +81,11 @@ def _replay(bench: Bench, config: Config) -> TransitionReplay | None:
 
 def _spaces(ticks: Ticks) -> Spaces:
     """As far as a replay asks: shapes and types."""
-    obs = {name: ObsSpec(values.shape[2:], int(values.dtype.kind == "i")) for name, values in ticks.obs.items()}
-    return Spaces(obs, ticks.action.shape[-1])
+    return Spaces({name: _spec(values) for name, values in ticks.obs.items()}, ticks.action.shape[-1])
+
+
+def _spec(values: np.ndarray) -> ObsSpec:
+    """values (K, N, *shape)"""
+    if values.dtype == DTYPES["image"]:
+        return ObsSpec(values.shape[2:], kind="image")
+    return ObsSpec(values.shape[2:], int(values.dtype == DTYPES["category"]))

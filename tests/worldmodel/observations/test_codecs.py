@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from tandem.envs.records import DTYPES, ObsSpec
-from tandem.worldmodel.codecs import CODECS, CategoryCodec, Decoder, Encoder, VectorCodec, codecs_of, width
+from tandem.worldmodel.observations.codecs import CODECS, CategoryCodec, VectorCodec, codecs_of, width
+from tandem.worldmodel.observations.decoder import Decoder
+from tandem.worldmodel.observations.encoder import Encoder
 
 SPECS = {"state": ObsSpec((2, 3)), "kind": ObsSpec((2,), classes=4), "scalar": ObsSpec(())}
 
@@ -40,7 +42,7 @@ def test_encoder_and_decoder_keep_the_leading_axes_even_without_a_row(lead):
     obs = {key: torch.ones((*lead, *spec.shape), dtype=getattr(torch, spec.dtype)) for key, spec in SPECS.items()}
     feat = Encoder(SPECS, units=7, layers=1)(obs)
     assert feat.shape == (*lead, 7)
-    decoder = Decoder(SPECS, inputs=7, units=6, layers=1)
+    decoder = Decoder(SPECS, deter=7, stoch=0, units=6, layers=1)
     assert {key: out.shape for key, out in decoder(feat).items()} == {
         "kind": (*lead, 2, 4),
         "scalar": lead,

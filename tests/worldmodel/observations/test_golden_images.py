@@ -1,0 +1,110 @@
+"""Golden numbers of the convolutions as published, and what must hold for both topologies."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from tandem.envs.records import ObsSpec
+from tandem.worldmodel.observations.decoder import Decoder
+from tandem.worldmodel.observations.encoder import Encoder
+from tandem.worldmodel.observations.images import Conv, ImageConfig
+
+PUBLISHED = ImageConfig(depth=4, topology="pooled")
+SPECS = {"image": ObsSpec((64, 64, 3), kind="image")}
+
+
+def load(conv: Conv, arrays: dict[str, Tensor], name: str) -> None:
+    conv.weight.data.copy_(arrays[f"{name}/kernel"].permute(3, 2, 0, 1))
+    conv.bias.data.copy_(arrays[f"{name}/bias"])
+
+
+def test_golden_image_encoder(golden, check):
+    g = golden("image_encoder")
+    encoder = Encoder(SPECS, 16, 3, PUBLISHED)
+    stack = encoder.stacks[0]
+    for i, layer in enumerate(stack.layers):
+        load(layer.conv, g, f"w/cnn{i}")
+        layer.norm.scale.data.copy_(g[f"w/cnn{i}norm/scale"])
+    assert encoder.size == 256
+    check(encoder({"image": g["image"]}), g["tokens"], 3e-6, 2e-5, what="tokens")
+
+
+def test_golden_image_decoder(golden, check):
+    g = golden("image_decoder")
+    decoder = Decoder(SPECS, deter=64, stoch=16, units=16, layers=3, blocks=8, images=PUBLISHED)
+    stack = decoder.stacks[0]
+    stack.from_deter.weight.data.copy_(g["w/sp0/kernel"])
+    stack.from_deter.bias.data.copy_(g["w/sp0/bias"])
+    for linear, norm, name in ((stack.from_stoch, stack.stoch_norm, "sp1"), (stack.to_map, None, "sp2")):
+        linear.weight.data.copy_(g[f"w/{name}/kernel"].T)
+        linear.bias.data.copy_(g[f"w/{name}/bias"])
+        if norm is not None:
+            norm.scale.data.copy_(g[f"w/{name}norm/scale"])
+    stack.map_norm.scale.data.copy_(g["w/spnorm/scale"])
+    for layer, i in zip(stack.layers, (2, 1, 0), strict=True):
+        load(layer.conv, g, f"w/conv{i}")
+        layer.norm.scale.data.copy_(g[f"w/conv{i}norm/scale"])
+    load(stack.out, g, "w/imgout")
+    feat = torch.cat([g["deter"], g["stoch"].flatten(-2)], -1)
+    check(decoder(feat)["image"], g["recon"], 3e-6, 2e-5, what="reconstruction")
+    check(decoder.losses(feat, {"image": g["image"]})["image"], g["loss"], 0, 1e-5, what="loss")
+
+
+def test_a_convolution_of_an_upsampled_image_needs_no_upsampled_image():
+    torch.manual_seed(0)
+    conv, x = Conv(3, 5).double(), torch.randn(2, 3, 4, 6, dtype=torch.float64, requires_grad=True)
+    torch.nn.init.normal_(conv.bias)
+    plain = conv(F.interpolate(x, scale_factor=2, mode="nearest"))
+    folded = conv.upsampled(x)
+    torch.testing.assert_close(folded, plain)
+    cotangent = torch.randn_like(plain)
+    for one, other in zip(
+        torch.autograd.grad(folded, (x, conv.weight, conv.bias), cotangent),
+        torch.autograd.grad(plain, (x, conv.weight, conv.bias), cotangent),
+        strict=True,
+    ):
+        torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("topology", ["pooled", "strided"])
+def test_images_of_several_sizes_and_channels_stand_beside_vectors(topology):
+    specs = {
+        "front": ObsSpec((32, 48, 3), kind="image"),
+        "depth": ObsSpec((32, 48, 1), kind="image"),
+        "wrist": ObsSpec((16, 16, 1), kind="image"),
+        "joints": ObsSpec((3,)),
+    }
+    images = ImageConfig(depth=2, topology=topology)
+    encoder = Encoder(specs, units=6, layers=1, images=images)
+    decoder = Decoder(specs, deter=16, stoch=4, units=6, layers=1, blocks=8, images=images)
+    assert encoder.size == 6 + 2 * 3 * 8 + 8  # the vectors, then two maps of 2x3 and of 1x1 with four times the depth
+    assert [stack.layers[0].conv.weight.shape[1] for stack in encoder.stacks] == [
+        1,
+        4,
+    ]  # channels of a size side by side
+    rng = np.random.default_rng(0)
+    obs = {
+        key: torch.from_numpy(rng.integers(0, 256, (2, 5, *one.shape)).astype(one.dtype)) for key, one in specs.items()
+    }
+    assert encoder(obs).shape == (2, 5, encoder.size)
+    said = decoder(torch.randn(2, 5, 20))
+    assert {key: value.shape[2:] for key, value in said.items()} == {key: one.shape for key, one in specs.items()}
+    assert all(said[key].min() >= 0 and said[key].max() <= 1 for key in ("front", "depth", "wrist"))
+    loss = sum(one.sum() for one in decoder.losses(torch.randn(2, 5, 20), obs).values())
+    loss.backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in decoder.parameters())
+
+
+def test_a_black_image_that_is_taken_for_grey_costs_a_quarter_a_pixel():
+    decoder = Decoder(SPECS, deter=16, stoch=4, units=6, layers=1, images=ImageConfig(depth=2))
+    torch.nn.init.zeros_(decoder.stacks[0].out.weight)  # sigmoid(0) = 1/2
+    loss = decoder.losses(torch.randn(1, 20), {"image": torch.zeros(1, 64, 64, 3, dtype=torch.uint8)})
+    torch.testing.assert_close(loss["image"], torch.tensor([64 * 64 * 3 / 4]))
+
+
+@pytest.mark.parametrize("shape", [(60, 64, 3), (64, 8, 1)])
+def test_sides_that_cannot_be_halved_four_times_are_refused(shape):
+    with pytest.raises(ValueError, match="sides must be multiples of 16"):
+        Encoder({"image": ObsSpec(shape, kind="image")}, 4, 1)
