@@ -62,6 +62,13 @@ class RMSNorm(nn.Module):
         return rms_norm(x, self.scale)
 
 
+class NormSilu(RMSNorm):
+    """The same, and SiLU."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return norm_silu(x, self.scale)
+
+
 CACHED_ROWS = 1024  # of features: what a layer makes of so many stays in a core's cache until the next one takes it
 
 
@@ -78,11 +85,11 @@ class MLP(nn.Module):
         super().__init__()
         sizes = [inputs] + [units] * layers
         self.linears = nn.ModuleList(Linear(a, b) for a, b in itertools.pairwise(sizes))
-        self.norms = nn.ModuleList(RMSNorm(units) for _ in range(layers))
+        self.norms = nn.ModuleList(NormSilu(units) for _ in range(layers))
 
     def forward(self, x: Tensor) -> Tensor:
         for linear, norm in zip(self.linears, self.norms, strict=True):
-            x = norm_silu(linear(x), norm.scale)
+            x = norm(linear(x))
         return x
 
 
