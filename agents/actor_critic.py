@@ -12,6 +12,7 @@ from ..worldmodel.distributions import twohot_bins, twohot_loss, twohot_mean
 from ..worldmodel.imagine import Imagined
 from ..worldmodel.networks import Head
 from ..worldmodel.optimizer import OptimizerConfig
+from ..worldmodel.ranks import ALONE, Ranks
 from .actions import Actions
 from .returns import PercentileScale, lambda_return
 
@@ -77,14 +78,14 @@ class ActorCritic(nn.Module):
     def trained_parameters(self) -> list[nn.Parameter]:
         return [*self.actor.parameters(), *self.critic.parameters()]
 
-    def forward(self, imagined: Imagined, replayed: Replayed) -> tuple[Tensor, dict[str, Tensor]]:
-        """N = B*T starts in the order of replayed.feat.flatten(0, 1). -> scalar loss, metrics."""
+    def forward(self, imagined: Imagined, replayed: Replayed, ranks: Ranks = ALONE) -> tuple[Tensor, dict[str, Tensor]]:
+        """N = B*T starts in the order of replayed.feat.flatten(0, 1). -> scalar loss, metrics. The scale is that of all ranks."""
         logits = self.critic(imagined.feat).float()  # (N, H+1, bins)
         with torch.no_grad():  # the slow critic is a target, never trained
             value = twohot_mean(logits, self.bins)
             slow_value = twohot_mean(self.slow_critic(imagined.feat[:, :-1]).float(), self.bins)
             returns = imagined_returns(imagined.reward, imagined.cont, value, self.config.lam)  # (N, H)
-            scale = self.return_scale.update(returns)
+            scale = self.return_scale.update(ranks.gather(returns))
             advantage = (returns - value[:, :-1]) / scale
             weight = imagined.cont.cumprod(1)[:, :-1]
         log_prob, entropy = self.log_prob(imagined.feat[:, :-1], imagined.action)
