@@ -19,7 +19,7 @@ SECONDS = 120.0
 
 def trained(*words: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, *words]
-    return subprocess.run(command, cwd=ROOT, text=True, capture_output=True, timeout=SECONDS)
+    return subprocess.run(command, cwd=ROOT, text=True, capture_output=True, timeout=SECONDS, check=False)
 
 
 def rank_of(launcher: int, rank: int) -> int:
