@@ -16,11 +16,10 @@ from ..errors import UserError
 from ..outside import make_own, own_module, told
 from . import toy
 from .graphics import choose_graphics, triton_first, without_graphics
-from .gymnasium_env import GymnasiumEnv, UnsupportedSpace
+from .gymnasium_env import GymnasiumEnv
 from .records import DTYPES, ObsSpec, Spaces
+from .spaces.keys import PickedKeys
 from .wrappers import ActionRepeat, EpisodeSeeds
-
-__all__ = ["EnvConfig", "UnknownTask", "UnsupportedSpace", "episode_length", "make_env", "spaces_from", "spaces_of"]
 
 
 @dataclass(frozen=True)
@@ -31,6 +30,7 @@ class EnvConfig:
     heldout_share: float = 0.1  # of the transitions, in whole episodes that are never trained on; 0: none
     time_limit: int = 0  # cuts episodes to this many environment steps (repeats counted singly); 0: the task's own
     size: int = 64  # pixels, of both sides of every image that is observed
+    keys: tuple[str, ...] = ()  # names or patterns of what is observed, such as [arm*,-arm/cam]: "-" drops; empty: all
     kwargs: dict[str, Any] = field(default_factory=dict)  # arguments of the environment's constructor, such as {size:3}
     timeout: float = 60.0  # seconds for a step, then the environment is rebuilt; 0: any number
     patience: int = 5  # failures in a row of one environment, no episode completed in between, that end the run
@@ -58,7 +58,7 @@ def make_env(task: str, config: EnvConfig, seed: int, render: bool = False) -> g
     Its k-th `reset()` is seeded from (seed, k). With `render`, its method `render()` gives rgb
     arrays, where the task can. UnknownTask or UnsupportedSpace, naming the task, for what cannot be made.
     """
-    env = _load(task, config.kwargs, render)
+    env = _load(task, config, render)
     if config.time_limit:
         env = TimeLimit(env, config.time_limit)
     if config.repeat > 1:
@@ -100,12 +100,12 @@ def episode_length(task: str, config: EnvConfig) -> int:
     return -(-min(limits) // config.repeat) if limits else 0
 
 
-def _load(task: str, kwargs: dict[str, Any], render: bool) -> gymnasium.Env:
+def _load(task: str, config: EnvConfig, render: bool) -> gymnasium.Env:
     if _is_foreign(task):
         triton_first()  # it may draw what it observes
-        return _make(task, kwargs, render)
+        return _make(task, config, render)
     with without_graphics():
-        env = _make(task, kwargs, render)
+        env = _make(task, config, render)
     if render:
         _choose_graphics(task)
     return env
@@ -118,11 +118,15 @@ def _is_foreign(task: str) -> bool:
     return ":" in task
 
 
-def _make(task: str, kwargs: dict[str, Any], render: bool) -> gymnasium.Env:
-    if task.startswith("gym:"):
-        return GymnasiumEnv(_registered(task, kwargs, render), task)
+def _make(task: str, config: EnvConfig, render: bool) -> gymnasium.Env:
     if ":" in task:
-        return GymnasiumEnv(_from_class(task, kwargs, render), task)
+        make = _registered if task.startswith("gym:") else _from_class
+        return GymnasiumEnv(make(task, config.kwargs, render), task, config.keys, config.size)
+    env = _own(task, config.kwargs, render)
+    return PickedKeys(env, task, config.keys) if config.keys else env
+
+
+def _own(task: str, kwargs: dict[str, Any], render: bool) -> gymnasium.Env:
     try:
         if task == "toy_lq":
             return toy.ToyEnv(toy.LinearQuadratic(**kwargs))

@@ -39,6 +39,7 @@ CHANGEABLE = (  # at a resume; a section ends in a dot
 ADDED = {  # version -> settings that a config.yaml of the versions before it lacks, and that have their defaults there
     "0.3": (
         "envs.size",
+        "envs.keys",
         "envs.kwargs",
         "envs.timeout",
         "envs.patience",
