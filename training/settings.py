@@ -38,6 +38,14 @@ CHANGEABLE = (  # at a resume; a section ends in a dot
 )
 ADDED = {  # version -> settings that a config.yaml of the versions before it lacks, and that have their defaults there
     "0.3": (
+        "envs.observe",
+        "envs.cameras",
+        "envs.render",
+        "envs.atari.sticky",
+        "envs.atari.noops",
+        "envs.atari.lives",
+        "envs.atari.actions",
+        "envs.atari.grey",
         "envs.size",
         "envs.keys",
         "envs.kwargs",

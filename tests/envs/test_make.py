@@ -57,7 +57,7 @@ def test_every_kind_of_task_has_the_one_form(task):
 
 @pytest.mark.run
 def test_every_suite_task_has_the_form_it_states():
-    from tandem.envs import dmc
+    from tandem.envs.suites import dmc
 
     for task in dmc.TASKS:
         env = make_env(task, EnvConfig(), seed=0)
@@ -146,7 +146,7 @@ def test_a_persons_own_class_is_found_in_the_working_directory(tmp_path, monkeyp
     for task, message in [
         ("no_such_module:Mine", "ModuleNotFoundError"),
         ("my_own_env:Yours", "AttributeError"),
-        ("my_own_env:x", "not a gymnasium.Env, but int"),
+        ("my_own_env:x", "nor a dm_env.Environment, but int"),
     ]:
         with pytest.raises(UnknownTask, match=message):
             make_env(task, EnvConfig(), 0)
