@@ -35,13 +35,13 @@ class Agent:
         is_first: np.ndarray | None = None,
         mode: bool = True,
     ) -> tuple[np.ndarray, AgentState]:
-        """One step. obs: key -> (N, *shape), or without N for a single environment; is_first (N,), all true without a state.
+        """One step. obs: key -> (N, *shape), or without N for a single environment, as one of `make_env` gives them: vectors,
+        categories counted from 0, images of bytes; is_first (N,), all true without a state.
 
         -> action (N, A) float32 in [-1, 1] or one-hot (sampled actions may lie outside; environments clip), and the state
-        to hand in next time. mode=False samples.
+        to hand in next time. mode=False samples. ValueError for a key that is missing, of another shape, or of no such class.
         """
-        if missing := set(self.spaces.obs) - set(obs):
-            raise ValueError(f"obs: missing {sorted(missing)}, got {sorted(obs)}")
+        self._check(obs)
         key, spec = next(iter(self.spaces.obs.items()))
         is_single = obs[key].ndim == len(spec.shape)
         seen = {k: torch.as_tensor(obs[k], device=self.device) for k in self.spaces.obs}
@@ -58,6 +58,16 @@ class Agent:
         action = self._choose(latent.feat, mode)
         result = action[0] if is_single else action
         return result.float().cpu().numpy(), AgentState(latent, action)
+
+    def _check(self, obs: dict[str, np.ndarray]) -> None:
+        if missing := set(self.spaces.obs) - set(obs):
+            raise ValueError(f"obs: missing {sorted(missing)}, got {sorted(obs)}")
+        for key, spec in self.spaces.obs.items():
+            shape = tuple(obs[key].shape)
+            if shape[len(shape) - len(spec.shape) :] != spec.shape:
+                raise ValueError(f"obs: {key!r} is of shape {shape}, expected {spec.shape} with or without an axis N")
+            if spec.kind == "category" and (obs[key].min() < 0 or obs[key].max() >= spec.classes):
+                raise ValueError(f"obs: {key!r} has classes 0 to {spec.classes - 1}, got {obs[key].tolist()}")
 
     def _filter(self, obs: dict[str, Tensor], state: AgentState, is_first: Tensor) -> Latent:
         rssm = self.dynamics.rssm

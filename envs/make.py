@@ -7,6 +7,7 @@ import os
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import dm_env
 import gymnasium
 from gymnasium.envs.registration import EnvSpec, load_env_creator
 from gymnasium.spaces import Box, Dict, Space
@@ -16,11 +17,16 @@ from ..errors import UserError
 from ..outside import make_own, own_module, told
 from . import toy
 from .graphics import choose_graphics, triton_first, without_graphics
-from .gymnasium_env import GymnasiumEnv, UnsupportedSpace
+from .gymnasium_env import GymnasiumEnv
 from .records import DTYPES, ObsSpec, Spaces
+from .spaces.keys import PickedKeys
+from .suites import atari, crafter
+from .suites.atari import AtariConfig
+from .suites.cameras import Pictures
+from .suites.dm_task import DmTask
 from .wrappers import ActionRepeat, EpisodeSeeds
 
-__all__ = ["EnvConfig", "UnknownTask", "UnsupportedSpace", "episode_length", "make_env", "spaces_from", "spaces_of"]
+FORMS = "dmc_<domain>_<task>, atari_<game>, crafter_reward, gym:<Id>, gym:<module>:<Id>, module:Class, toy_lq"
 
 
 @dataclass(frozen=True)
@@ -30,14 +36,12 @@ class EnvConfig:
     processes: bool = False  # one subprocess per environment: pays off for slow environments only
     heldout_share: float = 0.1  # of the transitions, in whole episodes that are never trained on; 0: none
     time_limit: int = 0  # cuts episodes to this many environment steps (repeats counted singly); 0: the task's own
-    observe: Literal["state", "pixels", "both"] = "state"  # of tasks that have cameras: their state, their pictures
-    cameras: tuple[
-        str, ...
-    ] = ()  # that draw them, by name or number, such as [side] or [0,1]; none: the published choice
-    render: Literal["fast", "reference"] = (
-        "reference"  # fast: no shadows, no reflections, no smooth edges: other images
-    )
+    observe: Literal["state", "pixels", "both"] = "state"  # of dm_control: numbers, what its cameras see, or both
+    cameras: tuple[str, ...] = ()  # by name or number, such as [side,1]; empty: the one that is published, or the first
+    render: Literal["fast", "reference"] = "reference"  # fast: other images, without shadows, reflections, smooth edges
     size: int = 64  # pixels, of both sides of every image that is observed
+    atari: AtariConfig = field(default_factory=AtariConfig)  # what is published as the protocol of a game
+    keys: tuple[str, ...] = ()  # names or patterns of what is observed, such as [arm*,-arm/cam]: "-" drops; empty: all
     kwargs: dict[str, Any] = field(default_factory=dict)  # arguments of the environment's constructor, such as {size:3}
     timeout: float = 60.0  # seconds for a step, then the environment is rebuilt; 0: any number
     patience: int = 5  # failures in a row of one environment, no episode completed in between, that end the run
@@ -72,10 +76,9 @@ def make_env(task: str, config: EnvConfig, seed: int, render: bool = False) -> g
     arrays, where the task can. UnknownTask or UnsupportedSpace, naming the task, for what cannot be made.
     """
     env = _load(task, config, render)
-    if config.time_limit:
-        env = TimeLimit(env, config.time_limit)
-    if config.repeat > 1:
-        env = ActionRepeat(env, config.repeat)
+    if not task.startswith("atari_"):  # which counts its frames itself
+        env = TimeLimit(env, config.time_limit) if config.time_limit else env
+        env = ActionRepeat(env, config.repeat) if config.repeat > 1 else env
     return EpisodeSeeds(env, seed)
 
 
@@ -115,15 +118,16 @@ def episode_length(task: str, config: EnvConfig) -> int:
 
 def _load(task: str, config: EnvConfig, render: bool) -> gymnasium.Env:
     is_seen = config.observe != "state"
-    if is_seen and not task.startswith("dmc_"):
-        raise UnsupportedSpace(f"envs.observe: {task} has no cameras to observe {config.observe} by")
     if _is_foreign(task):
         triton_first()  # it may draw what it observes
-        return _make(task, config, render)
-    with without_graphics():
+        if is_seen:
+            _choose_graphics(task)
         env = _make(task, config, render)
-    if render or is_seen:
-        _choose_graphics(task)
+    else:
+        with without_graphics():
+            env = _make(task, config, render)
+        if render or is_seen:
+            _choose_graphics(task)
     if is_seen:
         _try_to_draw(env, task)
     return env
@@ -137,16 +141,34 @@ def _is_foreign(task: str) -> bool:
 
 
 def _make(task: str, config: EnvConfig, render: bool) -> gymnasium.Env:
-    kwargs = config.kwargs
-    if task.startswith("gym:"):
-        return GymnasiumEnv(_registered(task, kwargs, render), task)
     if ":" in task:
-        return GymnasiumEnv(_from_class(task, kwargs, render), task)
+        env = _foreign(task, config, render)
+        return GymnasiumEnv(env, task, config.keys, config.size)
+    env = _own(task, config, render)
+    return PickedKeys(env, task, config.keys) if config.keys else env
+
+
+def _foreign(task: str, config: EnvConfig, render: bool) -> gymnasium.Env:
+    made = (_registered if task.startswith("gym:") else _from_class)(task, config.kwargs, render)
+    if isinstance(made, dm_env.Environment):
+        return DmTask(made, task, _pictures(config), config.observe != "pixels")
+    _check_has_no_cameras(task, config)
+    return made
+
+
+def _own(task: str, config: EnvConfig, render: bool) -> gymnasium.Env:
+    kwargs = config.kwargs
     try:
+        if task.startswith("dmc_"):
+            mode = "rgb_array" if render else None
+            return _dmc(task).DmcEnv(task, mode, kwargs, _pictures(config), config.observe != "pixels")
+        _check_has_no_cameras(task, config)
         if task == "toy_lq":
             return toy.ToyEnv(toy.LinearQuadratic(**kwargs))
-        if task.startswith("dmc_"):
-            return _suite_task(task, config, render)
+        if task in crafter.TASKS:
+            return crafter.CrafterEnv(task, config.size, **kwargs)
+        if task.startswith("atari_") and task in atari.games():
+            return atari.open_atari(task, config.atari, config.size, config.repeat, config.time_limit, **kwargs)
     except TypeError as error:
         if not kwargs:
             raise
@@ -154,14 +176,13 @@ def _make(task: str, config: EnvConfig, render: bool) -> gymnasium.Env:
     raise _unknown(task)
 
 
-def _suite_task(task: str, config: EnvConfig, render: bool) -> gymnasium.Env:
-    dmc = _dmc(task)
-    pictures = None if config.observe == "state" else dmc.Pictures(config.cameras, config.size, config.render)
-    try:
-        mode = "rgb_array" if render else None
-        return dmc.DmcEnv(task, mode, config.kwargs, pictures, config.observe != "pixels")
-    except ValueError as error:
-        raise UserError(f"envs.cameras: {task}: {error}") from error
+def _pictures(config: EnvConfig) -> Pictures | None:
+    return None if config.observe == "state" else Pictures(config.cameras, config.size, config.render)
+
+
+def _check_has_no_cameras(task: str, config: EnvConfig) -> None:
+    if config.observe != "state":
+        raise UserError(f"envs.observe: {task} has no cameras to choose: leave it at state")
 
 
 def _choose_graphics(task: str) -> None:
@@ -174,7 +195,7 @@ def _choose_graphics(task: str) -> None:
 def _try_to_draw(env: Any, task: str) -> None:
     """A library that can be imported may still find no display, no device or no memory: then nothing has been bought."""
     try:
-        env.draw()
+        env.unwrapped.draw()
     except Exception as error:  # each library has errors of its own
         env.close()
         raise _not_drawn(task, error) from error
@@ -189,6 +210,10 @@ def _own_length(task: str) -> int:
         return toy.EPISODE_LENGTH
     if task.startswith("dmc_"):
         return _dmc(task).EPISODE_LENGTH
+    if task in crafter.TASKS:
+        return crafter.EPISODE_LENGTH
+    if task.startswith("atari_") and task in atari.games():
+        return atari.EPISODE_LENGTH
     if task.startswith("gym:"):
         return _spec(task).max_episode_steps or 0
     if ":" in task:
@@ -251,14 +276,14 @@ def _registered(task: str, kwargs: dict[str, Any], render: bool) -> gymnasium.En
         raise UnknownTask(f"task: {task} cannot be made: {told(error)}") from error
 
 
-def _from_class(task: str, kwargs: dict[str, Any], render: bool) -> gymnasium.Env:
+def _from_class(task: str, kwargs: dict[str, Any], render: bool) -> gymnasium.Env | dm_env.Environment:
     try:
         offered = {"render_mode": "rgb_array"} if render else {}
         env = make_own(task, "task", offered=offered, keywords=kwargs)
     except UserError as error:
         raise UnknownTask(str(error)) from error
-    if not isinstance(env, gymnasium.Env):
-        raise UnknownTask(f"task: {task} is not a gymnasium.Env, but {type(env).__name__}")
+    if not isinstance(env, gymnasium.Env | dm_env.Environment):
+        raise UnknownTask(f"task: {task} is neither a gymnasium.Env nor a dm_env.Environment, but {type(env).__name__}")
     return env
 
 
@@ -268,7 +293,7 @@ def _names(creator: Any, argument: str) -> bool:
 
 
 def _unknown(task: str) -> UnknownTask:
-    known = ["toy_lq", *_import_dmc(task).TASKS, *(f"gym:{name}" for name in gymnasium.registry)]
+    known = ["toy_lq", *crafter.TASKS, *_import_dmc(task).TASKS, *(f"gym:{name}" for name in gymnasium.registry)]
+    known += atari.games() if task.startswith("atari_") else []
     nearest = difflib.get_close_matches(task, known, n=1, cutoff=0.0)[0]
-    forms = "dmc_<domain>_<task>, gym:<Id>, gym:<module>:<Id>, module:Class, toy_lq"
-    return UnknownTask(f"task: no task {task!r}; the nearest is {nearest!r} (tasks are {forms})")
+    return UnknownTask(f"task: no task {task!r}; the nearest is {nearest!r} (tasks are {FORMS})")

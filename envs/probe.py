@@ -4,7 +4,6 @@ from typing import Any, NoReturn
 
 import gymnasium
 import numpy as np
-from gymnasium.spaces import Dict
 from gymnasium.wrappers import TimeLimit
 
 from ..errors import UserError
@@ -12,10 +11,9 @@ from .gymnasium_env import GymnasiumEnv, number_of
 from .make import spaces_of
 from .pool import failure_of
 from .records import Spaces
+from .spaces.leaves import NUMBERS
 
 MOST_REWARD = 4.85e8  # symexp(20), the reward model's last bin: what lies beyond is learned as this
-EXACT = 2**24  # up to here whole numbers are themselves in float32
-NUMBERS = "biuf"  # numpy's kinds
 
 
 def look(env: gymnasium.Env, task: str) -> tuple[Spaces, list[str]]:
@@ -33,12 +31,12 @@ def probe(env: gymnasium.Env, task: str) -> list[str]:
     if foreign is None:
         return []  # one of ours
     raw = foreign.env
-    _check_observation(raw, _reset(raw, task), f"task: {task}: reset()")
-    action = foreign.to_action(np.zeros(spaces_of(env).action_size, np.float32))
+    _check_observation(foreign, _reset(raw, task), f"task: {task}: reset()")
+    action = foreign.actions.action(np.zeros(spaces_of(env).action_size, np.float32))
     obs, reward, *flags = _step(raw, action, task)
-    _check_observation(raw, obs, f"task: {task}: step()")
+    _check_observation(foreign, obs, f"task: {task}: step()")
     _check_flags(flags, task)
-    notes = _notes_on_observations(raw, task) + _notes_on_reward(reward, task)
+    notes = foreign.observations.notes() + _notes_on_reward(reward, task)
     if not any(isinstance(layer, TimeLimit) for layer in layers):
         notes.append(f"task: {task}: no end of its episodes is known: set envs.time_limit")
     return notes
@@ -87,30 +85,11 @@ def _described(result: Any) -> str:
     return type(result).__name__
 
 
-def _parts(raw: gymnasium.Env) -> dict[str, Any]:
-    space = raw.observation_space
-    return dict(space.spaces) if isinstance(space, Dict) else {"state": space}
-
-
-def _check_observation(raw: gymnasium.Env, obs: Any, where: str) -> None:
-    is_dict = isinstance(raw.observation_space, Dict)
-    for key, space in _parts(raw).items():
-        if is_dict and not (hasattr(obs, "keys") and key in obs):
-            got = f"the keys {', '.join(map(repr, obs))}" if hasattr(obs, "keys") else type(obs).__name__
-            raise UserError(f"{where}: expected an observation with the key {key!r}, got {got}")
-        value = obs[key] if is_dict else obs
-        try:
-            array = np.asarray(value)
-        except ValueError as error:  # lists of different lengths
-            raise UserError(f"{where}: {key!r}: expected numbers of shape {space.shape}, got {error}") from error
-        if array.dtype.kind not in NUMBERS:
-            raise UserError(f"{where}: {key!r}: expected {space.dtype} numbers, got {_kind(value, array)}")
-        if array.size != int(np.prod(space.shape)):  # another shape of as many numbers becomes the same vector
-            raise UserError(f"{where}: {key!r}: expected shape {space.shape}, got {array.shape}")
-
-
-def _kind(value: Any, array: np.ndarray) -> str:
-    return f"an array of {array.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
+def _check_observation(env: GymnasiumEnv, obs: Any, where: str) -> None:
+    try:
+        env.observations.read(obs)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from error
 
 
 def _check_flags(flags: list, task: str) -> None:
@@ -118,16 +97,6 @@ def _check_flags(flags: list, task: str) -> None:
         array = np.asarray(flag)
         if array.size != 1 or array.dtype.kind not in NUMBERS:
             raise UserError(f"task: {task}: step(): {name}: expected true or false, got {flag!r:.100}")
-
-
-def _notes_on_observations(raw: gymnasium.Env, task: str) -> list[str]:
-    """Whole numbers that float32 cannot hold."""
-    return [
-        f"task: {task}: {key!r} is of {space.dtype} up to {int(np.max(space.high))}, and numbers beyond {EXACT} lose "
-        "digits: observations are kept as float32"
-        for key, space in _parts(raw).items()
-        if space.dtype.kind in "iu" and max(abs(int(np.min(space.low))), int(np.max(space.high))) > EXACT
-    ]
 
 
 def _notes_on_reward(reward: Any, task: str) -> list[str]:

@@ -38,7 +38,7 @@ class DamagedConfig(ConfigError, Damaged):
 class Config:
     """Everything that can be set, one section a part."""
 
-    task: str = "dmc_cartpole_swingup"  # dmc_<domain>_<task>, gym:<Id>, module:Class of your own, or toy_lq
+    task: str = "dmc_cartpole_swingup"  # dmc_<domain>_<task>, atari_<game>, crafter_reward, gym:<Id>, module:Class
     seed: int = 0  # of everything that is drawn by chance
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"  # auto: bfloat16 on a GPU

@@ -68,7 +68,7 @@ def meaning(hint) -> str:
     if get_origin(hint) is dict:
         return "sections by name such as {cheap:{price:1}}"
     if get_origin(hint) is tuple:
-        return "a list of numbers such as [1.0,0.5]"
+        return "a list of names such as [arm,-goal]" if str in get_args(hint) else "a list of numbers such as [1.0,0.5]"
     return " or ".join("null" if part is NoneType else meaning(part) for part in get_args(hint))
 
 

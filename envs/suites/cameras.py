@@ -4,14 +4,15 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from dm_control.mujoco.engine import Camera
 
-PLAIN = {"shadow": False, "reflection": False}  # `fast` leaves them out
+from ...errors import UserError
+
+PLAIN = {"shadow": False, "reflection": False}  # what `fast` leaves out, beside smooth edges
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """What is drawn as observations: by which cameras (name or number), how large, with shadows (reference) or without."""
+    """What is drawn as observations: by which cameras (name or number), how large, how well."""
 
     cameras: tuple[str, ...]
     size: int
@@ -25,9 +26,9 @@ class Cameras:
     """
 
     def __init__(self, physics: Any, pictures: Pictures):
-        """ValueError for a camera that there is not."""
+        """UserError for a camera that there is not."""
         self._physics, self._pictures = physics, pictures
-        self._opened: dict[str, Camera] = {}
+        self._opened: dict[str, Any] = {}
         numbers = [_number(physics.model, camera) for camera in pictures.cameras]
         self.keys = _keys(physics.model, numbers)  # the observation's key -> the number of the camera
         if pictures.render == "fast":
@@ -36,8 +37,7 @@ class Cameras:
     def draw(self) -> dict[str, np.ndarray]:
         """Key -> (size, size, 3) uint8, arrays of their own."""
         if not self._opened:
-            size = self._pictures.size
-            self._opened = {key: Camera(self._physics, size, size, number) for key, number in self.keys.items()}
+            self._opened = self._open()
         flags = PLAIN if self._pictures.render == "fast" else None
         drawn = {key: camera.render(render_flag_overrides=flags) for key, camera in self._opened.items()}
         return {key: np.ascontiguousarray(picture) for key, picture in drawn.items()}
@@ -48,6 +48,12 @@ class Cameras:
             camera.scene.free()
         self._opened = {}
 
+    def _open(self) -> dict[str, Any]:
+        from dm_control.mujoco.engine import Camera  # imported late: it chooses a graphics library
+
+        size = self._pictures.size
+        return {key: Camera(self._physics, size, size, number) for key, number in self.keys.items()}
+
 
 def _number(model: Any, camera: str) -> int:
     names = [model.id2name(number, "camera") for number in range(model.ncam)]
@@ -56,7 +62,7 @@ def _number(model: Any, camera: str) -> int:
     if camera.isdecimal() and int(camera) < model.ncam:
         return int(camera)
     known = ", ".join(name or str(number) for number, name in enumerate(names))
-    raise ValueError(f"no camera {camera!r}; there are {known or 'none'}")
+    raise UserError(f"envs.cameras: there is no camera {camera!r}, but {known or 'none'}")
 
 
 def _keys(model: Any, numbers: list[int]) -> dict[str, int]:

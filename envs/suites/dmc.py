@@ -1,5 +1,6 @@
 """The dm_control suite as gymnasium environments: float32 vectors per key, images by camera, actions in [-1, 1]."""
 
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import gymnasium
@@ -8,11 +9,10 @@ from gymnasium.spaces import Box, Dict, Space
 
 from ..graphics import without_graphics
 from ..wrappers import ActionScale
+from .cameras import Cameras, Pictures
 
 with without_graphics():  # dm_control would choose a graphics library: `choose_graphics` lets it
     from dm_control import suite
-
-    from .cameras import Cameras, Pictures
 
 EPISODE_LENGTH = 1000  # of every suite task; lqr has no limit of its own and is cut here
 TASKS = {f"dmc_{domain}_{task}": (domain, task) for domain, task in suite.ALL_TASKS}
@@ -39,7 +39,7 @@ class DmcEnv(gymnasium.Env):
         """pictures, has_state: what is observed: images, the state's vectors, or both.
 
         render_mode: "rgb_array" to draw for a person; None: `render` is not to be called. A graphics library must have been
-        chosen before the first picture of either kind. ValueError for a camera that there is not.
+        chosen before the first picture of either kind. UserError for a camera that there is not.
         """
         self.render_mode = render_mode
         domain, name = TASKS[task]
@@ -97,7 +97,7 @@ class DmcEnv(gymnasium.Env):
 
 def _published(pictures: Pictures, domain: str) -> Pictures:
     """With the published choice of a camera where none is chosen."""
-    return pictures if pictures.cameras else Pictures((CAMERAS.get(domain, "0"),), pictures.size, pictures.render)
+    return replace(pictures, cameras=pictures.cameras or (CAMERAS.get(domain, "0"),))
 
 
 def _finite_bounds(spec) -> tuple[np.ndarray, np.ndarray]:

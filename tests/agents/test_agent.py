@@ -12,9 +12,9 @@ from tandem.worldmodel.dynamics import DynamicsConfig, DynamicsModel
 OBS = {"pose": ObsSpec((3,)), "speed": ObsSpec((2,))}
 
 
-def make_agent(factors=(), seed=0) -> Agent:
+def make_agent(factors=(), seed=0, specs=OBS) -> Agent:
     torch.manual_seed(0)
-    spaces = Spaces(OBS, action_size=4, factors=factors)
+    spaces = Spaces(specs, action_size=4, factors=factors)
     dynamics = DynamicsModel(DynamicsConfig(deter=16, hidden=8, stoch=3, classes=4, units=8), spaces)
     actor_critic = ActorCritic(ActorCriticConfig(units=8, bins=15), spaces, dynamics.config.feat_size, 0.99)
     torch.nn.init.normal_(actor_critic.actor.out.weight)  # a policy with preferences
@@ -52,6 +52,24 @@ def test_float64_observations_are_accepted():
 def test_a_missing_key_is_named():
     with pytest.raises(ValueError, match="missing \\['speed'\\]"):
         make_agent().act({"pose": np.zeros((1, 3), np.float32)})
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"pose": np.zeros(4, np.float32)}, r"'pose' is of shape \(4,\), expected \(3,\)"),
+        ({"way": np.array([4])}, r"'way' has classes 0 to 3, got \[4\]"),
+        ({"way": np.array([-1])}, r"'way' has classes 0 to 3, got \[-1\]"),
+        ({"eye": np.zeros((16, 16), np.uint8)}, r"'eye' is of shape \(16, 16\), expected \(16, 16, 1\)"),
+    ],
+)
+def test_what_is_not_of_the_spaces_is_named(changes, expected):
+    specs = {"pose": ObsSpec((3,)), "way": ObsSpec((1,), 4), "eye": ObsSpec((16, 16, 1), kind="image")}
+    agent = make_agent(specs=specs)
+    obs = {key: np.zeros(spec.shape, spec.dtype) for key, spec in specs.items()}
+    assert agent.act(obs)[0].shape == (4,)
+    with pytest.raises(ValueError, match=expected):
+        agent.act(obs | changes)
 
 
 def test_mode_actions_are_bounded_and_discrete_ones_one_hot():

@@ -9,7 +9,7 @@ import pytest
 
 from tandem.envs.make import EnvConfig, make_env, spaces_of
 from tandem.envs.probe import probe
-from tandem.envs.records import Clip
+from tandem.envs.records import Clip, ObsSpec
 from tandem.envs.vault import RewardVault
 from tandem.envs.vector import VectorEnv
 from tandem.errors import UserError
@@ -23,7 +23,6 @@ WORKING = [
     "Doubles",
     "Scalar",
     "Listed",
-    "Flags",
     "Goals",
     "OddKeys",
     "Shifted",
@@ -45,7 +44,17 @@ WORKING = [
     "Endless",
     "Pictured",
 ]
-FLAT = ("Choice", "Choices", "Switches", "Mixed", "Nested", "Pair", "Matrix", "Pixels")  # with gymnasium's wrapper
+SEEN = {  # what is no vector, or has more keys than one
+    "Choice": {"state": ObsSpec((1,), 5)},
+    "Choices": {"state": ObsSpec((2,), 4)},
+    "Switches": {"state": ObsSpec((3,), 2)},
+    "Flags": {"state": ObsSpec((3,), 2)},
+    "Nested": {"arm/place": ObsSpec((3,))},
+    "Pair": {"0": ObsSpec((3,)), "1": ObsSpec((1,), 2)},
+    "Matrix": {"state": ObsSpec((3,))},
+    "Symbols": {"state": ObsSpec((147,))},
+    "Pixels": {"image": ObsSpec((32, 32, 3), kind="image")},
+}
 REFUSED = {
     "WrongShape": r"reset\(\): 'state': expected shape \(3,\), got \(4,\)",
     "Words": r"reset\(\): 'state': expected float32 numbers, got an array of <U1",
@@ -59,12 +68,13 @@ REFUSED = {
     "HalfBoundAction": r"must be bounded, gymnasium.wrappers.TransformAction",
     "HugeAction": r"must be bounded, gymnasium.wrappers.TransformAction",
     "IntegerAction": r"int32.*gymnasium.wrappers.TransformAction",
-    **dict.fromkeys(("ManyChoices", "ManySwitches", "NamedActions"), r"only Discrete and real Box.*TransformAction\("),
-    "Growing": r"only vectors \(1-D Box\) are supported$",
-    **dict.fromkeys(FLAT, r"only vectors \(1-D Box\) are supported, gymnasium.wrappers.FlattenObservation\(env\)"),
+    "Growing": r"observes state=Sequence\(.*only Box, .* are taken, gymnasium.wrappers.TransformObservation",
+    "Mixed": r"observes words=Sequence\(.*, envs.keys=\[-words\] leaves it out",
+    "Twice": r"two keys that are called 'arm/place', at \['arm'\]\['place'\] and \['arm/place'\]: rename one",
 }
 NOTED = {
     "WideIntegers": "'state' is of int64 up to 9223372036854775807, and numbers beyond 16777216 lose digits",
+    "Symbols": "'state' is of uint8 and shape (7, 7, 3), which is taken as numbers: a picture has",
     "HugeReward": "rewards such as -1e+12 are learned as 4.85e+08 at most",
     "NoReward": "states no reward: it can be asked of another labeler only",
     "Endless": "no end of its episodes is known: set envs.time_limit",
@@ -109,10 +119,39 @@ def test_what_does_not_is_refused_in_one_line_before_anything_is_bought(name):
     assert str(caught.value).startswith(f"task: zoo:{name}") and "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", FLAT)
-def test_what_the_refusal_advises_is_played(name):
-    rows, _, said = play("flattened", kwargs={"name": name})
-    assert said == [] and list(rows[0].obs) == ["state"]
+@pytest.mark.parametrize("name", SEEN)
+def test_what_is_no_vector_has_its_kind(name):
+    rows, _, said = play(name, size=32)
+    env = make_env(f"zoo:{name}", EnvConfig(size=32), 0)
+    assert spaces_of(env).obs == SEEN[name] and said == []
+    found = {key: (values.shape[1:], values.dtype.name) for key, values in rows[3].obs.items()}
+    assert found == {key: (spec.shape, spec.dtype) for key, spec in SEEN[name].items()}
+
+
+@pytest.mark.parametrize("name", ["ManyChoices", "ManySwitches", "NamedActions", "Everything"])
+def test_actions_of_several_parts_are_of_the_space_of_the_environment(name):
+    play(name, keys=("-mission",) if name == "Everything" else ())  # the zoo's own step looks
+
+
+@pytest.mark.parametrize(
+    ("how", "expected"),
+    [
+        ("missing", "failed: expected an observation with the key 'arm/grips', got the keys 'place'"),
+        ("shape", None),  # of as many numbers in the same order
+        ("nan", "gave an observation that is not finite in float32: 'arm/place' is [nan, nan, nan]"),
+        ("class", "failed: 'sides/0': expected a whole number from 1 to 3, got 4"),
+        ("size", "failed: 'eye': expected shape (20, 16, 3), got (19, 16, 3)"),
+        ("real", "failed: 'eye': expected a whole number from 0 to 255, got 0."),
+        ("words", "failed: 'arm/grips': expected int8 numbers, got str"),
+    ],
+)
+def test_what_is_not_of_its_space_any_more_costs_the_episode(how, expected):
+    rows, _, said = play("FailingView", num_ticks=9, num=1, keys=("-mission",), kwargs={"how": how})
+    assert len(said) == (expected is not None)
+    if expected:
+        assert said[0].startswith(f"warning: environment 0, row 7, {expected}") and "closed as truncated" in said[0]
+        assert [bool(row.is_first[0]) for row in rows] == [row in (0, 7) for row in range(9)]
+    assert all(row.obs["sides/0"].min() >= 0 and row.obs["sides/0"].max() < 3 for row in rows)
 
 
 @pytest.mark.parametrize("name", NOTED)

@@ -149,34 +149,86 @@ UnboundAction = of("UnboundAction", action_space=Box(-np.inf, np.inf, (2,), np.f
 HalfBoundAction = of("HalfBoundAction", action_space=Box(np.zeros(2, np.float32), np.array([np.inf, 1], np.float32)))
 IntegerAction = of("IntegerAction", action_space=Box(0, 5, (2,), np.int32))
 HugeAction = of("HugeAction", action_space=Box(-HUGE, HUGE, (2,), np.float32))
-ManyChoices = of("ManyChoices", action_space=MultiDiscrete([2, 3]))
+Growing = of("Growing", observation_space=Sequence(ANY), seen=lambda self: (self.place.astype(np.float32),))
+Twice = of("Twice", observation_space=Dict({"arm/place": ANY, "arm": Dict({"place": ANY})}))
 
-
-Choice = of("Choice", observation_space=Discrete(5), seen=lambda self: 3)
+# What is no vector, and actions that are no single run of numbers.
+Choice = of("Choice", observation_space=Discrete(5, start=-1), seen=lambda self: 3)
 Choices = of("Choices", observation_space=MultiDiscrete([3, 4]), seen=lambda self: np.array([1, 2]))
-Switches = of("Switches", observation_space=MultiBinary(3), seen=lambda self: np.array([1, 0, 1], np.int8))
+Switches = of("Switches", observation_space=MultiBinary((3, 1)), seen=lambda self: np.array([[1], [0], [1]], np.int8))
 Mixed = of(
     "Mixed",
-    observation_space=Dict({"place": ANY, "way": Discrete(4)}),
-    seen=lambda self: {"place": self.place.astype(np.float32), "way": 2},
+    observation_space=Dict({"place": ANY, "way": Discrete(4), "words": Sequence(ANY)}),
+    seen=lambda self: {"place": self.place.astype(np.float32), "way": self.count % 4, "words": None},
 )
 Nested = of(
     "Nested",
     observation_space=Dict({"arm": Dict({"place": ANY})}),
     seen=lambda self: {"arm": {"place": self.place.astype(np.float32)}},
 )
-Pair = of("Pair", observation_space=Tuple((ANY, ANY)), seen=lambda self: (self.place.astype(np.float32),) * 2)
+Pair = of("Pair", observation_space=Tuple((ANY, Discrete(2))), seen=lambda self: (self.place.astype(np.float32), 1))
 Matrix = of("Matrix", observation_space=Box(-99, 99, (3, 1), np.float32), seen=lambda self: np.ones((3, 1), np.float32))
 Pixels = of(
-    "Pixels", observation_space=Box(0, 255, (4, 4, 3), np.uint8), seen=lambda self: np.zeros((4, 4, 3), np.uint8)
+    "Pixels", observation_space=Box(0, 255, (3, 16, 20), np.uint8), seen=lambda self: np.zeros((3, 16, 20), np.uint8)
 )
-Growing = of("Growing", observation_space=Sequence(ANY), seen=lambda self: (self.place.astype(np.float32),))
-NamedActions = of("NamedActions", action_space=Dict({"push": Box(-1, 1, (1,), np.float32), "grip": Discrete(2)}))
+Symbols = of(
+    "Symbols", observation_space=Box(0, 255, (7, 7, 3), np.uint8), seen=lambda self: np.ones((7, 7, 3), np.uint8)
+)
+ManyChoices = of("ManyChoices", action_space=MultiDiscrete([2, 3]))
 ManySwitches = of("ManySwitches", action_space=MultiBinary(3))
+NamedActions = of("NamedActions", action_space=Dict({"push": Box(-1, 1, (1,), np.float32), "grip": Discrete(2)}))
 
 
-def flattened(name: str) -> gymnasium.Env:
-    return gymnasium.wrappers.FlattenObservation(globals()[name]())
+class Everything(Drift):
+    """All kinds of observations, and of actions, at once."""
+
+    observation_space = Dict(
+        {
+            "arm": Dict({"place": Box(-99, 99, (3, 1), np.float64), "grips": MultiBinary(2)}),
+            "eye": Box(0, 255, (20, 16, 3), np.uint8),
+            "mission": Sequence(Discrete(3)),
+            "sides": Tuple((Discrete(3, start=1), Box(0, 255, (16, 16), np.uint8))),
+        }
+    )
+    action_space = Dict(
+        {"push": Box(-2, 2, (2, 1), np.float32), "grip": Discrete(2, start=1), "keys": MultiDiscrete([2, 3])}
+    )
+
+    def seen(self):
+        light = np.clip(128 + 50 * self.place, 0, 255)
+        eye = np.broadcast_to(light, (20, 16, 3)).astype(np.uint8)
+        arm = {"place": self.place[:, None], "grips": (self.place[:2] > 0).astype(np.int8)}
+        sides = (1 + self.count % 3, np.full((16, 16), light[0]).astype(np.uint8))
+        return {"arm": arm, "eye": eye, "mission": "go there", "sides": sides}
+
+
+class FailingView(Everything):
+    """From the seventh step of an episode on it observes what is not of its space, in the way that is asked for."""
+
+    def __init__(self, how):
+        self.how = how
+
+    def seen(self):
+        obs = super().seen()
+        if self.count >= 7:
+            self.spoil(obs)
+        return obs
+
+    def spoil(self, obs):
+        if self.how == "missing":
+            del obs["arm"]["grips"]
+        elif self.how == "shape":
+            obs["arm"]["place"] = self.place
+        elif self.how == "nan":
+            obs["arm"]["place"] = np.full((3, 1), np.nan)
+        elif self.how == "class":
+            obs["sides"] = (4, obs["sides"][1])
+        elif self.how == "size":
+            obs["eye"] = obs["eye"][:-1]
+        elif self.how == "real":
+            obs["eye"] = obs["eye"] / 255
+        elif self.how == "words":
+            obs["arm"]["grips"] = "open"
 
 
 class OldStep(Drift):
