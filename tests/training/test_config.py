@@ -351,8 +351,11 @@ def test_settings_that_a_version_added_have_their_defaults_in_older_runs(run):
     path = run / "config.yaml"
     content = yaml.safe_load(path.read_text())
     for key in {key for keys in settings.ADDED.values() for key in keys} & settings.leaves().keys():
-        section, name = key.split(".")
-        del content[section][name]
+        *sections, name = key.split(".")
+        section = content
+        for one in sections:
+            section = section[one]
+        del section[name]
     path.write_text(yaml.safe_dump(content))
     assert read_config(path) == load_config(["seed=3"])
     del content["envs"]["repeat"]

@@ -31,7 +31,7 @@ def test_what_cannot_be_looked_at_warns_and_ends_no_run(tiny, monkeypatch, capsy
         raise ZeroDivisionError("division by zero")
 
     monkeypatch.setattr(look, broken, failing)
-    config = tiny("log.figures=true")
+    config = tiny("log.figures=true", "log.films=false")
     train(config)
     folder = Path(config.run.dir)
     warnings = [line for line in capsys.readouterr().out.splitlines() if line.startswith("warning: ")]
