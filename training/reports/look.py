@@ -100,6 +100,12 @@ class Onlooker:
                 self._film(self.studio, now, played, seed, is_last)
         return evaluations
 
+    def show_films(self) -> None:
+        """Those that are ready by now."""
+        if self.studio is not None and self.studio.is_ready:
+            with self._shielded("a film"):
+                self.studio.deliver()
+
     def close(self) -> None:
         if self.studio is not None:
             self.studio.close()
@@ -138,8 +144,12 @@ class Onlooker:
         return makers
 
     def _film(self, studio: Studio, now: PhaseRecord, played: _Played | None, seed: int, is_last: bool) -> None:
-        """Show what was filmed at the end of the last phase, and begin to film this one; of the last one wait for it."""
-        studio.deliver()
+        """Begin to film the phase, and show what was filmed of an earlier one. Where that is not ready nobody waits, and this
+        one has no film; the end of a run waits for its last."""
+        if studio.is_ready or is_last:
+            studio.deliver()
+        if not studio.is_free:
+            return
         title = f"{self.task}, phase {now.phase}, {now.spent:,.0f} coins"
         shots: dict[str, Shot] = {}
         stage = self.evaluator.stage

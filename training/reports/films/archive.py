@@ -9,20 +9,21 @@ MOST_KEPT = 16  # of a name, beside the newest
 
 
 def keep(film: Film, folder: Path, name: str, phase: int) -> None:
-    """Write <name>-<phase>.gif, whole. Where there are more than MOST_KEPT before it, only every second, fourth, ... phase of
-    these stays, the first one with them, so that what is left shows the whole run."""
+    """Write <name>-<phase>.gif, whole. Of earlier phases only every second, fourth, ... stays once there are many, the first
+    one with them, so that what is left shows the whole run."""
     folder.mkdir(parents=True, exist_ok=True)
     with whole_file(folder / f"{name}-{phase:03d}.gif") as file:
         file.write(film.data)
-    named = {path.stem.removeprefix(f"{name}-"): path for path in folder.glob(f"{name}-*.gif")}
-    found = {int(number): path for number, path in named.items() if number.isdecimal() and int(number) != phase}
-    for number in found.keys() - kept(sorted(found)):
-        found[number].unlink()
+    apart = distance(phase)
+    for path in folder.glob(f"{name}-*.gif"):
+        number = path.stem.removeprefix(f"{name}-")
+        if number.isdecimal() and int(number) < phase and int(number) % apart:
+            path.unlink()
 
 
-def kept(phases: list[int]) -> set[int]:
-    """Those that stay of many: whose number is a multiple of the smallest power of two that leaves at most MOST_KEPT."""
+def distance(phase: int) -> int:
+    """Between two phases whose films stay: the smallest power of two at which there are at most MOST_KEPT before `phase`."""
     apart = 1
-    while len([one for one in phases if one % apart == 0]) > MOST_KEPT:
+    while phase > MOST_KEPT * apart:
         apart *= 2
-    return {one for one in phases if one % apart == 0}
+    return apart

@@ -66,7 +66,7 @@ class _Sheet:
         self._episodes = episodes[:each]
         self._keys = [one.images[:MOST_COLUMNS] for one in self._episodes]
         self.rows = max(len(one.imagined) for one in self._episodes)
-        self._gutter = max(width_of(name, SMALL) for name in ROWS) + 2 * MARGIN
+        self._gutter = max(width_of(name, SMALL) for name in (*ROWS, "true reward")) + 2 * MARGIN
         self._cells = {key: _cell(self._episodes[0].truth[key]) for key in self._keys[0]}
         self._tall = max(height for _, height in self._cells.values()) + MARGIN
         self._wide = sum(width + MARGIN for width, _ in self._cells.values())  # an episode's columns
@@ -114,6 +114,10 @@ class _Sheet:
         for place, name in enumerate(ROWS):
             middle = self._top + place * self._tall + (self._tall - MARGIN) // 2
             write(paper, (self._gutter - MARGIN, middle), name, SMALL, FAINT, "rm")
+        middle, is_known = self._top + len(ROWS) * self._tall + SMALL + MARGIN, self._episodes[0].reward is not None
+        for name, color in (("true reward", TRUTH), ("imagined", PREDICTED))[not is_known :]:
+            write(paper, (self._gutter - MARGIN, middle), name, SMALL, color, "ra")
+            middle += SMALL + MARGIN
         left = self._gutter
         for keys in self._keys:
             across = left
@@ -137,7 +141,8 @@ def _cell(images: np.ndarray) -> tuple[int, int]:
 
 
 def _rewards(episode: OpenLoop) -> list[Line]:
-    lines = [Line("imagined reward", np.concatenate([[np.nan], episode.imagined[1:]]), PREDICTED)]
+    """Without names: those stand at the left, once for all."""
+    lines = [Line("", np.concatenate([[np.nan], episode.imagined[1:]]), PREDICTED)]
     if episode.reward is not None:
-        lines.insert(0, Line("true", np.concatenate([[np.nan], episode.reward[1:]]), TRUTH))
+        lines.insert(0, Line("", np.concatenate([[np.nan], episode.reward[1:]]), TRUTH))
     return lines

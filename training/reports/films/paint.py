@@ -25,7 +25,7 @@ class Line:
 
     def said(self, row: int) -> str:
         value = self.values[min(row, len(self.values) - 1)]
-        return f"{self.name} {value:.{self.digits}f}" if np.isfinite(value) else f"{self.name} -"
+        return f"{self.name} {value:.{self.digits}f}".strip() if np.isfinite(value) else f"{self.name} -".strip()
 
 
 class Strip:
@@ -77,7 +77,9 @@ def chart(lines: Sequence[Line], rows: int, size: tuple[int, int]) -> Image.Imag
     for line in lines:
         for piece in _pieces(line.values):
             points = [(row * across, edge + (high - float(line.values[row])) * down) for row in piece.tolist()]
-            draw.line(points * 2 if len(points) == 1 else points, line.color, width=2 * SMOOTH - 1, joint="curve")
+            draw.line(points, line.color, width=2 * SMOOTH - 1, joint="curve")
+            if len(points) == 1:
+                draw.circle(points[0], SMOOTH, line.color)
     return image.resize(size, Image.Resampling.BOX)
 
 

@@ -16,7 +16,7 @@ from typing import IO
 from .darkroom import Shot
 from .gif import Film
 
-WAITING_SECONDS = 60.0  # that are spent, once the next films are due, on those that are not ready yet
+WAITING_SECONDS = 60.0  # at the end of a run, for films that are not ready yet
 PACKAGE = Path(__file__).resolve().parents[3] / "__init__.py"
 # The package is named by its file, as in train.py, and no script of a person's is imported a second time.
 PROGRAM = """
@@ -49,10 +49,19 @@ class Studio:
 
     def begin(self, shots: Mapping[str, Shot], occasion: Occasion) -> None:
         """Film these by name, beside whatever else goes on. What could not be filmed once is not tried again."""
-        assert self._order is None, "one occasion at a time"
+        assert self.is_free, "one occasion at a time"
         wanted = {name: shot for name, shot in shots.items() if name not in self._given_up}
         if wanted:
             self._order = _Order(wanted, occasion)
+
+    @property
+    def is_free(self) -> bool:
+        return self._order is None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether there is something to show, and nothing to wait for."""
+        return self._order is not None and self._order.is_over
 
     def deliver(self) -> None:
         """Show what was begun, once it is ready."""
@@ -95,7 +104,7 @@ class _Order:
                     stdout=self._answer,
                     stderr=subprocess.DEVNULL,
                     pass_fds=(lifeline,),
-                    start_new_session=True,  # Ctrl-C is for the parent, which ends this one
+                    process_group=0,  # Ctrl-C is for the parent, which ends this one; a session of its own would not be nice
                 )
         except BaseException:
             os.close(self._held)
@@ -103,6 +112,10 @@ class _Order:
             raise
         finally:
             os.close(lifeline)
+
+    @property
+    def is_over(self) -> bool:
+        return self._process.poll() is not None
 
     def outcomes(self, seconds: float) -> dict[str, Film | str]:
         """Name -> film, or why there is none."""
