@@ -32,7 +32,7 @@ class LogConfig:
     every_updates: int = 50  # between two rows of training scalars, which are means over the updates between them
     figures: bool = True  # pictures in TensorBoard and in the run's report/ folder
     films: bool = (
-        True  # with them, each phase a film of an evaluated episode, and of the model's dreams where it sees images
+        True  # with figures: a phase's first evaluated episode, and dreams of images, as films (docs/films.md)
     )
 
     def __post_init__(self) -> None:

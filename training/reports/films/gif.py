@@ -57,6 +57,8 @@ def _encoded(frames: list[Image.Image], colors: int, tolerance: int, seconds: fl
     for frame in frames:
         pixels = np.asarray(frame)
         index = np.asarray(frame.quantize(palette=palette, dither=Image.Dither.NONE)).copy()
+        for place, color in enumerate(OWN):  # Pillow takes a colour that is near, and paper would not be white
+            index[(pixels == color).all(-1)] = place
         if shown is None:
             shown = pixels.astype(np.int16)
         else:

@@ -17,7 +17,7 @@ from .paint import rgb
 from .slate import Slate, Track
 
 MOST_FRAMES = 300  # of a film; of longer episodes rows are left out
-DRAWING_SECONDS = 10.0  # of processor time, for drawing all of them: where a picture takes longer there are fewer
+DRAWING_SECONDS = 5.0  # of processor time, for drawing all of them: where a picture takes longer there are fewer
 FASTEST, SLOWEST = 25.0, 10.0  # frames a second
 OBSERVED_PER_SECOND = 30.0  # rows, where nothing says it
 FLOATS, BYTES = (

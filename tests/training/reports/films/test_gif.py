@@ -44,8 +44,10 @@ def test_a_colour_of_ours_stays_itself_in_a_film_of_many_others():
     frames = moving(3, noise=90)
     for frame in frames:
         frame.paste("#D55E00", (0, 0, 2, 1))
+        frame.paste("#FFFFFF", (2, 0, 4, 1))
+        frame.paste("#FCFCFC", (4, 0, 90, 1))
     shown, _ = decoded(gif(frames, 10))
-    assert [one[0, 0].tolist() for one in shown] == [[0xD5, 0x5E, 0x00]] * 3
+    assert [one[0, [0, 2]].tolist() for one in shown] == [[[0xD5, 0x5E, 0x00], [255, 255, 255]]] * 3
 
 
 def test_a_film_that_would_be_large_has_fewer_frames_and_lasts_as_long():
