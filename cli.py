@@ -101,7 +101,15 @@ def _rescue(arguments: list[str]) -> str:
 
 def _train(arguments: list[str]) -> int | None:
     from .training import settings
+    from .training.parallel.place import Place
 
+    place = Place.of(os.environ)
+    if place.rank:
+        if not ASKING & {word.partition("=")[0] for word in arguments}:
+            from .training.parallel.follower import follow
+
+            follow(place)
+        return
     _refuse_dashes(arguments)
     parser = _train_parser()
     options = parser.parse_intermixed_args(arguments)
@@ -373,6 +381,7 @@ GRADIENT = "variance of one rollout's gradient, its own and a unit of reward noi
 
 TRUST = "run the code of others that the run's folder names as module:Class"
 
+ASKING = {"-h", "--help", "--print-config", "--reproduce"}  # rank 0 alone answers
 TRAIN_OPTIONS = ("resume", "trust", "reproduce", "print-config", "help")
 COMMANDS = {
     "train": (_train, "train an agent, or go on with a run"),

@@ -12,6 +12,7 @@ from ..worldmodel.distributions import probs_mean, twohot_bins, twohot_losses, t
 from ..worldmodel.imagine import Imagined
 from ..worldmodel.networks import Head, pieces
 from ..worldmodel.optimizer import OptimizerConfig
+from ..worldmodel.ranks import ALONE, Ranks
 from .actions import Actions
 from .returns import PercentileScale, lambda_return
 
@@ -77,8 +78,8 @@ class ActorCritic(nn.Module):
     def trained_parameters(self) -> list[nn.Parameter]:
         return [*self.actor.parameters(), *self.critic.parameters()]
 
-    def forward(self, imagined: Imagined, replayed: Replayed) -> tuple[Tensor, dict[str, Tensor]]:
-        """N = B*T starts in the order of replayed.feat.flatten(0, 1). -> scalar loss, metrics."""
+    def forward(self, imagined: Imagined, replayed: Replayed, ranks: Ranks = ALONE) -> tuple[Tensor, dict[str, Tensor]]:
+        """N = B*T starts in the order of replayed.feat.flatten(0, 1). -> scalar loss, metrics. The scale is that of all ranks."""
         feat = imagined.feat.transpose(0, 1)  # (H+1, N, F)
         steps = pieces(feat[:-1])
         log_probs = [self._log_probs(one) for one in steps]
@@ -86,7 +87,7 @@ class ActorCritic(nn.Module):
             value = _over_time([*(probs_mean(one.exp(), self.bins) for one in log_probs), self.value(feat[-1:])])
             slow_value = _over_time([twohot_mean(self.slow_critic(one).float(), self.bins) for one in steps])
             returns = imagined_returns(imagined.reward, imagined.cont, value, self.config.lam)  # (N, H)
-            scale = self.return_scale.update(returns)
+            scale = self.return_scale.update(ranks.gather(returns))
             advantage = (returns - value[:, :-1]) / scale
             weight = imagined.cont.cumprod(1)[:, :-1]
         raw = self.actor(imagined.feat[:, :-1]).float() if imagined.raw is None else imagined.raw

@@ -26,6 +26,7 @@ from ..envs.probe import look
 from ..envs.records import Spaces
 from ..envs.vault import RewardVault
 from ..envs.vector import VectorEnv
+from ..heap import keep_memory
 from ..seeds import Channel, derive_seed
 from ..worldmodel.dynamics import DynamicsModel
 from ..worldmodel.replay.journal.labels import LabelJournal
@@ -73,6 +74,7 @@ def build(config: Config, is_resumed: bool, is_exact: bool = True) -> Run:
     folder, device = RunFolder(Path(config.run.dir)), resolve_device(config)
     if config.threads:
         torch.set_num_threads(config.threads)
+    keep_memory()
     # The task is tried before anything is made: UserError where it does not keep to what it states.
     spaces, notes = look_at(config.task, config.envs, config.seed, partial(look, task=config.task))
     vault = RewardVault(folder.vault)

@@ -11,6 +11,7 @@ from ..envs.records import Spaces
 from ..worldmodel.dynamics import DynamicsModel
 from ..worldmodel.imagine import dream
 from ..worldmodel.optimizer import LaProp
+from ..worldmodel.ranks import ALONE, Ranks
 from ..worldmodel.records import Batch, LabelBatch
 from ..worldmodel.reward import RewardModel, fold_weights
 from ..worldmodel.rssm import Latent
@@ -83,6 +84,7 @@ class Learner:
         """anneal: updates in the second half of which the learning rates fall to a tenth, 0: never."""
         self.dynamics, self.reward, self.actor_critic = dynamics, reward, actor_critic
         self.is_bfloat16 = is_bfloat16
+        self.ranks: Ranks = ALONE
         self.optimizers = {
             "dynamics": LaProp(dynamics.parameters(), dynamics.config.optimizer, anneal),
             "reward": LaProp(reward.parameters(), reward.config.optimizer, anneal),
@@ -96,6 +98,7 @@ class Learner:
 
         The reward model takes no step on an update without any label: its warm-up begins with the first one. Where the loss,
         a label or a gradient is not finite nothing takes a step: no parameter changes, and no moment or running statistic.
+        Where ranks share the update these are its parts, and each rank takes the same step.
         -> metrics (detached scalars) and the new latents (B, T, ...) for the replay.
         """
         scale = self.actor_critic.return_scale.state()
@@ -103,8 +106,12 @@ class Learner:
         told, weight = (batch.reward, batch.reward_weight) if labels is None else (labels.value, labels.weight)
         assert told is not None and weight is not None, "coupled batches carry both"
         # A label that is no number would be taken for the largest there is. The flags stay on the device.
-        is_finite = loss.isfinite() & told.isfinite().all() & self._has_finite_gradients()
-        is_live = {"dynamics": is_finite, "reward": is_finite & weight.any(), "actor_critic": is_finite}
+        is_finite, has_labels = loss.isfinite() & told.isfinite().all(), weight.any()
+        grads = self._gradients()
+        is_finite, has_labels, metrics = self.ranks.reduce(grads, is_finite, has_labels, metrics)
+        # A gradient too large for its norm to be finite is none.
+        is_finite = is_finite & torch.stack(torch._foreach_norm(grads)).isfinite().all()
+        is_live = {"dynamics": is_finite, "reward": is_finite & has_labels, "actor_critic": is_finite}
         for name, model in self.models_by_name().items():
             self.optimizers[name].step(is_live=is_live[name])
             model.cap_slopes(is_live[name])
@@ -124,10 +131,8 @@ class Learner:
         loss.backward()
         return loss, metrics, latent
 
-    def _has_finite_gradients(self) -> Tensor:
-        """A scalar bool; a gradient too large for its norm to be finite is none."""
-        grads = [p.grad for model in self.models() for p in model.parameters() if p.grad is not None]
-        return torch.stack(torch._foreach_norm(grads)).isfinite().all()
+    def _gradients(self) -> list[Tensor]:
+        return [p.grad for model in self.models() for p in model.parameters() if p.grad is not None]
 
     def _count(self, is_finite: Tensor) -> None:
         skipped = (~is_finite).float()
@@ -143,7 +148,7 @@ class Learner:
         latent = observed.latent.detach()  # dreams start here; behaviour must not shape the model
         if labels is None:
             assert batch.reward is not None and batch.reward_weight is not None, "coupled batches carry both"
-            reward_loss, reward_metrics = self.reward(observed.feat, batch.reward, batch.reward_weight)
+            reward_loss, reward_metrics = self.reward(observed.feat, batch.reward, batch.reward_weight, self.ranks)
             with torch.no_grad():  # rows whose answer has not come yet: the prediction stands in
                 predicted = self.reward.predict(observed.feat)
             reward = torch.where(batch.reward_weight > 0, batch.reward, predicted)
@@ -158,7 +163,7 @@ class Learner:
         imagined = dream(self.dynamics, self.reward, self.actor_critic.explore, start, noise.imagine, noise.action)
         # Weights that autocast cached inside no_grad have no graph: some versions of torch would give them no gradient.
         torch.clear_autocast_cache()
-        behaviour_loss, behaviour_metrics = self.actor_critic(imagined, replayed)
+        behaviour_loss, behaviour_metrics = self.actor_critic(imagined, replayed, self.ranks)
         metrics = {**metrics, **reward_metrics, **behaviour_metrics}
         return dynamics_loss + reward_loss + behaviour_loss, metrics, latent
 
@@ -166,7 +171,7 @@ class Learner:
         """The reward model on bought labels, its features encoded afresh and without gradient into the dynamics model."""
         feat = self.dynamics.encode(labels, noise)  # (L, F)
         weight = fold_weights(labels.fold, labels.weight, self.reward.config.members)
-        return self.reward(feat, labels.value, weight)
+        return self.reward(feat, labels.value, weight, self.ranks)
 
     def models(self) -> list[DynamicsModel | RewardModel | ActorCritic]:
         return list(self.models_by_name().values())

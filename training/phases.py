@@ -1,5 +1,6 @@
 """The loop: a pilot, then phases; in each, collection, purchases and learning interleave."""
 
+import os
 import time
 from pathlib import Path
 
@@ -8,12 +9,14 @@ from ..budget.money import MICRO, to_micro
 from ..budget.plan import Plan, checked
 from ..errors import UserError
 from ..seeds import Channel, derive_seed
-from .build import build
+from .build import build, resolve_device
 from .config import Config, ConfigError
 from .measurements import raters
 from .measurements.findings import Findings
 from .measurements.latents import refresh
 from .pace import catch_up, check_skipped, learn, pause, show, show_if_due, updates_owed, write_row
+from .parallel.place import Place
+from .parallel.team import Solo, team_of
 from .phase_record import PhaseRecord, write_phases
 from .purchases.labels import Heard
 from .purchases.sellers import SellerFailed
@@ -37,19 +40,22 @@ def train(config: Config, resume: Path | None = None) -> None:
     What came after the checkpoint that it goes on from is done again, as it was, and paid for no second time. Where that
     does not come out as it was (another kind of machine, a budget raised meanwhile), it begins with all that it bought.
     """
-    try:
-        _train(config, resume)
-    except Diverged as error:
-        print(f"what came after the last checkpoint cannot be done again as it was: {error}", flush=True)
-        _train(config, resume, is_exact=False)
+    with team_of(config, resolve_device(config), Place.of(os.environ)) as team:
+        try:
+            _train(config, resume, team)
+        except Diverged as error:
+            print(f"what came after the last checkpoint cannot be done again as it was: {error}", flush=True)
+            _train(config, resume, team, is_exact=False)
 
 
-def _train(config: Config, resume: Path | None, is_exact: bool = True) -> None:
+def _train(config: Config, resume: Path | None, team: Solo, is_exact: bool = True) -> None:
     run = build(config, is_resumed=resume is not None, is_exact=is_exact)
     try:
         if resume is not None:
             go_on(run)
-        heading = describe(config, run.learner.num_parameters, run.device, run.ledger.balance())
+        run.team = team
+        team.begin(run.learner, config, run.spaces)
+        heading = describe(config, run.learner.num_parameters, run.device, team.size, run.ledger.balance())
         run.logger.line(f"{config.task}: {heading}; folder {run.folder.path}")
         with listening(run.stop.ask):
             while not run.progress.is_over:

@@ -20,6 +20,7 @@ from .learner import Learner
 from .measurements.evidence import Stock, Terms, evidence
 from .measurements.findings import Measurer
 from .models import Models
+from .parallel.team import Solo
 from .progress import Progress
 from .purchases.labels import LabelDesk
 from .purchases.transitions import Collector
@@ -60,6 +61,7 @@ class Run:
     stop: Stop
     lock: IO  # held while the run is open
     recorder: Recorder = field(default_factory=Recorder)
+    team: Solo = field(default_factory=Solo)
 
     def parts(self) -> dict[str, Part]:
         """Everything that is neither in the ledger nor in the journals: what a checkpoint holds beside the positions there."""
@@ -83,6 +85,7 @@ class Run:
         self.collector.write()
         for log in (*self.logs(), self.logger):
             log.sync()
+        self.team.check(self.learner)
         if not self.learner.is_finite():
             raise CheckpointError(
                 f"{self.folder.path}: not saved, a model holds numbers that are not finite; --resume goes on from the last "

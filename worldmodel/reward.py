@@ -11,6 +11,7 @@ from .fused import norm_silu
 from .networks import Linear, init_weight
 from .objectives import step_loss
 from .optimizer import OptimizerConfig
+from .ranks import ALONE, Ranks
 
 
 @dataclass(frozen=True)
@@ -58,22 +59,30 @@ class RewardModel(nn.Module):
         if self.cap is not None:
             self.cap(self.out_weight.mT, self.norms[-1].unsqueeze(1), is_live)
 
-    def forward(self, feat: Tensor, value: Tensor, weight: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward(
+        self, feat: Tensor, value: Tensor, weight: Tensor, ranks: Ranks = ALONE
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """feat (..., F), value (...) raw rewards, weight (..., M) or (...): how much each label counts for each member.
 
-        -> scalar loss summed over members, each a weighted mean (0 where all weights are 0), and metrics.
+        -> scalar loss summed over members, each a weighted mean (0 where all weights are 0), and metrics. The average of the
+        ranks' losses is that over the rows of all.
         """
         if weight.dim() == value.dim():
             weight = weight.unsqueeze(-1).expand(*weight.shape, self.config.members)
         logits = self.logits(feat)  # (M, ..., bins)
         weight = weight.movedim(-1, 0)
-        per_member = step_loss(logits, value, weight, self.bins)
+        own = weight.flatten(1)  # (M, rows)
+        everyones = ranks.gather(own.mT).mT  # (M, rows of all ranks)
+        # Its own mean counts by what its labels weigh among those of all ranks: 1 where there is one rank.
+        part = own.sum(1).clamp(min=1.0) / (everyones.sum(1).clamp(min=1.0) / ranks.size)
+        per_member = part * step_loss(logits, value, weight, self.bins)
         any_weight = (weight.amax(0) > 0).float()
+        num_labels = (everyones.amax(0) > 0).float().sum().clamp(min=1.0) / ranks.size
         with torch.no_grad():
             error = (twohot_mean(logits, self.bins).mean(0) - value).abs() * any_weight
         metrics = {
             "reward/loss": per_member.mean().detach(),
-            "reward/train_error": error.sum() / any_weight.sum().clamp(min=1.0),
+            "reward/train_error": error.sum() / num_labels,
         }
         return per_member.sum(), metrics
 

@@ -40,9 +40,10 @@ def show(logger: Logger, progress: Progress, balance: Balance, step: int) -> Non
     )
 
 
-def describe(config: Config, parameters: int, device: torch.device, balance: Balance) -> str:
+def describe(config: Config, parameters: int, device: torch.device, processes: int, balance: Balance) -> str:
+    where = device.type if processes == 1 else f"{device.type} in {processes} processes"
     return (
-        f"{config.mode}, {parameters / 1e6:.2f} M parameters on {device.type}, {balance.total / MICRO:,.0f} coins, "
+        f"{config.mode}, {parameters / 1e6:.2f} M parameters on {where}, {balance.total / MICRO:,.0f} coins, "
         f"a transition {config.price.transition:g}, a label {config.price.label:g}"
     )
 
