@@ -282,17 +282,20 @@ def _eval(arguments: list[str]) -> None:
     )
     parser.add_argument("run", type=Path, help="the run's folder")
     parser.add_argument("--episodes", type=_count, metavar="N", help="of each kind; default: evaluate.final_episodes")
-    parser.add_argument("--video", type=Path, metavar="FILE.mp4", help="film one episode")
+    parser.add_argument("--video", type=Path, metavar="FILE", help="film one episode: .mp4 or .gif")
     parser.add_argument("--trust", action="store_true", help=TRUST)
     options = parser.parse_args(arguments)
-    from .training.build import load_agent
-    from .training.reports.evaluate import Evaluator, record_video
+    from .training.build import load_trained
+    from .training.reports.dreams import along
+    from .training.reports.evaluate import Evaluator
+    from .training.reports.films.video import record_video
     from .training.settings import trusted_config
 
     config = trusted_config(options.run, options.trust)
-    agent = load_agent(options.run, options.trust)
+    models, agent = load_trained(options.run, options.trust)
     if options.video:
-        filmed = record_video(agent, config.task, config.envs, config.seed, options.video)
+        told = lambda trace: along(models, trace, config.train.horizon, config.seed).track()  # noqa: E731
+        filmed = record_video(agent, config.task, config.envs, config.seed, options.video, told=told)
         print(f"{options.video}: one episode, return {filmed:.1f}", flush=True)
     evaluator = Evaluator(config.task, config.envs, config.evaluate, config.seed)
     episodes = options.episodes or config.evaluate.final_episodes

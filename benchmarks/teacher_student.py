@@ -30,7 +30,7 @@ from cells import MACHINE
 from drawing import plain_log, save
 from kept import Kept, rounded
 from tandem.budget.scaling import Curve, LineFit, fit_least_squares, squared_floor, to_linear
-from tandem.training.reports.figures import CURVES, LIMIT
+from tandem.training.reports.colors import CURVES, LIMIT
 
 RESULTS = Path(__file__).parent / "results"
 STATES, ACTIONS, HIDDEN = 12, 4, 64

@@ -325,15 +325,20 @@ def leave_with_the_parent() -> None:
     """End this process as soon as its parent is gone, killed for example, whatever the environment is doing."""
     parent = multiprocessing.parent_process()
     assert parent is not None, "only a process that was started by another"
+    leave_with(parent.sentinel)
+
+
+def leave_with(lifeline: int) -> None:
+    """End this process as soon as nobody holds the other end of a pipe any more; lifeline: the descriptor of this end."""
 
     def watch() -> None:
-        wait([parent.sentinel])
+        wait([lifeline])
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
     # Where the environment holds Python's lock no thread runs: then the system's SIGIO, which nobody handles, ends it.
-    fcntl.fcntl(parent.sentinel, fcntl.F_SETOWN, os.getpid())
-    fcntl.fcntl(parent.sentinel, fcntl.F_SETFL, fcntl.fcntl(parent.sentinel, fcntl.F_GETFL) | os.O_ASYNC)
+    fcntl.fcntl(lifeline, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)
 
 
 @contextlib.contextmanager

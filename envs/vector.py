@@ -19,6 +19,11 @@ def to_stderr(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
+def episode_seed(seed: int, env: int, episode: int, attempt: int = 0) -> int:
+    """What the reset is given that begins an episode of an environment; attempt: how many starts of it have failed."""
+    return derive_seed(derive_seed(seed, env), episode, *([attempt] if attempt else []))
+
+
 class VectorEnv:
     """Streams of rows from `config.num` environments of `task`.
 
@@ -146,7 +151,7 @@ class VectorEnv:
         return tick
 
     def _episode_seed(self, env: int, episode: int, attempt: int = 0) -> int:
-        return derive_seed(derive_seed(self._seed, env), episode, *([attempt] if attempt else []))
+        return episode_seed(self._seed, env, episode, attempt)
 
     def _count_failure(self, env: int, failure: Failure, is_start: bool) -> None:
         self._streak[env] += 1

@@ -50,6 +50,7 @@ from .purchases.labels import LabelDesk
 from .purchases.transitions import PREFIX, Collector
 from .reports import pictures
 from .reports.evaluate import Evaluator
+from .reports.films.studio import Studio
 from .reports.logger import Logger
 from .reports.look import Onlooker
 from .run import Run
@@ -301,6 +302,8 @@ def make_onlooker(
         coins=pictures.Coins(config.budget.total, prices.transition, prices.label, bool(config.labeler.tiers)),
         horizon=config.train.horizon,
         seed=config.seed,
+        task=config.task,
+        studio=Studio(logger.film, logger.line) if config.log.figures and config.log.films else None,
     )
 
 
@@ -329,6 +332,11 @@ def load_agent(folder: Path, is_trusted: bool = False) -> Agent:
     The run's card tells its spaces; for runs of versions 0.1 and 0.2 the environment is made. `is_trusted`: code that such a
     folder names may be imported.
     """
+    return load_trained(folder, is_trusted)[1]
+
+
+def load_trained(folder: Path, is_trusted: bool = False) -> tuple[Models, Agent]:
+    """The same with its models."""
     config, card = read_config(folder / SAVED_AS), RunCard.find(folder)
     spaces = card.spaces if card else task_spaces(trusted_config(folder, is_trusted))
     learner = make_learner(replace(config, precision="float32"), spaces, torch.device("cpu"))
@@ -337,7 +345,8 @@ def load_agent(folder: Path, is_trusted: bool = False) -> Agent:
         print(f"warning: {warning}", file=sys.stderr)
     with fitting(found):
         learner.load_state_dict(found.parts["learner"])
-    return Agent(learner.dynamics, learner.actor_critic, spaces, derive_seed(config.seed, Channel.LOADED_AGENT))
+    seed = derive_seed(config.seed, Channel.LOADED_AGENT)
+    return Models.of(learner), Agent(learner.dynamics, learner.actor_critic, spaces, seed)
 
 
 def task_spaces(config: Config) -> Spaces:

@@ -126,6 +126,7 @@ def show_if_due(run: Run) -> None:
 
 def show(run: Run) -> None:
     status.show(run.logger, run.progress, run.ledger.balance(), run.env_steps)
+    run.onlooker.show_films()
 
 
 def write_row(run: Run) -> None:

@@ -125,7 +125,7 @@ class Run:
 
     def close(self) -> None:
         with ExitStack() as last:  # each of them, whatever another one raises
-            for one in (self.lock, self.ledger, self.logger, *self.logs(), self.collector.env):
+            for one in (self.lock, self.ledger, self.logger, *self.logs(), self.collector.env, self.onlooker):
                 last.callback(one.close)
             last.callback(self.keeper.wait)  # first: the lock must not end before the checkpoint under way is written
 

@@ -58,6 +58,7 @@ ADDED = {  # version -> settings that a config.yaml of the versions before it la
         "checkpoint.every_minutes",
         "checkpoint.keep",
         "log.every_updates",
+        "log.films",
         "labeler.patience",
     ),
 }

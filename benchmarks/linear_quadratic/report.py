@@ -12,7 +12,7 @@ from drawing import plain_log
 from regret import line
 from tandem.budget.market import Market, split
 from tandem.budget.scaling import Curve, PowerLaw
-from tandem.training.reports.figures import CURVES, LABELS, LIMIT, PREDICTED, TRANSITIONS
+from tandem.training.reports.colors import CURVES, LABELS, LIMIT, PREDICTED, TRANSITIONS
 
 from .settings import BOUND_SYSTEMS, CURVE_COUNTS, METHODS, MONEY, PHASES, PRICES, SHARES, SHOWN_EVERY
 from .worlds import DISCOUNT

@@ -1,14 +1,17 @@
 """Dreams beside the truth: what the models make of episodes that they did not train on."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from ...envs.episodes import Trace
-from ...worldmodel.distributions import symexp
-from ...worldmodel.records import Batch, Window
+from ...worldmodel.records import Window
 from ...worldmodel.rssm import Latent
 from ..models import Models
+from .films.mind import OpenLoop
+from .films.slate import Track
 
 CONTEXT = 8  # rows the model sees before it goes on blindly
 ROWS = 64  # of an episode that are shown
@@ -31,12 +34,29 @@ def imagined_gap(models: Models, traces: list[Trace], seed: int) -> dict[str, fl
     return {"eval/imagined_gap": float(np.mean(np.abs(gaps))), "eval/imagined_gap_signed": float(np.mean(gaps))}
 
 
-@torch.no_grad()
-def reward_along(models: Models, trace: Trace, horizon: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Imagined reward, true reward and the ensemble's disagreement along an evaluated episode, (T-1,) each.
+@dataclass(frozen=True)
+class Along:
+    """What the models say along an evaluated episode of T rows. A first row has no reward: the others are (T-1,) each."""
 
-    Every `horizon` rows a dream starts from what the model has seen so far and follows the recorded actions.
-    """
+    imagined: np.ndarray  # the ensemble's mean reward in dreams
+    real: np.ndarray  # the true one
+    deviation: np.ndarray  # the ensemble's disagreement
+    value: np.ndarray  # (T,) the critic's, of what was seen
+
+    @property
+    def rewards(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """For a figure."""
+        return self.imagined, self.real, self.deviation
+
+    def track(self) -> Track:
+        """For a film."""
+        rewards = [np.concatenate([[first], one]) for first, one in ((0.0, self.real), (np.nan, self.imagined))]
+        return Track(*rewards, value=self.value)
+
+
+@torch.no_grad()
+def along(models: Models, trace: Trace, horizon: int, seed: int) -> Along:
+    """Every `horizon` rows a dream starts from what the model has seen so far and follows the recorded actions."""
     dynamics, device = models.dynamics, models.device
     seen = filtered(models, trace, seed)
     prev_action = torch.from_numpy(np.roll(trace.action, 1, 0)).float().to(device)  # (T, A), its first row unused
@@ -50,14 +70,15 @@ def reward_along(models: Models, trace: Trace, horizon: int, seed: int) -> tuple
         latent = dynamics.rssm.imagine_step(latent, prev_action[row], noise[0, row], weights)
         feats.append(latent.feat)
     members = models.reward.members(torch.stack(feats, 1))
-    members = members.flatten(1)[:, :last].cpu()  # (M, T-1): a first row has no reward
-    return members.mean(0).numpy(), trace.reward[1:], members.std(0, correction=0).numpy()
+    members = members.flatten(1)[:, :last].cpu()  # (M, T-1)
+    imagined, deviation = members.mean(0).numpy(), members.std(0, correction=0).numpy()
+    return Along(imagined, trace.reward[1:], deviation, models.value(seen.feat)[0].float().cpu().numpy())
 
 
 @torch.no_grad()
-def open_loop(models: Models, episode: Batch, seed: int) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], int]:
-    """A held-out episode and the model's idea of it: reconstruction at first, then, from the row
-    given last, imagination along its actions."""
+def open_loop(models: Models, episode: Window, seed: int, reward: np.ndarray | None = None) -> OpenLoop:
+    """An episode that trained nothing, a window (1, T), and the model's idea of its first rows: reconstruction while it sees
+    them, then imagination along their actions. reward (T,): the true one, where it may be known."""
     rows = min(ROWS, episode.is_first.shape[1])
     seen = min(CONTEXT, rows)
     dynamics, episode = models.dynamics, episode.to(models.device)
@@ -75,14 +96,22 @@ def open_loop(models: Models, episode: Batch, seed: int) -> tuple[dict[str, np.n
     for t in range(seen, rows):
         latent = dynamics.rssm.imagine_step(latent, episode.prev_action[:, t], noise[:, t], weights)
         feats.append(latent.feat.unsqueeze(1))
-    decoded = dynamics.decoder(torch.cat(feats, 1))
-    predicted = {key: symexp(value)[0].flatten(1).cpu().numpy() for key, value in decoded.items()}
-    truth = {key: value[0, :rows].flatten(1).cpu().numpy() for key, value in episode.obs.items()}
-    return truth, predicted, seen
+    feat, codecs = torch.cat(feats, 1), dynamics.decoder.codecs
+    predicted = {key: codecs[key].decode(said)[0].cpu().numpy() for key, said in dynamics.decoder(feat).items()}
+    truth = {key: episode.obs[key][0, :rows].cpu().numpy() for key in predicted}
+    imagined = models.reward.predict(feat)[0].float().cpu().numpy()
+    return OpenLoop(truth, predicted, seen, imagined, None if reward is None else reward[:rows])
 
 
 def filtered(models: Models, trace: Trace, seed: int) -> Latent:
     """The latents along an episode, (1, T, ...)."""
+    window = window_of(models, trace)
+    latent, _ = models.dynamics.observe(window, noise_of(models, window.is_first.shape, seed))
+    return latent
+
+
+def window_of(models: Models, trace: Trace) -> Window:
+    """All rows of an episode as a window (1, T)."""
     dynamics, device = models.dynamics, models.device
     obs = {key: torch.from_numpy(value)[None].to(device) for key, value in trace.obs.items()}
     chosen = torch.from_numpy(trace.action)[None].float().to(device)
@@ -91,9 +120,7 @@ def filtered(models: Models, trace: Trace, seed: int) -> Latent:
     is_first[:, 0] = True
     start = torch.zeros(1, dynamics.config.deter, device=device)
     classes = torch.zeros(1, dynamics.config.stoch, dtype=torch.int64, device=device)
-    window = Window(obs, prev_action, is_first, start, classes)
-    latent, _ = dynamics.observe(window, noise_of(models, is_first.shape, seed))
-    return latent
+    return Window(obs, prev_action, is_first, start, classes)
 
 
 def noise_of(models: Models, shape: tuple[int, ...], seed: int) -> Tensor:

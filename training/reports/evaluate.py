@@ -2,25 +2,20 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from ...envs.episodes import Episode, EpisodeReturns, Trace, TraceRecorder
-from ...envs.make import EnvConfig, episode_length, make_env, spaces_of
-from ...envs.pool import failure_of
+from ...envs.make import EnvConfig, episode_length
 from ...envs.records import Transition
 from ...envs.vault import RewardVault
-from ...envs.vector import VectorEnv, to_stderr
+from ...envs.vector import VectorEnv, episode_seed, to_stderr
 from ...errors import UserError
 from ...seeds import Channel, derive_seed
+from .films.stage import Stage
 
 MAX_STEPS = 10_000  # agent steps after which an episode of which no end is known is cut
-
-
-class VideoError(UserError):
-    """A video that cannot be made here; the message says what is missing."""
 
 
 class Policy(Protocol):
@@ -104,6 +99,11 @@ class Evaluator:
         """How many are configured for a phase's end, or for the end of the run; 0: there is no evaluation."""
         return self._config.final_episodes if is_final and self._config.episodes else self._config.episodes
 
+    @property
+    def stage(self) -> Stage | None:
+        """Where the first episode of the first environment begins again; None where there can be no other environment."""
+        return None if self._lender else Stage(self._task, self._env_config, episode_seed(self._seed, 0, 0))
+
     def run(self, policy: Policy, episodes: int, mode: bool) -> EvalResult:
         """Play `episodes` episodes with the policy's mode or with sampled actions.
 
@@ -115,7 +115,7 @@ class Evaluator:
         vault = RewardVault()
         env = self._open(vault, episodes)
         try:
-            return _Play(env, vault, policy, mode, _longest(self._task, self._env_config)).run(episodes, self._say_cut)
+            return _Play(env, vault, policy, mode, longest(self._task, self._env_config)).run(episodes, self._say_cut)
         finally:
             env.close()
 
@@ -179,79 +179,6 @@ class _Play:
         return replace(transition, is_last=transition.is_last | is_cut)
 
 
-def record_video(policy: Policy, task: str, env_config: EnvConfig, seed: int, path: Path, mode: bool = True) -> float:
-    """Film one episode to `path` (.mp4), a picture an agent step, and return its true return.
-
-    VideoError where imageio is not installed, the task cannot be drawn, or this machine has no way to draw.
-    """
-    path = Path(path)
-    if path.suffix != ".mp4":
-        raise VideoError(f"{path}: a video's name must end in .mp4")
-    imageio = _imageio()
-    env = make_env(task, env_config, derive_seed(seed, Channel.EVALUATION), render=True)
-    frames_per_second = max(1, round((env.metadata.get("render_fps") or 30) / env_config.repeat))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        # Blocks of 2 pixels: the codec needs even sides; the default of 16 would resize most pictures.
-        with imageio.get_writer(path, fps=frames_per_second, macro_block_size=2) as writer:
-            return _film(env, policy, writer, task, _longest(task, env_config), mode)
-    finally:
-        env.close()
-
-
-def _film(env: Any, policy: Policy, writer: Any, task: str, longest: int, mode: bool) -> float:
-    obs = _played(task, env.reset)[0]
-    state, total, action_size = None, 0.0, spaces_of(env).action_size
-    for step in range(longest):
-        writer.append_data(_draw(env, task))
-        batch = {key: value[None] for key, value in obs.items()}
-        action, state = policy.act(batch, state, np.array([step == 0]), mode)
-        assert action.shape == (1, action_size), f"action {action.shape}, expected (1, {action_size})"
-        obs, reward, is_terminated, is_truncated, _ = _played(task, env.step, action[0])
-        total += float(reward)
-        if is_terminated or is_truncated:
-            writer.append_data(_draw(env, task))
-            break
-    return total
-
-
-def _played(task: str, call: Callable, *arguments: Any) -> Any:
-    try:
-        return call(*arguments)
-    except Exception as error:  # whatever a person's own code raises
-        raise UserError(f"task: {task}: while it was filmed, it {failure_of(error)}") from error
-
-
-def _draw(env: Any, task: str) -> np.ndarray:
-    try:
-        picture = env.render()
-    except Exception as error:  # every GL backend has exception types of its own for a machine that cannot draw
-        raise VideoError(
-            f"task: {task} cannot be drawn here: {type(error).__name__}: {error} (try MUJOCO_GL=egl or osmesa)"
-        ) from error
-    if picture is None:
-        raise VideoError(f"task: {task} has no picture: its render() returned None")
-    return _as_bytes(np.asarray(picture))
-
-
-def _as_bytes(picture: np.ndarray) -> np.ndarray:
-    """A picture of 0 .. 255; one of real numbers up to 1 is taken to be of 0 .. 1."""
-    if picture.dtype.kind == "f" and picture.size and picture.max() <= 1:
-        picture = np.rint(picture * 255)
-    return np.clip(picture, 0, 255).astype(np.uint8)
-
-
-def _imageio() -> Any:
-    try:
-        import imageio.v2 as imageio  # optional: the extra named in the message
-        import imageio_ffmpeg  # noqa: F401  mp4 needs it, and imageio says so only after the first picture
-    except ImportError as error:
-        raise VideoError(
-            "videos need imageio with ffmpeg: pip install 'tandem-worldmodel[video]', or -e '.[video]' in a checkout"
-        ) from error
-    return imageio
-
-
-def _longest(task: str, config: EnvConfig) -> int:
+def longest(task: str, config: EnvConfig) -> int:
     """Agent steps after which an episode is cut: all that it can have, where that is known."""
     return episode_length(task, config) or MAX_STEPS

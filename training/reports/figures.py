@@ -1,6 +1,6 @@
 """Pictures of a run, as matplotlib Figures made without pyplot's global state. Nothing here draws on a screen.
 
-The colours are those of Okabe and Ito, which colour-blind readers can tell apart; time axes count agent steps.
+Time axes count agent steps.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,9 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator, PercentFormatter
 
-TRUTH, PREDICTED, TRANSITIONS, LABELS, LIMIT = "#000000", "#D55E00", "#0072B2", "#E69F00", "#666666"
-CURVES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
-STACK = (TRANSITIONS, LABELS, "#009E73", "#CC79A7", "#F0E442", "#D55E00")
+from .colors import CURVES, LABELS, LIMIT, PREDICTED, STACK, TRANSITIONS, TRUTH
+
 COLUMNS = 3
 MAX_PANELS = 24
 

@@ -10,7 +10,8 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, Formatter, FuncFormatter, LogLocator, NullLocator
 
-from .figures import CURVES, LABELS, LIMIT, PREDICTED, TRANSITIONS, TRUTH, dress, phase_axis
+from .colors import CURVES, LABELS, LIMIT, PREDICTED, TRANSITIONS, TRUTH
+from .figures import dress, phase_axis
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,13 @@ import numpy as np
 import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[attr-defined]  # made when it is imported
 from torch.utils.tensorboard import SummaryWriter
 
 from ...durable import sync
+from .films.archive import keep
+from .films.gif import Film
+from .films.studio import Occasion
 
 SPEED_WINDOW = 30  # progress lines that the speed and the time left are taken over
 LEAST_MARKS = 4  # progress lines with updates, before which the speed says nothing of the time left
@@ -27,6 +31,9 @@ class LogConfig:
     every_seconds: float = 10.0  # between two terminal lines
     every_updates: int = 50  # between two rows of training scalars, which are means over the updates between them
     figures: bool = True  # pictures in TensorBoard and in the run's report/ folder
+    films: bool = (
+        True  # with figures: a phase's first evaluated episode, and dreams of images, as films (docs/films.md)
+    )
 
     def __post_init__(self) -> None:
         if not self.every_seconds > 0:
@@ -141,6 +148,13 @@ class Logger:
         self._tensorboard.add_image(name, pixels, step, dataformats="HWC")
         self._report.mkdir(exist_ok=True)
         figure.savefig(self._report / f"{name.replace('/', '_')}.png", dpi=150)
+
+    def film(self, name: str, film: Film, occasion: Occasion) -> None:
+        """Put a film into TensorBoard, as an image that moves, and into report/films/<name>-<phase>.gif."""
+        image = Summary.Image(height=film.height, width=film.width, colorspace=3, encoded_image_string=film.data)
+        summary = Summary(value=[Summary.Value(tag=name, image=image)])
+        self._tensorboard._get_file_writer().add_summary(summary, occasion.step)
+        keep(film, self._report / "films", name.replace("/", "_"), occasion.phase)
 
     def sync(self) -> None:
         """What metrics.jsonl holds is on disk when this returns: a checkpoint says how much that is."""

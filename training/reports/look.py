@@ -7,14 +7,13 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from ...agents.agent import Agent
 from ...budget.plan import Evidence, Purse
-from ...envs.episodes import Trace
 from ...envs.records import Spaces
 from ...seeds import Channel, derive_seed
 from ...worldmodel.replay.label_store import LabelStore
@@ -24,12 +23,28 @@ from ..measurements.heldout_losses import heldout_dynamics, heldout_reward
 from ..models import Models
 from ..phase_record import PhaseRecord
 from . import figures
-from .dreams import imagined_gap, open_loop, reward_along
-from .evaluate import Evaluation, Evaluator
+from .dreams import Along, along, imagined_gap, open_loop, window_of
+from .evaluate import EvalResult, Evaluation, Evaluator
+from .films.darkroom import Shot
+from .films.mind import MindFilm, OpenLoop
+from .films.stage import Retake
+from .films.studio import Occasion, Studio
 from .logger import Logger
 from .pictures import Coins, allocation_pictures
 
 Makers = dict[str, Callable[[], Figure]]  # name of a picture -> how to draw it
+FILM, MIND = "eval/film", "dynamics/open_loop_film"
+EPISODES = 3  # side by side in a film of the model's mind
+
+
+@dataclass(frozen=True)
+class _Played:
+    """Evaluated episodes."""
+
+    mode: EvalResult
+    sampled: EvalResult
+    scalars: dict[str, float]
+    along: Callable[[], Along]  # of the first one with mode actions; worked out once it is needed
 
 
 @dataclass(frozen=True)
@@ -45,6 +60,8 @@ class Onlooker:
     coins: Coins
     horizon: int  # rows of a dream
     seed: int
+    task: str
+    studio: Studio | None  # None: no films
 
     def look(
         self,
@@ -55,19 +72,20 @@ class Onlooker:
         evidence: Callable[[], Evidence],
         purse: Purse,
     ) -> list[Evaluation]:
-        """Evaluate, write the phase's scalars (those measured too) and pictures. -> the evaluations with the new one.
+        """Evaluate, write the phase's scalars (those measured too), pictures and films. -> the evaluations with the new one.
 
         history: of all finished phases, the newest last; evidence(), purse: what a plan would be made from now.
         """
-        now, trace = history[-1], None
+        now, played = history[-1], None
         seed = derive_seed(self.seed, Channel.LOOKING, now.phase)
         row = scalars | {"budget/spent": now.spent}
         if episodes := self.evaluator.episodes(is_last):
             self.logger.line("evaluating: true returns, for your eyes alone")
             with self._shielded("the evaluation"):
-                evaluation, trace, seen = self._evaluated(now, episodes, seed)
+                played = self._evaluated(episodes, seed)
+                evaluation = Evaluation(now.phase, now.spent, played.mode.returns, played.sampled.returns)
                 evaluations = [*(one for one in evaluations if one.phase != now.phase), evaluation]
-                row |= seen
+                row |= played.scalars
         with self._shielded("the held-out losses"):
             row |= heldout_dynamics(self.models, self.transitions, seed)
             if isinstance(self.labels, LabelReplay):
@@ -76,10 +94,23 @@ class Onlooker:
         if self.logger.has_figures:
             with self._shielded("a picture"):
                 makers = allocation_pictures(history, self.coins, evidence(), purse)
-                self._draw(makers | self._pictures(evaluations, trace, seed), now.step)
+                self._draw(makers | self._pictures(evaluations, played, seed), now.step)
+        if self.studio is not None:
+            with self._shielded("a film"):
+                self._film(self.studio, now, played, seed, is_last)
         return evaluations
 
-    def _evaluated(self, now: PhaseRecord, episodes: int, seed: int) -> tuple[Evaluation, Trace, dict[str, float]]:
+    def show_films(self) -> None:
+        """Those that are ready by now."""
+        if self.studio is not None and self.studio.is_ready:
+            with self._shielded("a film"):
+                self.studio.deliver()
+
+    def close(self) -> None:
+        if self.studio is not None:
+            self.studio.close()
+
+    def _evaluated(self, episodes: int, seed: int) -> _Played:
         """True returns, one episode with mode actions, and what to log."""
         mode = self.evaluator.run(self._agent(), episodes, mode=True)
         sampled = self.evaluator.run(self._agent(), episodes, mode=False)
@@ -89,13 +120,13 @@ class Onlooker:
             "eval/length": mode.mean_length,
             **imagined_gap(self.models, sampled.traces, seed),
         }
-        return Evaluation(now.phase, now.spent, mode.returns, sampled.returns), mode.traces[0], scalars
+        return _Played(mode, sampled, scalars, cache(lambda: along(self.models, mode.traces[0], self.horizon, seed)))
 
     def _agent(self) -> Agent:
         seed = derive_seed(self.seed, Channel.ONLOOKER)
         return Agent(self.models.dynamics, self.models.actor_critic, self.spaces, seed)
 
-    def _pictures(self, evaluations: list[Evaluation], trace: Trace | None, seed: int) -> Makers:
+    def _pictures(self, evaluations: list[Evaluation], played: _Played | None, seed: int) -> Makers:
         makers = {}
         if evaluations:
             spent = np.array([one.spent for one in evaluations])
@@ -104,13 +135,39 @@ class Onlooker:
                 "sampled": [one.returns_sampled for one in evaluations],
             }
             makers["eval/return_by_cost"] = partial(figures.return_against_money, spent, returns)
-        if trace:
-            makers["reward/imagined_against_real"] = lambda: figures.imagined_vs_real_reward(
-                *reward_along(self.models, trace, self.horizon, seed)
+        if played:
+            makers["reward/imagined_against_real"] = lambda: figures.imagined_vs_real_reward(*played.along().rewards)
+        if (episodes := self.transitions.heldout_episodes(1)) and self.models.dynamics.decoder.flat:
+            makers["dynamics/open_loop"] = lambda: figures.open_loop(
+                *open_loop(self.models, episodes[0], seed).vectors()
             )
-        if episodes := self.transitions.heldout_episodes(1):
-            makers["dynamics/open_loop"] = lambda: figures.open_loop(*open_loop(self.models, episodes[0], seed))
         return makers
+
+    def _film(self, studio: Studio, now: PhaseRecord, played: _Played | None, seed: int, is_last: bool) -> None:
+        """Begin to film the phase, and show what was filmed of an earlier one. Where that is not ready nobody waits, and this
+        one has no film; the end of a run waits for its last."""
+        if studio.is_ready or is_last:
+            studio.deliver()
+        if not studio.is_free:
+            return
+        title = f"{self.task}, phase {now.phase}, {now.spent:,.0f} coins"
+        shots: dict[str, Shot] = {}
+        stage = self.evaluator.stage
+        if played:
+            shots[FILM] = Retake(stage, played.mode.traces[0], played.along().track(), title)
+        if any(spec.kind == "image" for spec in self.spaces.obs.values()):
+            episodes = [one.without_vectors() for one in self._dreams(played, seed)]
+            shots |= {MIND: MindFilm(episodes, title)} if episodes else {}
+        studio.begin(shots, Occasion(now.phase, now.step))
+        if is_last:
+            studio.deliver()
+
+    def _dreams(self, played: _Played | None, seed: int) -> list[OpenLoop]:
+        """Of evaluated episodes with sampled actions, whose rewards may be known, or else of the newest held-out ones."""
+        if played:
+            traces = played.sampled.traces[:EPISODES]
+            return [open_loop(self.models, window_of(self.models, one), seed, one.reward) for one in traces]
+        return [open_loop(self.models, one, seed) for one in self.transitions.heldout_episodes(EPISODES)]
 
     def _draw(self, makers: Makers, step: int) -> None:
         for name, make in makers.items():

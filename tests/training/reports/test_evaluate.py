@@ -1,6 +1,5 @@
 """The evaluator says what the environments paid, in episodes that are whole and counted fairly."""
 
-import re
 import sys
 from types import SimpleNamespace
 from typing import ClassVar
@@ -16,7 +15,7 @@ from tandem.envs.records import Clip, Transition
 from tandem.envs.vault import RewardVault
 from tandem.envs.vector import VectorEnv
 from tandem.errors import UserError
-from tandem.training.reports.evaluate import EvaluateConfig, Evaluator, VideoError, _as_bytes, record_video
+from tandem.training.reports.evaluate import EvaluateConfig, Evaluator
 
 
 class Countdown(gymnasium.Env):
@@ -260,52 +259,6 @@ def test_an_episode_whose_start_was_not_seen_has_no_return():
 def test_counts_that_are_too_small_are_refused(name, least):
     with pytest.raises(ValueError, match=f"^{name}: must be at least {least}, got {least - 1}"):
         EvaluateConfig(**{name: least - 1})
-
-
-def test_a_video_without_its_packages_says_what_to_install(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
-    with pytest.raises(VideoError, match=re.escape("[video]")):
-        record_video(Constant(), "evaluated_tasks:Countdown", EnvConfig(), 0, tmp_path / "a.mp4")
-
-
-def test_a_video_of_another_kind_is_refused(tmp_path):
-    with pytest.raises(VideoError, match=r"must end in \.mp4"):
-        record_video(Constant(), "evaluated_tasks:Countdown", EnvConfig(), 0, tmp_path / "a.png")
-
-
-def test_a_video_shows_every_row_of_one_episode(tmp_path):
-    imageio = pytest.importorskip("imageio.v2")
-    pytest.importorskip("imageio_ffmpeg")
-    path = tmp_path / "videos" / "a.mp4"
-    total = record_video(Constant(), "evaluated_tasks:Countdown", EnvConfig(), 0, path)
-    with imageio.get_reader(path) as film:
-        pictures = [picture.mean() for picture in film]
-        assert film.get_meta_data()["fps"] == 12
-    length = len(pictures) - 1
-    assert total == length * (length + 1) / 2 + 0.5 * length
-    assert pictures == pytest.approx([40 * step for step in range(length + 1)], abs=6)
-
-
-@pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.float32])
-def test_a_picture_of_numbers_to_255_is_kept_and_one_of_numbers_to_1_is_scaled(dtype):
-    bright = np.array([[0, 128, 255]]).astype(dtype)
-    assert _as_bytes(bright).tolist() == [[0, 128, 255]] and _as_bytes(bright).dtype == np.uint8
-    assert _as_bytes(np.array([[0, 0.5, 1.0]])).tolist() == [[0, 128, 255]]
-    assert _as_bytes(np.array([[0, 1]], np.uint8)).tolist() == [[0, 1]]
-
-
-def test_a_film_of_what_fails_is_one_line(tmp_path):
-    pytest.importorskip("imageio_ffmpeg")
-    with pytest.raises(
-        UserError, match=r"^task: evaluated_tasks:Faulty: while it was filmed, it raised ZeroDivisionError"
-    ):
-        record_video(Constant(), "evaluated_tasks:Faulty", EnvConfig(), 0, tmp_path / "a.mp4")
-
-
-def test_a_task_without_pictures_is_said_plainly(tmp_path):
-    pytest.importorskip("imageio_ffmpeg")
-    with pytest.raises(VideoError, match="has no picture"):
-        record_video(Constant(), "evaluated_tasks:Endless", EnvConfig(), 0, tmp_path / "a.mp4")
 
 
 class Zero:
