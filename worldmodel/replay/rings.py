@@ -96,6 +96,23 @@ class Rings:
         """Replace the column's rows at `slot`; of duplicates the last one wins."""
         self.columns[name][slot] = narrowed(values) if name in self.rounded else values
 
+    def write_windows(self, name: str, stream: np.ndarray, row: np.ndarray, values: torch.Tensor) -> None:
+        """The same for windows of T rows in a row: the first is `row` (B,) of `stream` (B,), values (B, T, *shape).
+
+        Rows of a window lie side by side, so it is one copy, or two where the ring wraps; torch converts on the way.
+        """
+        column = torch.from_numpy(self.columns[name])
+        column = column.view(torch.bfloat16) if name in self.rounded else column
+        number = values.shape[1]
+        assert number <= self.length, (number, self.length)
+        before = np.minimum(number, self.length - row % self.length).tolist()  # rows up to the ring's end
+        for slot, ring, most, window in zip(
+            self.slot(stream, row).tolist(), stream.tolist(), before, values, strict=True
+        ):
+            column[slot : slot + most].copy_(window if most == number else window[:most])
+            if most < number:
+                column[ring * self.length :][: number - most].copy_(window[most:])
+
     def take(self, name: str, slot: np.ndarray) -> torch.Tensor:
         """As `read`, as a tensor."""
         return torch.from_numpy(self.read(name, slot))

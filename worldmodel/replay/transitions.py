@@ -191,12 +191,17 @@ class TransitionReplay:
         """Store newer latents, deter (B, T, D) and stoch (B, T, S), of a batch; rows overwritten since are skipped, and
         latents that are not finite."""
         rings = self.heldout if address.is_heldout else self.training
-        stream, row = address.stream.numpy()[:, None], address.row.numpy()
-        newer = as_stored(deter, torch.float32)
-        kept = rings.is_alive(stream, row) & np.isfinite(newer).all(-1)
-        slot = rings.slot(stream, row)[kept]
-        rings.write("deter", slot, newer[kept])
-        rings.write("stoch", slot, as_stored(stoch, torch.uint8)[kept])
+        stream, row = address.stream.numpy(), address.row.numpy()
+        newer, classes = deter.detach().to("cpu", torch.float32), as_stored(stoch, torch.uint8)
+        kept = rings.is_alive(stream[:, None], row)
+        if not newer.sum().isfinite():  # that of finite numbers may be too large, but is not often
+            kept &= newer.isfinite().all(-1).numpy()
+        slot = rings.slot(stream[:, None], row)[kept]
+        rings.write("stoch", slot, classes[kept])
+        if kept.all():
+            rings.write_windows("deter", stream, row[:, 0], newer)
+        else:
+            rings.write("deter", slot, newer.numpy()[kept])
 
     def copy(self, clip: Clip, burn_in: int) -> Copy:
         return self.copies([clip], burn_in)[0]

@@ -1,0 +1,41 @@
+"""Latents on their way back: whole windows at once are what single rows would have been."""
+
+import numpy as np
+import pytest
+import torch
+
+from tandem.worldmodel.records import Address
+from tandem.worldmodel.replay.rings import Rings
+from tandem.worldmodel.replay.tick import Tick
+from tandem.worldmodel.replay.transitions import ReplayConfig, TransitionReplay
+
+
+@pytest.mark.parametrize("latents", ["float32", "bfloat16"])
+def test_a_window_across_the_end_of_a_ring_is_written_as_its_rows_are(latents):
+    # Rings of 10 rows: a window that begins at row 18 lies in slots 8, 9, 0, 1. The second one overlaps it from row 20 on.
+    stream, row = np.array([1, 1, 0]), np.array([18, 20, 3])
+    values = torch.randn(3, 4, 5, generator=torch.Generator().manual_seed(0))
+    by_window, by_row = (Rings({"deter": ((5,), latents)}, 2, 10) for _ in range(2))
+    by_window.write_windows("deter", stream, row, values)
+    for window in range(3):
+        for place in range(4):
+            slot = by_row.slot(stream[window], row[window] + place)
+            by_row.write("deter", np.array([slot]), values[window, place].numpy()[None])
+    np.testing.assert_array_equal(by_window.columns["deter"], by_row.columns["deter"])
+    assert np.count_nonzero(by_window.columns["deter"].any(1)) == 4 + 2 + 4
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf"), 3e38])
+def test_a_latent_that_is_not_finite_is_skipped_and_a_large_one_is_not(address_streams, number):
+    streams = address_streams(num=1)
+    replay = TransitionReplay(ReplayConfig(online=False), streams.spaces, 1, 4, streams.deter, streams.stoch)
+    for tick in streams.ticks(20):
+        replay.add(Tick.of(*tick))
+    rows = torch.tensor([[5, 6, 7, 8]])
+    deter = torch.full((1, 4, 2), -5.0)
+    deter[0, 2] = number  # twice: the sum of two that are 3e38 is not finite
+    replay.write_back(Address(torch.tensor([0]), rows, rows), deter, torch.full((1, 4, 3), 250))
+    _, kept, stoch = replay.latents(np.zeros(4, int), np.arange(5, 9), is_heldout=False)
+    expected = [-5, -5, np.float32(number) if number == 3e38 else 7, -5]  # row 7 as it was collected is (0, 7)
+    assert kept[:, 1].tolist() == expected
+    assert (stoch[:, 0] == 250).tolist() == [True, True, number == 3e38, True]
