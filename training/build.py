@@ -27,6 +27,7 @@ from ..envs.records import Spaces
 from ..envs.vault import RewardVault
 from ..envs.vector import VectorEnv
 from ..seeds import Channel, derive_seed
+from ..watch import Watch
 from ..worldmodel.dynamics import DynamicsModel
 from ..worldmodel.replay.journal.labels import LabelJournal
 from ..worldmodel.replay.journal.transitions import TransitionJournal, refill
@@ -47,7 +48,7 @@ from .progress import Progress
 from .purchases.choice import Choice
 from .purchases.labels import LabelDesk
 from .purchases.transitions import PREFIX, Collector
-from .reports import pictures
+from .reports import pictures, status
 from .reports.evaluate import Evaluator
 from .reports.logger import Logger
 from .reports.look import Onlooker
@@ -123,7 +124,7 @@ def assemble(
 ) -> Run:
     """All parts, as they were at the point where the run begins; what is on disk beyond it comes again."""
     seed_everything(config.seed)
-    ledger, stop = open_ledger(config, folder), Stop()
+    ledger, stop, watch = open_ledger(config, folder), Stop(), Watch(tuple(status.PARTS))
     learner = make_learner(config, spaces, device)
     journal = TransitionJournal(folder.transitions)
     transitions = make_transitions(config, spaces)
@@ -143,7 +144,7 @@ def assemble(
         agent=Agent(learner.dynamics, learner.actor_critic, spaces, derive_seed(config.seed, Channel.AGENT)),
         transitions=transitions,
         labels=labels,
-        collector=Collector(env, vault, transitions, ledger, journal, stop, device, config.mode == "coupled"),
+        collector=Collector(env, vault, transitions, ledger, journal, stop, device, config.mode == "coupled", watch),
         desk=desk,
         ledger=ledger,
         allocator=allocator,

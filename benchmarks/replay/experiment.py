@@ -1,6 +1,6 @@
 """How many training batches of 16 x 64 rows does the replay give and take back in a second, and how many bytes is a row?
 
-    python benchmarks/replay.py [--seconds 3] [--only vector] [--name now]
+    python benchmarks/replay [--seconds 3] [--only vector] [--name now]
 
 A replay of 16 streams is filled with noise: 200,000 rows of 24 numbers, or 50,000 images of 64 x 64 x 3. Then, as in a run, a
 tick of all streams is added, a batch is sampled (a fresh window first where there is one), and newer latents are written back
@@ -26,7 +26,7 @@ from tandem.worldmodel.replay.journal.transitions import TransitionJournal
 from tandem.worldmodel.replay.tick import Tick, Ticks
 from tandem.worldmodel.replay.transitions import ReplayConfig, TransitionReplay
 
-RESULTS = Path(__file__).parent / "results"
+RESULTS = Path(__file__).parents[1] / "results"
 BATCH, LENGTH, STREAMS, STOCH = 16, 64, 16, 32
 BLOCK = 128  # ticks added at once while it is filled
 VECTOR = Spaces({"state": ObsSpec((24,))}, 6)
@@ -180,7 +180,7 @@ def ram(replay: TransitionReplay) -> float:
 
 
 def report(table: dict) -> str:
-    made = f"Made by `python benchmarks/replay.py` ({table['machine']}). Batches of {BATCH} x {LENGTH} rows."
+    made = f"Made by `python benchmarks/replay` ({table['machine']}). Batches of {BATCH} x {LENGTH} rows."
     what = "Milliseconds: medians, and the mean of the processor's; `at best`: the fastest tenth; megabytes are of a million rows."
     lines = [
         f"{made} {what}",
@@ -200,7 +200,3 @@ def report(table: dict) -> str:
                 f"| {name} | {setup} | {row['sample_ms']:.3f} | {row['write_ms']:.3f} | {rates} | {spent} | {room} |"
             )
     return "\n".join(lines) + "\n"
-
-
-if __name__ == "__main__":
-    main()
