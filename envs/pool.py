@@ -54,6 +54,8 @@ class Pool(Protocol):
 
     spaces: Spaces
 
+    def begin(self, orders: dict[int, Order]) -> None: ...  # where they play beside us; `play` of the same follows
+
     def play(self, orders: dict[int, Order]) -> Iterator[tuple[int, Row | Failure]]:
         """Give each environment its order -> what each gave. A row's arrays are the environment's own: copy them."""
         ...
@@ -161,6 +163,9 @@ class LocalPool:
             self.close()
             raise
 
+    def begin(self, orders: dict[int, Order]) -> None:
+        """Nothing to do: they play in this process, when they are asked."""
+
     def play(self, orders: dict[int, Order]) -> Iterator[tuple[int, Row | Failure]]:
         for env, order in orders.items():
             yield env, self._in_time(self._players[env], order)
@@ -184,26 +189,34 @@ class ProcessPool:
     """Each in a process of its own, which is killed and started anew where it dies, or does not answer in time."""
 
     def __init__(self, make: Callable[[], gymnasium.Env], num: int, timeout: float):
-        self.workers = [Worker(make, timeout) for _ in range(num)]
+        self.workers, self._begun = [Worker(make, timeout) for _ in range(num)], set[int]()
         try:
             self.spaces = self._opened()
         except BaseException:
             self.close()
             raise
 
-    def play(self, orders: dict[int, Order]) -> Iterator[tuple[int, Row | Failure]]:
+    def begin(self, orders: dict[int, Order]) -> None:
         for env, order in orders.items():
             self.workers[env].ask(order)
+        self._begun = set(orders)
+
+    def play(self, orders: dict[int, Order]) -> Iterator[tuple[int, Row | Failure]]:
+        for env in orders.keys() - self._begun:
+            self.workers[env].ask(orders[env])
+        self._begun = set()
         for env in orders:
             yield env, self.workers[env].answer()
 
     def close(self) -> None:
-        """End all processes; one that is busy, and might hang, at once."""
+        """End all processes; one that is busy, and might hang, at once, unless it was let begin: it may finish its step."""
+        until = time.monotonic() + CLOSE_SECONDS
+        while self._begun:
+            self.workers[self._begun.pop()].hurry(until)
         for worker in self.workers:
             worker.bid_farewell()
-        until = time.monotonic() + CLOSE_SECONDS
         for worker in self.workers:
-            worker.leave(until)
+            worker.leave(until + CLOSE_SECONDS)
 
     def _opened(self) -> Spaces:
         for worker in self.workers:
@@ -253,6 +266,11 @@ class Worker:
             return Failure(f"is gone: {self._end()}")
         self._is_asked, self._is_built = False, not isinstance(outcome, Failure)
         return outcome
+
+    def hurry(self, until: float) -> None:
+        """Wait no longer than that for the answer that is on its way, and leave it aside."""
+        self._deadline = until if self._deadline is None else min(self._deadline, until)
+        self.answer()
 
     def bid_farewell(self) -> None:
         if self._is_asked:

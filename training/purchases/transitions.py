@@ -121,6 +121,9 @@ class Collector:
         self.replay.add(tick)
         self.chunk.left -= 1
         self.chunk.received += transition.num_bought
+        if self.is_live and self.chunk.left:  # never beyond what is reserved
+            with self.watch("environment"), calling(self.stop, "environment"):
+                self.env.begin(self.action)  # in processes of their own they play while the learner learns
         return self.episodes.add(transition) if self.episodes else []
 
     def _arrive(self) -> Transition:
