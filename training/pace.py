@@ -77,12 +77,15 @@ def updates_in_all(run: Run) -> int:
 
 
 def update(run: Run) -> None:
+    """One draw, one update. Its latents reach their rows after the next draw: so the host draws while a GPU still computes.
+    It is the same order on every device, and in a run that goes on."""
     address, batch, labels, noise = draw_inputs(run)
     run.recorder.keep(run.progress.updates, batch, labels, noise)
     with run.watch("update"):
         metrics, latent = run.learner.update(batch, labels, noise)
     with run.watch("write_back"):
-        run.transitions.write_back(address, latent.deter, latent.stoch.argmax(-1))
+        run.transitions.settle()  # those of the update before
+        run.transitions.hold(address, latent.deter, latent.stoch.argmax(-1))
     run.logger.add(metrics)
     run.progress.updates += 1
     if run.progress.updates % run.logger.every_updates == 0:

@@ -183,6 +183,7 @@ def finish_phase(run: Run) -> None:
             catch_up(run, updates_owed(run))
         check_skipped(run)
         progress.stage = "measure"
+    run.transitions.settle()  # whoever looks sees all that was learned
     name = "the pilot" if progress.phase == 0 else f"phase {progress.phase}"
     run.logger.line(f"{name} is bought: saving, and measuring on data that trained nothing")
     run.save()  # whatever fails in measuring the phase must not lose what it bought and learned

@@ -13,6 +13,7 @@ from ..records import Address, Batch
 from .copies import Copy, copy_rows
 from .counts import Counts
 from .fingerprint import fingerprint
+from .late import Late
 from .online import OnlineWindows
 from .open_rows import OpenRows, stream_and_step
 from .rings import Columns, Rings, check_keys
@@ -56,6 +57,7 @@ class TransitionReplay:
         self.open = OpenRows(self.training, self.heldout)
         self.online = OnlineWindows(num_streams, length + 1)
         self.counts = Counts.zero(num_streams)
+        self.late: Late | None = None  # written back by `settle`
 
     def add(self, tick: Tick) -> None:
         transition = tick.transition
@@ -187,6 +189,18 @@ class TransitionReplay:
             ),
         )
 
+    def hold(self, address: Address, deter: Tensor, stoch: Tensor) -> None:
+        """Keep newer latents as of `write_back` until `settle` is called, which is to be before the next ones come."""
+        assert self.late is None and not address.is_heldout, "latents of training rows, one batch at a time"
+        self.late = Late.of(address, deter, stoch)
+
+    def settle(self) -> None:
+        """Write back what is held, if anything is."""
+        late, self.late = self.late, None
+        if late is not None:
+            late.wait()
+            self.write_back(late.address, late.deter, late.stoch)
+
     def write_back(self, address: Address, deter: Tensor, stoch: Tensor) -> None:
         """Store newer latents, deter (B, T, D) and stoch (B, T, S), of a batch; rows overwritten since are skipped, and
         latents that are not finite."""
@@ -229,13 +243,14 @@ class TransitionReplay:
         return row >= 0, rings.read("deter", slot), rings.read("stoch", slot)
 
     def state_dict(self) -> dict:
-        """Latents and the online queue, which a refill from the journal does not bring back, and the counts that it must
+        """Latents, also those not written back yet, and the online queue, which a refill from the journal does not bring back, and the counts that it must
         come to. The label journal knows what was asked."""
         return {
             "counts": {name: torch.from_numpy(value.copy()) for name, value in self.counts.arrays().items()},
             "training": self.training.state_dict(SAVED),
             "heldout": self.heldout.state_dict(SAVED),
             "online": self.online.state_dict(),
+            "late": self.late and self.late.state_dict(),
         }
 
     def load_state_dict(self, state: dict, is_exact: bool = True) -> None:
@@ -245,13 +260,14 @@ class TransitionReplay:
         queue as fresh.
         """
         if not is_exact:
-            state = {"counts": {}} | state  # version 0.2 did not keep them
-        check_keys(state, {"counts", "training", "heldout", "online"}, "replay")
+            state = {"counts": {}, "late": None} | state  # version 0.2 did not keep them
+        check_keys(state, {"counts", "training", "heldout", "online", "late"}, "replay")
         if is_exact:
             self._check_counts(state["counts"])
         self.training.load_state_dict(state["training"], SAVED, "replay: training rows", is_exact)
         self.heldout.load_state_dict(state["heldout"], SAVED, "replay: held-out rows", is_exact)
         self.online.load_state_dict(state["online"])
+        self.late = state["late"] and Late.from_state(state["late"])
         if self.config.online and not is_exact:
             self.online.advance(self.training.count)
 
@@ -272,6 +288,10 @@ class TransitionReplay:
                 *((f"training/{name}", value) for name, value in self.training.held()),
                 *((f"heldout/{name}", value) for name, value in self.heldout.held()),
                 *((f"online/{name}", value.numpy()) for name, value in self.online.state_dict().items()),
+                *(
+                    (f"late/{name}", value.numpy())
+                    for name, value in (self.late.state_dict() if self.late else {}).items()
+                ),
             ]
         )
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from tandem.worldmodel.records import Address
+from tandem.worldmodel.replay.late import Late
 from tandem.worldmodel.replay.rings import Rings
 from tandem.worldmodel.replay.tick import Tick
 from tandem.worldmodel.replay.transitions import ReplayConfig, TransitionReplay
@@ -25,12 +26,16 @@ def test_a_window_across_the_end_of_a_ring_is_written_as_its_rows_are(latents):
     assert np.count_nonzero(by_window.columns["deter"].any(1)) == 4 + 2 + 4
 
 
+def fill(replay, streams):
+    for tick in streams.ticks(20):
+        replay.add(Tick.of(*tick))
+
+
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf"), 3e38])
 def test_a_latent_that_is_not_finite_is_skipped_and_a_large_one_is_not(address_streams, number):
     streams = address_streams(num=1)
     replay = TransitionReplay(ReplayConfig(online=False), streams.spaces, 1, 4, streams.deter, streams.stoch)
-    for tick in streams.ticks(20):
-        replay.add(Tick.of(*tick))
+    fill(replay, streams)
     rows = torch.tensor([[5, 6, 7, 8]])
     deter = torch.full((1, 4, 2), -5.0)
     deter[0, 2] = number  # twice: the sum of two that are 3e38 is not finite
@@ -39,3 +44,38 @@ def test_a_latent_that_is_not_finite_is_skipped_and_a_large_one_is_not(address_s
     expected = [-5, -5, np.float32(number) if number == 3e38 else 7, -5]  # row 7 as it was collected is (0, 7)
     assert kept[:, 1].tolist() == expected
     assert (stoch[:, 0] == 250).tolist() == [True, True, number == 3e38, True]
+
+
+def test_latents_that_are_held_reach_their_rows_when_they_are_settled_and_survive_a_checkpoint(address_streams):
+    replays = []
+    for _ in range(2):
+        streams = address_streams(num=1)
+        replays.append(TransitionReplay(ReplayConfig(), streams.spaces, 1, 4, streams.deter, streams.stoch))
+        fill(replays[-1], streams)
+    held, again = replays
+    batch = held.sample(2, np.random.default_rng(0))
+    newer = torch.full((2, 4, 2), -5.0)
+    before = held.fingerprint()
+    held.hold(batch.address, newer, torch.full((2, 4, 3), 250))
+    newer.fill_(-7.0)  # a recording writes over its outputs
+    assert held.fingerprint() != before and not (held.training.columns["deter"] == -5).any()
+    again.load_state_dict(held.state_dict())
+    assert again.fingerprint() == held.fingerprint()
+    for replay in replays:
+        replay.settle()
+        replay.settle()  # there is nothing left
+        rows = batch.address.row.numpy().reshape(-1)
+        assert (replay.training.read("deter", rows) == -5).all() and (replay.training.read("stoch", rows) == 250).all()
+    assert again.fingerprint() == held.fingerprint()
+
+
+def test_one_batch_is_held_at_a_time_and_a_state_of_another_form_is_refused(address_streams):
+    streams = address_streams(num=1)
+    replay = TransitionReplay(ReplayConfig(), streams.spaces, 1, 4, streams.deter, streams.stoch)
+    fill(replay, streams)
+    address, latents = replay.sample(2, np.random.default_rng(0)).address, (torch.zeros(2, 4, 2), torch.zeros(2, 4, 3))
+    replay.hold(address, *latents)
+    with pytest.raises(AssertionError, match="one batch at a time"):
+        replay.hold(address, *latents)
+    with pytest.raises(ValueError, match="latents on their way: the checkpoint holds"):
+        Late.from_state({"deter": latents[0]})
