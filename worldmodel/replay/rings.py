@@ -151,11 +151,19 @@ class Rings:
             yield name, self.columns[name][slot]
 
     def state_dict(self, names: tuple[str, ...]) -> dict[str, torch.Tensor]:
-        """These columns of the rows held as they are stored, and their row numbers."""
-        slot = self.slot(*self.every_row())
-        state = {name: torch.from_numpy(self.columns[name][slot]) for name in names}
+        """These columns of the rows held as they are stored, and their row numbers; copies."""
+        state = {name: torch.from_numpy(self._in_order(name)) for name in names}
         state |= {name: state[name].view(torch.bfloat16) for name in names if name in self.rounded}
         return state | {"count": torch.from_numpy(self.count.copy()), "oldest": torch.from_numpy(self.oldest)}
+
+    def _in_order(self, name: str) -> np.ndarray:
+        """A copy of the column's rows held, stream by stream and oldest first: at most two pieces of memory a stream."""
+        pieces = []
+        for stream, (oldest, alive) in enumerate(zip(self.oldest.tolist(), self.alive.tolist(), strict=True)):
+            ring = self.columns[name][stream * self.length :][: self.length]
+            first = oldest % self.length
+            pieces += [ring[first : first + alive], ring[: max(0, first + alive - self.length)]]
+        return np.concatenate(pieces)
 
     def load_state_dict(
         self, state: dict[str, torch.Tensor], names: tuple[str, ...], what: str, is_exact: bool = True

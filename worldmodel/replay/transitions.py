@@ -44,6 +44,8 @@ class TransitionReplay:
     in a thread beside the learner is fine as long as nothing is added or written back meanwhile.
     """
 
+    state_is_copy = True  # its state_dict shares no memory with it: a large replay is not copied twice for a checkpoint
+
     def __init__(self, config: ReplayConfig, spaces: Spaces, num_streams: int, length: int, deter: int, stoch: int):
         self.config, self.spaces, self.num_streams, self.length = config, spaces, num_streams, length
         columns: Columns = {f"obs/{k}": (s.shape, s.dtype) for k, s in spaces.obs.items()}

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from tandem.training.storage import checkpoint
 from tandem.worldmodel.records import Address
+from tandem.worldmodel.replay.fingerprint import fingerprint
 from tandem.worldmodel.replay.late import Late
 from tandem.worldmodel.replay.rings import Rings
 from tandem.worldmodel.replay.tick import Tick
@@ -79,3 +81,28 @@ def test_one_batch_is_held_at_a_time_and_a_state_of_another_form_is_refused(addr
         replay.hold(address, *latents)
     with pytest.raises(ValueError, match="latents on their way: the checkpoint holds"):
         Late.from_state({"deter": latents[0]})
+
+
+def test_what_a_checkpoint_took_of_the_replay_stays_as_it_was_while_the_run_goes_on(address_streams):
+    streams = address_streams(num=2)
+    replay = TransitionReplay(ReplayConfig(capacity=30), streams.spaces, 2, 4, streams.deter, streams.stoch)
+    fill(replay, streams)
+    fill(replay, streams)  # 40 rows in rings of 19: 21 .. 39, from slot 2 on
+    batch = replay.sample(3, np.random.default_rng(0))
+    replay.hold(batch.address, torch.full((3, 4, 2), -5.0), torch.full((3, 4, 3), 250))
+    content = checkpoint.content(1, {"transitions": replay}).states["transitions"]
+    deter = content["training"]["deter"].clone()
+    assert deter[:, 1].tolist() == [*range(21, 40)] * 2 and deter[:, 0].tolist() == [0] * 19 + [1] * 19
+    before = fingerprint(arrays(content))
+    replay.settle()
+    fill(replay, streams)
+    replay.sample(3, np.random.default_rng(0))
+    assert fingerprint(arrays(content)) == before
+    assert fingerprint(arrays(checkpoint.content(1, {"transitions": replay}).states["transitions"])) != before
+
+
+def arrays(state, name=""):
+    """Every tensor in nested dictionaries."""
+    if isinstance(state, dict):
+        return [found for key, value in state.items() for found in arrays(value, f"{name}/{key}")]
+    return [(name, state.numpy())] if isinstance(state, torch.Tensor) else []
