@@ -27,7 +27,7 @@ class Agent:
         self.device = dynamics.rssm.in_deter.weight.device
         self.generator = torch.Generator(self.device).manual_seed(seed)
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def act(
         self,
         obs: dict[str, np.ndarray],

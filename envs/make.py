@@ -33,7 +33,7 @@ FORMS = "dmc_<domain>_<task>, atari_<game>, crafter_reward, gym:<Id>, gym:<modul
 class EnvConfig:
     num: int = 4  # environments in lockstep
     repeat: int = 1  # times each action is taken; one agent step, one transition
-    processes: bool = False  # one subprocess per environment: pays off for slow environments only
+    processes: bool = False  # one subprocess per environment, which plays while the learner learns: for slow ones
     heldout_share: float = 0.1  # of the transitions, in whole episodes that are never trained on; 0: none
     time_limit: int = 0  # cuts episodes to this many environment steps (repeats counted singly); 0: the task's own
     observe: Literal["state", "pixels", "both"] = "state"  # of dm_control: numbers, what its cameras see, or both

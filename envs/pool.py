@@ -19,6 +19,7 @@ import numpy as np
 
 from ..errors import UserError
 from ..outside import place_outside
+from .limited import TimedOut, limited
 from .make import EnvConfig, make_env, spaces_of
 from .records import Spaces
 
@@ -53,6 +54,8 @@ class Pool(Protocol):
     """Environments by number. One that failed is built anew by itself when it is next given a seed."""
 
     spaces: Spaces
+
+    def begin(self, orders: dict[int, Order]) -> None: ...  # where they play beside us; `play` of the same follows
 
     def play(self, orders: dict[int, Order]) -> Iterator[tuple[int, Row | Failure]]:
         """Give each environment its order -> what each gave. A row's arrays are the environment's own: copy them."""
@@ -99,10 +102,6 @@ def _looked_at_in_a_process(task: str, worker: "Worker", look: Look) -> Any:
     if isinstance(answer, Failure):
         raise UserError(f"task: {task}: tried before the run in a process of its own, it {answer}")
     return answer
-
-
-class TimedOut(BaseException):
-    """The time is over. No Exception, so that code which catches those does not swallow it."""
 
 
 class Player:
@@ -161,6 +160,9 @@ class LocalPool:
             self.close()
             raise
 
+    def begin(self, orders: dict[int, Order]) -> None:
+        """Nothing to do: they play in this process, when they are asked."""
+
     def play(self, orders: dict[int, Order]) -> Iterator[tuple[int, Row | Failure]]:
         for env, order in orders.items():
             yield env, self._in_time(self._players[env], order)
@@ -184,26 +186,34 @@ class ProcessPool:
     """Each in a process of its own, which is killed and started anew where it dies, or does not answer in time."""
 
     def __init__(self, make: Callable[[], gymnasium.Env], num: int, timeout: float):
-        self.workers = [Worker(make, timeout) for _ in range(num)]
+        self.workers, self._begun = [Worker(make, timeout) for _ in range(num)], set[int]()
         try:
             self.spaces = self._opened()
         except BaseException:
             self.close()
             raise
 
-    def play(self, orders: dict[int, Order]) -> Iterator[tuple[int, Row | Failure]]:
+    def begin(self, orders: dict[int, Order]) -> None:
         for env, order in orders.items():
             self.workers[env].ask(order)
+        self._begun = set(orders)
+
+    def play(self, orders: dict[int, Order]) -> Iterator[tuple[int, Row | Failure]]:
+        for env in orders.keys() - self._begun:
+            self.workers[env].ask(orders[env])
+        self._begun = set()
         for env in orders:
             yield env, self.workers[env].answer()
 
     def close(self) -> None:
-        """End all processes; one that is busy, and might hang, at once."""
+        """End all processes; one that is busy, and might hang, at once, unless it was let begin: it may finish its step."""
+        until = time.monotonic() + CLOSE_SECONDS
+        while self._begun:
+            self.workers[self._begun.pop()].hurry(until)
         for worker in self.workers:
             worker.bid_farewell()
-        until = time.monotonic() + CLOSE_SECONDS
         for worker in self.workers:
-            worker.leave(until)
+            worker.leave(until + CLOSE_SECONDS)
 
     def _opened(self) -> Spaces:
         for worker in self.workers:
@@ -253,6 +263,11 @@ class Worker:
             return Failure(f"is gone: {self._end()}")
         self._is_asked, self._is_built = False, not isinstance(outcome, Failure)
         return outcome
+
+    def hurry(self, until: float) -> None:
+        """Wait no longer than that for the answer that is on its way, and leave it aside."""
+        self._deadline = until if self._deadline is None else min(self._deadline, until)
+        self.answer()
 
     def bid_farewell(self) -> None:
         if self._is_asked:
@@ -339,31 +354,6 @@ def leave_with(lifeline: int) -> None:
     # Where the environment holds Python's lock no thread runs: then the system's SIGIO, which nobody handles, ends it.
     fcntl.fcntl(lifeline, fcntl.F_SETOWN, os.getpid())
     fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)
-
-
-@contextlib.contextmanager
-def limited(seconds: float) -> Iterator[None]:
-    """TimedOut after `seconds` in this process, by the system's alarm; 0: there is no limit.
-
-    Nor is there one outside the main thread, where Python has no signals, or while somebody else's alarm is set; code
-    that is not Python's is interrupted when it returns.
-    """
-    is_main = threading.current_thread() is threading.main_thread()
-    if not seconds or not is_main or signal.getitimer(signal.ITIMER_REAL)[0]:
-        yield
-        return
-    before = signal.signal(signal.SIGALRM, _ring)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        if signal.getsignal(signal.SIGALRM) is _ring:  # else somebody has set an alarm meanwhile: it is theirs now
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            signal.signal(signal.SIGALRM, before)
-
-
-def _ring(number: int, frame) -> None:
-    raise TimedOut
 
 
 def _late(seconds: float) -> str:

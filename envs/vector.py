@@ -52,9 +52,17 @@ class VectorEnv:
         self.was_lent = False  # others have played in it: go_on() takes up the episodes that were open
         self._streak = np.zeros(self.num, np.int64)  # failures since an episode was completed
         self._heldout = HeldoutShare(config.heldout_share, seed, self.num)
+        self._begun: np.ndarray | None = None  # the action that the environments have been given already
         self._is_lent = pool is not None
         self._pool = open_pool(task, config) if pool is None else pool
         self.spaces = self._pool.spaces
+
+    def begin(self, action: np.ndarray) -> None:
+        """Let environments in processes of their own play while the caller does something else; `step` with the same action
+        is to follow. What comes of it is the same."""
+        self.check(action)
+        self._pool.begin(self._orders(action))
+        self._begun = action.copy()
 
     def step(self, action: np.ndarray) -> Transition:
         """action (N, A) float32 -> the rows arrived at.
@@ -65,6 +73,8 @@ class VectorEnv:
         """
         assert action.shape == (self.num, self.spaces.action_size), (action.shape, self.num, self.spaces.action_size)
         self.check(action)
+        assert self._begun is None or np.array_equal(action, self._begun), "another action was begun with"
+        self._begun = None
         tick = self._play(action)
         is_first, step, is_last = tick.is_first, self.next_steps, tick.is_terminated | tick.is_truncated
         for env, is_reset in enumerate(is_first.tolist()):
@@ -93,6 +103,7 @@ class VectorEnv:
 
         One that differs, in a single bit of an observation, is closed as truncated, which is said.
         """
+        assert self._begun is None, "a step is under way"
         assert standing.next_step.shape == standing.next_episode.shape == (self.num,), standing
         self.was_lent = False
         self.next_steps = np.array(standing.next_step, np.int64)
@@ -122,7 +133,7 @@ class VectorEnv:
 
         The episodes that are open in them are closed as truncated, unless go_on() takes them up afterwards.
         """
-        assert 0 < num <= self.num, (num, self.num)
+        assert 0 < num <= self.num and self._begun is None, (num, self.num, self._begun)
         self.was_lent = True
         self.cut(np.arange(self.num) < num)
         config = replace(self._config, num=num, heldout_share=0.0)
@@ -135,11 +146,7 @@ class VectorEnv:
     def _play(self, action: np.ndarray) -> "_Tick":
         """One row of each environment: of the step asked for, or of a reset where that failed."""
         tick = _Tick(self.spaces, self.was_last)
-        attempts = [0] * self.num
-        orders: dict[int, Order] = {
-            env: self._episode_seed(env, int(self.next_episodes[env])) if was_last else action[env]
-            for env, was_last in enumerate(self.was_last.tolist())
-        }
+        attempts, orders = [0] * self.num, self._orders(action)
         while orders:
             failures = tick.fill(self._pool, orders)
             orders = {}
@@ -149,6 +156,13 @@ class VectorEnv:
                 tick.is_first[env] = True
                 orders[env] = self._episode_seed(env, int(self.next_episodes[env]), attempts[env])
         return tick
+
+    def _orders(self, action: np.ndarray) -> dict[int, Order]:
+        """For the next step of all environments: a seed where an episode begins."""
+        return {
+            env: self._episode_seed(env, int(self.next_episodes[env])) if was_last else action[env]
+            for env, was_last in enumerate(self.was_last.tolist())
+        }
 
     def _episode_seed(self, env: int, episode: int, attempt: int = 0) -> int:
         return episode_seed(self._seed, env, episode, attempt)

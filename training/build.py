@@ -28,6 +28,7 @@ from ..envs.vault import RewardVault
 from ..envs.vector import VectorEnv
 from ..heap import keep_memory
 from ..seeds import Channel, derive_seed
+from ..watch import Watch
 from ..worldmodel.dynamics import DynamicsModel
 from ..worldmodel.replay.journal.labels import LabelJournal
 from ..worldmodel.replay.journal.transitions import TransitionJournal, refill
@@ -48,7 +49,7 @@ from .progress import Progress
 from .purchases.choice import Choice
 from .purchases.labels import LabelDesk
 from .purchases.transitions import PREFIX, Collector
-from .reports import pictures
+from .reports import pictures, status
 from .reports.evaluate import Evaluator
 from .reports.films.studio import Studio
 from .reports.logger import Logger
@@ -126,7 +127,7 @@ def assemble(
 ) -> Run:
     """All parts, as they were at the point where the run begins; what is on disk beyond it comes again."""
     seed_everything(config.seed)
-    ledger, stop = open_ledger(config, folder), Stop()
+    ledger, stop, watch = open_ledger(config, folder), Stop(), Watch(tuple(status.PARTS))
     learner = make_learner(config, spaces, device)
     journal = TransitionJournal(folder.transitions)
     transitions = make_transitions(config, spaces)
@@ -146,7 +147,7 @@ def assemble(
         agent=Agent(learner.dynamics, learner.actor_critic, spaces, derive_seed(config.seed, Channel.AGENT)),
         transitions=transitions,
         labels=labels,
-        collector=Collector(env, vault, transitions, ledger, journal, stop, device, config.mode == "coupled"),
+        collector=Collector(env, vault, transitions, ledger, journal, stop, device, config.mode == "coupled", watch),
         desk=desk,
         ledger=ledger,
         allocator=allocator,

@@ -77,10 +77,15 @@ def updates_in_all(run: Run) -> int:
 
 
 def update(run: Run) -> None:
+    """One draw, one update. Its latents reach their rows after the next draw: so the host draws while a GPU still computes.
+    It is the same order on every device, and in a run that goes on."""
     address, batch, labels, noise = draw_inputs(run)
     run.recorder.keep(run.progress.updates, batch, labels, noise)
-    metrics, latent = run.team.update(run.learner, batch, labels, noise)
-    run.transitions.write_back(address, latent.deter, latent.stoch.argmax(-1))
+    with run.watch("update"):
+        metrics, latent = run.team.update(run.learner, batch, labels, noise)
+    with run.watch("write_back"):
+        run.transitions.settle()  # those of the update before
+        run.transitions.hold(address, latent.deter, latent.stoch.argmax(-1))
     run.logger.add(metrics)
     run.progress.updates += 1
     if run.progress.updates % run.logger.every_updates == 0:
@@ -112,11 +117,13 @@ def check_skipped(run: Run) -> None:
 def draw_inputs(run: Run) -> tuple[Address, Batch, LabelBatch | None, Noise]:
     """Where the next batch came from, and what the learner takes: batch, labels (decoupled) and noise, on its device."""
     config, train_config = run.config, run.config.train
-    batch = run.transitions.sample(train_config.batch, run.numpy_rng)
-    batch, labels = run.labels.draw(batch, train_config.label_batch, run.numpy_rng)
-    rows = (0, 1) if labels is None else labels.is_first.shape
-    noise = Noise.draw(run.noise_rng, train_config, config.dynamics.stoch, run.spaces, *rows)
-    return batch.address, batch.to(run.device), None if labels is None else labels.to(run.device), noise
+    with run.watch("sample"):
+        batch = run.transitions.sample(train_config.batch, run.numpy_rng)
+        batch, labels = run.labels.draw(batch, train_config.label_batch, run.numpy_rng)
+        rows = (0, 1) if labels is None else labels.is_first.shape
+        noise = Noise.draw(run.noise_rng, train_config, config.dynamics.stoch, run.spaces, *rows)
+    with run.watch("copy"):
+        return batch.address, batch.to(run.device), None if labels is None else labels.to(run.device), noise
 
 
 def show_if_due(run: Run) -> None:
@@ -130,4 +137,5 @@ def show(run: Run) -> None:
 
 
 def write_row(run: Run) -> None:
-    status.write_row(run.logger, run.progress, run.ledger.balance(), len(run.labels.pending), run.env_steps)
+    balance, pending, seconds = run.ledger.balance(), len(run.labels.pending), run.row_laps.take()
+    status.write_row(run.logger, run.progress, balance, pending, run.env_steps, seconds)

@@ -20,7 +20,7 @@ from .parallel.team import Solo, team_of
 from .phase_record import PhaseRecord, write_phases
 from .purchases.labels import Heard
 from .purchases.sellers import SellerFailed
-from .reports.status import describe, last_word
+from .reports.status import describe, last_word, took
 from .run import Run
 from .settings import read_config, save_config
 from .stop import HungUp, Interrupted, listening
@@ -78,7 +78,8 @@ def decide(run: Run) -> Plan:
     if progress.plan is not None:
         return progress.plan
     known = run.evidence()
-    plan = checked(run.allocator.plan(known, run.ledger), run.config.allocator.name, run.desk.tiers)
+    with run.watch("measure"):
+        plan = checked(run.allocator.plan(known, run.ledger), run.config.allocator.name, run.desk.tiers)
     run.ledger.record_decision(progress.phase, known.record(), plan.record())
     run.logger.scalars(run.env_steps, {"plan/transitions": plan.transitions, "plan/labels": plan.labels})
     if plan.note:
@@ -112,15 +113,17 @@ def collect_chunk(run: Run) -> None:
 def trade(run: Run, plan: Plan) -> None:
     """Pay for all that came since the last time, and buy the next labels and transitions. To wait for the disk takes as
     long as an update or two, so all of it is one commit, with the journals on disk before it."""
-    with run.ledger.together():
+    with run.watch("commit"), run.ledger.together():
         run.desk.book()
         if run.collector.chunk.is_open:
             run.collector.close()
-        order_labels(run, plan)
+        with run.watch("labels"):
+            order_labels(run, plan)
         if is_collecting(run, plan):
             run.collector.open(transitions_left(run, plan))
-    run.desk.tell()
-    tell(run, run.desk.hear())
+    with run.watch("labels"):
+        run.desk.tell()
+        tell(run, run.desk.hear())
 
 
 def order_labels(run: Run, plan: Plan) -> None:
@@ -137,8 +140,9 @@ def order_labels(run: Run, plan: Plan) -> None:
 
 def hear(run: Run) -> int:
     """Take in what the labeler says, and pay for it. -> answers and questions declined"""
-    heard = run.desk.collect()
-    tell(run, heard)
+    with run.watch("labels"):
+        heard = run.desk.collect()
+        tell(run, heard)
     return len(heard.answers) + len(heard.declined)
 
 
@@ -185,14 +189,18 @@ def finish_phase(run: Run) -> None:
             catch_up(run, updates_owed(run))
         check_skipped(run)
         progress.stage = "measure"
+    run.transitions.settle()  # whoever looks sees all that was learned
     name = "the pilot" if progress.phase == 0 else f"phase {progress.phase}"
     run.logger.line(f"{name} is bought: saving, and measuring on data that trained nothing")
     run.save()  # whatever fails in measuring the phase must not lose what it bought and learned
     with run.stop.nothing_to_lose(run.folder.path):
-        findings = measure(run)
-        keep_record(run, findings)
-        look(run, findings)
+        with run.watch("measure"):
+            findings = measure(run)
+            keep_record(run, findings)
+        with run.watch("look"):
+            look(run, findings)
     write_row(run)
+    run.logger.line(took(name, run.phase_laps.take()))
     show(run)
     progress.phase += 1
     progress.plan, progress.stage = None, "buy"
@@ -249,7 +257,8 @@ def wait_for_answers(run: Run) -> None:
     """A little while, at the end of a run."""
     for _ in range(LAST_CALLS):
         if run.labels.pending and not hear(run):
-            time.sleep(0.01)
+            with run.watch("labels"):
+                time.sleep(0.01)
     if run.labels.pending:
         run.logger.line(f"{len(run.labels.pending)} labels are not answered yet: --resume takes them in later")
 

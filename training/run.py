@@ -13,6 +13,7 @@ from ..budget.ledger import Ledger
 from ..budget.plan import Allocator, Evidence
 from ..envs.records import Spaces
 from ..frames import FrameLog
+from ..watch import Laps, Watch
 from ..worldmodel.replay.label_store import LabelStore
 from ..worldmodel.replay.transitions import TransitionReplay
 from .config import Config
@@ -62,6 +63,11 @@ class Run:
     lock: IO  # held while the run is open
     recorder: Recorder = field(default_factory=Recorder)
     team: Solo = field(default_factory=Solo)
+    row_laps: Laps = field(init=False)  # between two rows of metrics
+    phase_laps: Laps = field(init=False)  # between the ends of two phases, or since the run went on
+
+    def __post_init__(self):
+        self.row_laps, self.phase_laps = Laps(self.watch), Laps(self.watch)
 
     def parts(self) -> dict[str, Part]:
         """Everything that is neither in the ledger nor in the journals: what a checkpoint holds beside the positions there."""
@@ -79,7 +85,8 @@ class Run:
 
     def save(self, is_milestone: bool = False, is_awaited: bool = True) -> None:
         """Keep everything, on disk when this returns or, where it is not awaited, soon. CheckpointError says what is wrong."""
-        self.keeper.save(partial(self._content, is_milestone), is_awaited)
+        with self.watch("checkpoint"):
+            self.keeper.save(partial(self._content, is_milestone), is_awaited)
 
     def _content(self, is_milestone: bool) -> Content:
         self.collector.write()
@@ -114,6 +121,11 @@ class Run:
         )
         last = self.progress.history[-1] if self.progress.history else None
         return evidence(self.terms, self.progress.phase, self.progress.phases, stock, last)
+
+    @property
+    def watch(self) -> Watch:
+        """Where this process spends its time, in parts as reports/status.py names them."""
+        return self.collector.watch
 
     @property
     def models(self) -> Models:

@@ -25,7 +25,10 @@ class Window:
         return replace(self, obs={key: function(value) for key, value in self.obs.items()}, **tensors)
 
     def to(self, device: torch.device | str) -> Self:
-        return self.each(lambda value: value.to(device, non_blocking=True))
+        """On a GPU from pinned memory, so that the host does not wait for the copy."""
+        if torch.device(device).type == "cuda":
+            return self.each(lambda value: _pinned(value).to(device, non_blocking=True))
+        return self.each(lambda value: value.to(device))
 
     def __getitem__(self, piece: slice) -> Self:
         """Some of the windows."""
@@ -62,3 +65,7 @@ class LabelBatch(Window):
     fold: (
         Tensor  # (B,) int64, one number for an episode; modulo the members it deals folds. Negative: all learn from it
     )
+
+
+def _pinned(value: Tensor) -> Tensor:
+    return value if value.is_cuda else value.pin_memory()

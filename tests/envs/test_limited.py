@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tandem.envs.pool import TimedOut, limited
+from tandem.envs.limited import TimedOut, limited
 
 
 def test_what_takes_too_long_is_interrupted_although_it_catches_exceptions():

@@ -56,6 +56,9 @@ def test_the_smoke_preset_runs_the_whole_loop(tmp_path, audit):
     keys = {key for row in rows for key in row}
     for key in ("eval/return", "dynamics/loss/dyn", "reward/loss", "actor/entropy", "critic/value", "budget/labels"):
         assert key in keys
+    shares = {key: value for key, value in rows[-1].items() if key.startswith("time/share_")}
+    assert abs(sum(shares.values()) - 1) < 0.001 and shares["time/share_look"] > 0.1
+    assert "\nphase 2 took " in done.stdout
     assert rows[-1]["step"] == summary["transitions"] * 8  # environment steps: each action is repeated
     assert list(folder.glob("events.out.tfevents.*")) and list((folder / "report").glob("*.png"))
     assert "return" in done.stdout and "coins" in done.stdout

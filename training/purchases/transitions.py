@@ -16,6 +16,7 @@ from ...envs.standing import OpenEpisode, Standing
 from ...envs.vault import RewardVault
 from ...envs.vector import VectorEnv
 from ...errors import UserError
+from ...watch import Watch
 from ...worldmodel.replay.journal.transitions import PREFIX, TransitionJournal
 from ...worldmodel.replay.tick import Tick, Ticks
 from ...worldmodel.replay.transitions import TransitionReplay
@@ -53,11 +54,12 @@ class Collector:
         stop: Stop,
         device: torch.device,
         has_returns: bool,
+        watch: Watch,
     ):
         """device: of the agent. has_returns: whether tick() reads the true returns of training episodes; only reference
         mode logs them."""
         self.env, self.vault, self.replay, self.ledger = env, vault, replay, ledger
-        self.journal, self.stop, self.device = journal, stop, device
+        self.journal, self.stop, self.device, self.watch = journal, stop, device, watch
         ledger.before_commit.insert(0, journal.log.sync)  # before questions about them
         self.episodes = EpisodeReturns(vault, env.num) if has_returns else None
         self.action = np.zeros((env.num, env.spaces.action_size), np.float32)
@@ -105,8 +107,9 @@ class Collector:
         """
         before = self.ahead[0] if self.ahead else None
         transition = before.transition if before else self._arrive()
-        action, state = agent.act(transition.obs, self.state, transition.is_first, mode=False)
-        tick = Tick.of(transition, action, state.latent.deter, state.latent.stoch.argmax(-1))
+        with self.watch("policy"):
+            action, state = agent.act(transition.obs, self.state, transition.is_first, mode=False)
+            tick = Tick.of(transition, action, state.latent.deter, state.latent.stoch.argmax(-1))
         if before:
             tick = self.ahead.popleft()  # what was done counts, also where rounding would have done a little else
         else:
@@ -118,10 +121,13 @@ class Collector:
         self.replay.add(tick)
         self.chunk.left -= 1
         self.chunk.received += transition.num_bought
+        if self.is_live and self.chunk.left:  # never beyond what is reserved
+            with self.watch("environment"), calling(self.stop, "environment"):
+                self.env.begin(self.action)  # in processes of their own they play while the learner learns
         return self.episodes.add(transition) if self.episodes else []
 
     def _arrive(self) -> Transition:
-        with calling(self.stop, "environment"):
+        with self.watch("environment"), calling(self.stop, "environment"):
             if not self.is_live or self.env.was_lent:  # an evaluation may have played in them
                 self.env.go_on(self._standing(opened=True))
                 self.is_live = True

@@ -1,15 +1,35 @@
-"""What a person is told while a run goes: the money and speed line, the heading and the last word."""
+"""What a person is told while a run goes: the money and speed line, where its time goes, the heading and the last word."""
+
+from collections.abc import Mapping
 
 import torch
 
 from ...budget.money import MICRO, Balance
+from ...watch import REST, shares
 from ..config import Config
 from ..progress import Progress
-from .logger import Logger, ProgressLine
+from .logger import Logger, ProgressLine, duration
+
+PARTS = {  # of a run's time, and what they are called
+    "environment": "environments",
+    "policy": "acting",
+    "sample": "sampling",
+    "copy": "copies to the device",
+    "update": "updates",
+    "write_back": "latents written back",
+    "labels": "labels",
+    "commit": "ledger and journals",
+    "checkpoint": "checkpoints",
+    "measure": "measuring and planning",
+    "look": "evaluation and pictures",
+}
+LEAST_SHARE = 0.01  # that is worth a word
 
 
-def write_row(logger: Logger, progress: Progress, balance: Balance, pending: int, step: int) -> None:
-    """The training scalars since the last row, and the money. pending: labels on their way."""
+def write_row(
+    logger: Logger, progress: Progress, balance: Balance, pending: int, step: int, seconds: Mapping[str, float]
+) -> None:
+    """The training scalars since the last row, the money, and where the time went. pending: labels on their way."""
     logger.flush(step)
     money = {
         "budget/spent": balance.spent / MICRO,
@@ -19,7 +39,18 @@ def write_row(logger: Logger, progress: Progress, balance: Balance, pending: int
         "budget/labels_outstanding": pending,
         "train/updates": progress.updates,
     }
-    logger.scalars(step, money)
+    spent = {f"time/{part}_seconds": round(value, 4) for part, value in seconds.items()}
+    spent |= {f"time/share_{part}": round(value, 4) for part, value in shares(seconds).items()}
+    logger.scalars(step, money | spent)
+
+
+def took(what: str, seconds: Mapping[str, float]) -> str:
+    """One sentence: how long it took, and where the time went, the largest part first."""
+    told = {PARTS[part]: share for part, share in shares(seconds).items() if part != REST and share >= LEAST_SHARE}
+    parts = [f"{share:.0%} {name}" for name, share in sorted(told.items(), key=lambda one: -one[1])]
+    if parts and 1 - sum(told.values()) >= LEAST_SHARE:
+        parts.append(f"{1 - sum(told.values()):.0%} the rest")
+    return f"{what} took {duration(sum(seconds.values()))}" + (f": {', '.join(parts)}" if parts else "")
 
 
 def show(logger: Logger, progress: Progress, balance: Balance, step: int) -> None:

@@ -69,13 +69,15 @@ class Checkpoint:
 def content(step: int, parts: Mapping[str, Any], **more: Any) -> Content:
     """The parts' states now, in memory of their own.
 
-    A part is a plain nest of dicts, lists, numbers, strings and tensors, or an object with state_dict().
+    A part is a plain nest of dicts, lists, numbers, strings and tensors, or an object with state_dict(), which is copied
+    unless it says `state_is_copy`.
     """
     states = {name: _state(part) for name, part in parts.items()}
     for name, state in states.items():
         assert name.isidentifier(), f"part {name!r}: must be an identifier"
         _check_loadable(state, name)
-    return Content(step, {name: _frozen(state) for name, state in states.items()}, **more)
+    own = {name for name, part in parts.items() if getattr(part, "state_is_copy", False)}
+    return Content(step, {name: state if name in own else _frozen(state) for name, state in states.items()}, **more)
 
 
 def write(folder: Path, content: Content, keep: int = 2) -> Path:

@@ -96,6 +96,23 @@ class Rings:
         """Replace the column's rows at `slot`; of duplicates the last one wins."""
         self.columns[name][slot] = narrowed(values) if name in self.rounded else values
 
+    def write_windows(self, name: str, stream: np.ndarray, row: np.ndarray, values: torch.Tensor) -> None:
+        """The same for windows of T rows in a row: the first is `row` (B,) of `stream` (B,), values (B, T, *shape).
+
+        Rows of a window lie side by side, so it is one copy, or two where the ring wraps; torch converts on the way.
+        """
+        column = torch.from_numpy(self.columns[name])
+        column = column.view(torch.bfloat16) if name in self.rounded else column
+        number = values.shape[1]
+        assert number <= self.length, (number, self.length)
+        before = np.minimum(number, self.length - row % self.length).tolist()  # rows up to the ring's end
+        for slot, ring, most, window in zip(
+            self.slot(stream, row).tolist(), stream.tolist(), before, values, strict=True
+        ):
+            column[slot : slot + most].copy_(window if most == number else window[:most])
+            if most < number:
+                column[ring * self.length :][: number - most].copy_(window[most:])
+
     def take(self, name: str, slot: np.ndarray) -> torch.Tensor:
         """As `read`, as a tensor."""
         return torch.from_numpy(self.read(name, slot))
@@ -134,11 +151,19 @@ class Rings:
             yield name, self.columns[name][slot]
 
     def state_dict(self, names: tuple[str, ...]) -> dict[str, torch.Tensor]:
-        """These columns of the rows held as they are stored, and their row numbers."""
-        slot = self.slot(*self.every_row())
-        state = {name: torch.from_numpy(self.columns[name][slot]) for name in names}
+        """These columns of the rows held as they are stored, and their row numbers; copies."""
+        state = {name: torch.from_numpy(self._in_order(name)) for name in names}
         state |= {name: state[name].view(torch.bfloat16) for name in names if name in self.rounded}
         return state | {"count": torch.from_numpy(self.count.copy()), "oldest": torch.from_numpy(self.oldest)}
+
+    def _in_order(self, name: str) -> np.ndarray:
+        """A copy of the column's rows held, stream by stream and oldest first: at most two pieces of memory a stream."""
+        pieces = []
+        for stream, (oldest, alive) in enumerate(zip(self.oldest.tolist(), self.alive.tolist(), strict=True)):
+            ring = self.columns[name][stream * self.length :][: self.length]
+            first = oldest % self.length
+            pieces += [ring[first : first + alive], ring[: max(0, first + alive - self.length)]]
+        return np.concatenate(pieces)
 
     def load_state_dict(
         self, state: dict[str, torch.Tensor], names: tuple[str, ...], what: str, is_exact: bool = True

@@ -13,6 +13,7 @@ from ..records import Address, Batch
 from .copies import Copy, copy_rows
 from .counts import Counts
 from .fingerprint import fingerprint
+from .late import Late
 from .online import OnlineWindows
 from .open_rows import OpenRows, stream_and_step
 from .rings import Columns, Rings, check_keys
@@ -43,6 +44,8 @@ class TransitionReplay:
     in a thread beside the learner is fine as long as nothing is added or written back meanwhile.
     """
 
+    state_is_copy = True  # its state_dict shares no memory with it: a large replay is not copied twice for a checkpoint
+
     def __init__(self, config: ReplayConfig, spaces: Spaces, num_streams: int, length: int, deter: int, stoch: int):
         self.config, self.spaces, self.num_streams, self.length = config, spaces, num_streams, length
         columns: Columns = {f"obs/{k}": (s.shape, s.dtype) for k, s in spaces.obs.items()}
@@ -56,6 +59,7 @@ class TransitionReplay:
         self.open = OpenRows(self.training, self.heldout)
         self.online = OnlineWindows(num_streams, length + 1)
         self.counts = Counts.zero(num_streams)
+        self.late: Late | None = None  # written back by `settle`
 
     def add(self, tick: Tick) -> None:
         transition = tick.transition
@@ -187,16 +191,33 @@ class TransitionReplay:
             ),
         )
 
+    def hold(self, address: Address, deter: Tensor, stoch: Tensor) -> None:
+        """Keep newer latents as of `write_back` until `settle` is called, which is to be before the next ones come."""
+        assert self.late is None and not address.is_heldout, "latents of training rows, one batch at a time"
+        self.late = Late.of(address, deter, stoch)
+
+    def settle(self) -> None:
+        """Write back what is held, if anything is."""
+        late, self.late = self.late, None
+        if late is not None:
+            late.wait()
+            self.write_back(late.address, late.deter, late.stoch)
+
     def write_back(self, address: Address, deter: Tensor, stoch: Tensor) -> None:
         """Store newer latents, deter (B, T, D) and stoch (B, T, S), of a batch; rows overwritten since are skipped, and
         latents that are not finite."""
         rings = self.heldout if address.is_heldout else self.training
-        stream, row = address.stream.numpy()[:, None], address.row.numpy()
-        newer = as_stored(deter, torch.float32)
-        kept = rings.is_alive(stream, row) & np.isfinite(newer).all(-1)
-        slot = rings.slot(stream, row)[kept]
-        rings.write("deter", slot, newer[kept])
-        rings.write("stoch", slot, as_stored(stoch, torch.uint8)[kept])
+        stream, row = address.stream.numpy(), address.row.numpy()
+        newer, classes = deter.detach().to("cpu", torch.float32), as_stored(stoch, torch.uint8)
+        kept = rings.is_alive(stream[:, None], row)
+        if not newer.sum().isfinite():  # that of finite numbers may be too large, but is not often
+            kept &= newer.isfinite().all(-1).numpy()
+        slot = rings.slot(stream[:, None], row)[kept]
+        rings.write("stoch", slot, classes[kept])
+        if kept.all():
+            rings.write_windows("deter", stream, row[:, 0], newer)
+        else:
+            rings.write("deter", slot, newer.numpy()[kept])
 
     def copy(self, clip: Clip, burn_in: int) -> Copy:
         return self.copies([clip], burn_in)[0]
@@ -224,13 +245,14 @@ class TransitionReplay:
         return row >= 0, rings.read("deter", slot), rings.read("stoch", slot)
 
     def state_dict(self) -> dict:
-        """Latents and the online queue, which a refill from the journal does not bring back, and the counts that it must
+        """Latents, also those not written back yet, and the online queue, which a refill from the journal does not bring back, and the counts that it must
         come to. The label journal knows what was asked."""
         return {
             "counts": {name: torch.from_numpy(value.copy()) for name, value in self.counts.arrays().items()},
             "training": self.training.state_dict(SAVED),
             "heldout": self.heldout.state_dict(SAVED),
             "online": self.online.state_dict(),
+            "late": self.late and self.late.state_dict(),
         }
 
     def load_state_dict(self, state: dict, is_exact: bool = True) -> None:
@@ -240,13 +262,14 @@ class TransitionReplay:
         queue as fresh.
         """
         if not is_exact:
-            state = {"counts": {}} | state  # version 0.2 did not keep them
-        check_keys(state, {"counts", "training", "heldout", "online"}, "replay")
+            state = {"counts": {}, "late": None} | state  # version 0.2 did not keep them
+        check_keys(state, {"counts", "training", "heldout", "online", "late"}, "replay")
         if is_exact:
             self._check_counts(state["counts"])
         self.training.load_state_dict(state["training"], SAVED, "replay: training rows", is_exact)
         self.heldout.load_state_dict(state["heldout"], SAVED, "replay: held-out rows", is_exact)
         self.online.load_state_dict(state["online"])
+        self.late = state["late"] and Late.from_state(state["late"])
         if self.config.online and not is_exact:
             self.online.advance(self.training.count)
 
@@ -267,6 +290,10 @@ class TransitionReplay:
                 *((f"training/{name}", value) for name, value in self.training.held()),
                 *((f"heldout/{name}", value) for name, value in self.heldout.held()),
                 *((f"online/{name}", value.numpy()) for name, value in self.online.state_dict().items()),
+                *(
+                    (f"late/{name}", value.numpy())
+                    for name, value in (self.late.state_dict() if self.late else {}).items()
+                ),
             ]
         )
 

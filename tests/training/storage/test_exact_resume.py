@@ -10,6 +10,7 @@ import pytest
 import tandem.training.phases
 from tandem.agents.agent import Agent
 from tandem.budget.ledger import Diverged
+from tandem.envs.pool import ProcessPool
 from tandem.errors import UserError
 from tandem.frames import DamagedLog
 from tandem.training.build import build
@@ -91,6 +92,16 @@ def test_an_evaluation_that_borrows_the_environments_leaves_no_trace(tiny, diffe
     own, borrowed = tiny(*settings, folder="own"), tiny(*settings, "evaluate.borrow=true", folder="borrowed")
     train(own), train(borrowed)
     assert differences(Path(own.run.dir), Path(borrowed.run.dir)) == []
+
+
+def test_environments_that_play_beside_the_learner_leave_no_trace(tiny, differences, monkeypatch):
+    here, beside = tiny("envs.num=3", folder="here"), tiny("envs.num=3", "envs.processes=true", folder="beside")
+    begin, during = ProcessPool.begin, []
+    monkeypatch.setattr(ProcessPool, "begin", lambda pool, orders: (during.append(len(orders)), begin(pool, orders)))
+    train(here), train(beside)
+    ticks = checkpoint.load(Path(beside.run.dir) / "checkpoints").parts["positions"]["ticks"]
+    assert ticks - 6 <= len(during) < ticks and set(during) == {3}  # all but the last tick of each chunk
+    assert differences(Path(here.run.dir), Path(beside.run.dir)) == []
 
 
 def test_a_signal_in_an_evaluation_ends_at_once_and_loses_nothing(

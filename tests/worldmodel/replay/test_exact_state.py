@@ -95,7 +95,7 @@ def test_loading_leaves_the_queue_as_it_was_saved(address_streams):
         ("fewer", r"replay: received was 36 at the checkpoint, the journal gives 27"),
         ("latents", r"replay: training rows: deter is torch.float32 .*expected torch.bfloat16"),
         ("shape", r"replay: held-out rows: deter is .*shape \(0, 1\), expected .*\(0, 2\)"),
-        ("key", r"replay: the checkpoint holds \['counts', 'heldout', 'online'\], expected .*training"),
+        ("key", r"replay: the checkpoint holds \['counts', 'heldout', 'late', 'online'\], expected .*training"),
         ("column", r"replay: training rows: the checkpoint holds .*'more'"),
         ("capacity", r"replay: training rows: .*another capacity"),
         ("queue", r"replay: online windows: the checkpoint holds \['queue'\]"),
