@@ -100,8 +100,8 @@ def categorical_sample(probs: Tensor, uniform: Tensor) -> Tensor:
 
 
 def straight_through(one_hot: Tensor, probs: Tensor) -> Tensor:
-    """Forward value of `one_hot`, gradient of `probs`."""
-    return one_hot + (probs - probs.detach()) if probs.requires_grad else one_hot
+    """Forward value of `one_hot`, gradient of `probs`; no number where these are none, whatever was drawn."""
+    return one_hot + (probs - probs.detach())
 
 
 def binary_loss(logit: Tensor, target: Tensor) -> Tensor:

@@ -90,7 +90,8 @@ class RSSM(nn.Module):
         action_in = self.action_input(action, weights)
         deter = self.core_step(latent.deter, latent.stoch.flatten(-2), action_in, weights)
         probs = self.prior_probs(deter)
-        return Latent(deter, straight_through(categorical_sample(probs, noise), probs))
+        stoch = categorical_sample(probs, noise)
+        return Latent(deter, straight_through(stoch, probs) if torch.is_grad_enabled() else stoch)
 
     def prior(self, deter: Tensor) -> Tensor:
         """(..., D) -> log-probabilities (..., S, K), float32"""
