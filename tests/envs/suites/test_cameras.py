@@ -9,6 +9,9 @@ import pytest
 
 from tandem.envs.make import EnvConfig, UnknownTask, make_env, spaces_of
 from tandem.envs.pool import open_pool
+from tandem.envs.standing import OpenEpisode, Standing
+from tandem.envs.vault import RewardVault
+from tandem.envs.vector import VectorEnv
 from tandem.errors import UserError
 
 TASK = "dmc_cartpole_balance"
@@ -92,6 +95,26 @@ def played(pool, seed: int) -> bytes:
     """The pictures of an episode's first rows."""
     orders = [seed, *(np.full(1, action, np.float32) for action in (0.9, -0.3, 0.5))]
     return b"".join(row.obs["image"].tobytes() for order in orders for _, row in pool.play({0: order}))
+
+
+def test_an_open_episode_is_taken_up_unless_a_byte_of_a_picture_differs():
+    action, said = np.full((1, 1), 0.3, np.float32), []
+    env = VectorEnv(TASK, FAST, 3, RewardVault())
+    rows = [env.step(action) for _ in range(4)]
+    for change in (0, 1):
+        pictures = np.stack([row.obs["image"][0] for row in rows])
+        pictures[2, 8, 8, 0] += change
+        episode = OpenEpisode(0, 0, {"image": pictures}, np.repeat(action, 3, 0))
+        heldout = 3 * int(rows[0].is_heldout[0])
+        counts = np.array([3 - heldout, heldout])
+        numbers = np.array([4]), np.array([1]), np.array([False]), rows[-1].is_heldout
+        other = VectorEnv(TASK, FAST, 3, RewardVault(), warn=said.append)
+        other.go_on(Standing(*numbers, counts, (episode,)))
+        assert len(said) == change, said
+        if not change:
+            assert np.array_equal(other.step(action).obs["image"], env.step(action).obs["image"])
+        other.close()
+    env.close()
 
 
 def test_a_picture_that_is_kept_does_not_change():
