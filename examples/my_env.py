@@ -1,7 +1,7 @@
 """An environment of one's own: tandem train smoke task=my_env:Reach envs.time_limit=400
 
-Any gymnasium.Env that observes vectors and takes bounded Box or Discrete actions will do; it needs no registration. This
-one never ends an episode by itself, so envs.time_limit does.
+Any gymnasium.Env will do, whatever it observes but sequences, texts and graphs (docs/environments.md); it needs no registration.
+This one never ends an episode by itself, so envs.time_limit does.
 """
 
 import gymnasium

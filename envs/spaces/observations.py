@@ -14,7 +14,6 @@ from .pictures import Picture, has_sides, is_picture
 MOST_CLASSES = 2**16  # of one key, each number's counted: so many inputs of a model they would be
 EXACT = 2**24  # up to here whole numbers are themselves in float32
 KINDS = "Box, Discrete, MultiDiscrete, MultiBinary, and Dict and Tuple of these"
-HELP = "gymnasium.wrappers.TransformObservation can make another of it, envs.keys=[-{name}] leaves it out"
 
 
 class Observations:
@@ -31,7 +30,7 @@ class Observations:
         self.leaves = {name: leaves[name] for name in kept(leaves, keys, task)}
         if not self.leaves:
             raise UnsupportedSpace(f"task: {task} observes nothing")
-        self._parts = {name: _part(task, name, leaf.space, size) for name, leaf in self.leaves.items()}
+        self._parts = {name: _part(task, name, leaf, size) for name, leaf in self.leaves.items()}
         self.space = Dict({name: part.space for name, part in self._parts.items()})
 
     def read(self, given: Any) -> dict[str, np.ndarray]:
@@ -85,7 +84,7 @@ class Categories:
 def _named(task: str, space: Space) -> dict[str, Leaf]:
     found: dict[str, Leaf] = {}
     for leaf in leaves_of(space):
-        name = leaf.name if leaf.path else "image" if _is_picture(task, "image", space) else "state"
+        name = leaf.name if leaf.path else "image" if _is_picture(task, "image", leaf) else "state"
         if name in found:
             places = " and ".join("".join(f"[{key!r}]" for key in one.path) for one in (found[name], leaf))
             raise UnsupportedSpace(f"task: {task} observes two keys that are called {name!r}, at {places}: rename one")
@@ -93,21 +92,33 @@ def _named(task: str, space: Space) -> dict[str, Leaf]:
     return found
 
 
-def _part(task: str, name: str, space: Space, size: int) -> Numbers | Categories | Picture:
+def _part(task: str, name: str, leaf: Leaf, size: int) -> Numbers | Categories | Picture:
+    space = leaf.space
     if space.shape is not None and 0 in space.shape:
-        raise UnsupportedSpace(f"{_observes(task, name, space)}: no numbers are in it, {HELP.format(name=name)}")
-    if _is_picture(task, name, space):
-        assert isinstance(space, Box), space
+        raise _refused(task, name, leaf, "no numbers are in it")
+    if isinstance(space, Box) and _is_picture(task, name, leaf):
         return Picture(space, size)
     if isinstance(space, Box) and space.dtype != bool:
         return Numbers(space)
     counts = _counts(space)
     if counts is None:
-        raise UnsupportedSpace(f"{_observes(task, name, space)}: only {KINDS} are taken, {HELP.format(name=name)}")
+        raise _refused(task, name, leaf, f"only {KINDS} are taken")
     if (number := counts.size * int(counts.max())) > MOST_CLASSES:
-        many = f"{number:,} classes in all, more than {MOST_CLASSES:,}"
-        raise UnsupportedSpace(f"{_observes(task, name, space)}: {many}, {HELP.format(name=name)}")
+        raise _refused(task, name, leaf, f"{number:,} classes in all, more than {MOST_CLASSES:,}")
     return Categories(space, counts, getattr(space, "start", 0))
+
+
+def _is_picture(task: str, name: str, leaf: Leaf) -> bool:
+    try:
+        return is_picture(leaf.space)
+    except ValueError as error:
+        raise _refused(task, name, leaf, str(error)) from error
+
+
+def _refused(task: str, name: str, leaf: Leaf, why: str) -> UnsupportedSpace:
+    what = f"task: {task} observes {name}={' '.join(str(leaf.space).split())}: {why}"
+    drop = f", envs.keys=[-{name}] leaves it out" if leaf.path else ""
+    return UnsupportedSpace(f"{what}, gymnasium.wrappers.TransformObservation can make another of it{drop}")
 
 
 def _counts(space: Space) -> np.ndarray | None:
@@ -119,17 +130,6 @@ def _counts(space: Space) -> np.ndarray | None:
     if isinstance(space, MultiBinary) or (isinstance(space, Box) and space.dtype == bool):
         return np.full(space.shape, 2, np.int64)
     return None
-
-
-def _is_picture(task: str, name: str, space: Space) -> bool:
-    try:
-        return is_picture(space)
-    except ValueError as error:
-        raise UnsupportedSpace(f"{_observes(task, name, space)}: {error}, {HELP.format(name=name)}") from error
-
-
-def _observes(task: str, name: str, space: Space) -> str:
-    return f"task: {task} observes {name}={' '.join(str(space).split())}"
 
 
 def _note(space: Box) -> str:
