@@ -121,6 +121,9 @@ def _load(task: str, config: EnvConfig, render: bool) -> gymnasium.Env:
     if _is_foreign(task):
         triton_first()  # it may draw what it observes
         if is_seen:
+            _import_dmc(
+                task
+            )  # without graphics: dm_control, were it imported by the task, would take one that cannot draw
             _choose_graphics(task)
         env = _make(task, config, render)
     else:

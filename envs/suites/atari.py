@@ -25,7 +25,7 @@ class AtariConfig:
     noops: int = 30  # up to as many frames of doing nothing begin an episode
     lives: Literal["unused", "reset"] = "unused"  # reset: a life that is lost ends the episode
     actions: Literal["needed", "all"] = "needed"  # those that the game knows, or all 18 of the console
-    grey: bool = False
+    grey: bool = False  # one channel in place of three
 
     def __post_init__(self):
         if self.noops < 0:

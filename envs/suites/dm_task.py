@@ -100,16 +100,21 @@ def _by_key(observed: Any) -> dict:
 
 
 def _space(spec: Any, what: str) -> Space:
+    """Keys without a number in them, which a composer's walker may have, are left out."""
     if isinstance(spec, Mapping):
-        return Dict({key: _space(inner, f"{what} {key}") for key, inner in spec.items()})
+        return Dict({key: _space(inner, f"{what} {key}") for key, inner in spec.items() if not _is_empty(inner)})
     if isinstance(spec, list | tuple):
         return Tuple([_space(inner, f"{what} {place}") for place, inner in enumerate(spec)])
     if not isinstance(spec, specs.Array) or isinstance(spec, specs.StringArray):
         raise UserError(f"{what}: expected a spec of numbers, got {' '.join(str(spec).split())}")
     if isinstance(spec, specs.DiscreteArray):
         return Discrete(int(spec.num_values))
-    low, high = _bounds(spec)
-    return Box(np.broadcast_to(low, spec.shape), np.broadcast_to(high, spec.shape), spec.shape, spec.dtype)
+    low, high = (np.broadcast_to(bound, spec.shape).astype(spec.dtype) for bound in _bounds(spec))
+    return Box(low, high, spec.shape, spec.dtype)
+
+
+def _is_empty(spec: Any) -> bool:
+    return isinstance(spec, specs.Array) and 0 in spec.shape
 
 
 def _action_space(spec: Any, what: str) -> Space:
