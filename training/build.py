@@ -37,6 +37,7 @@ from ..worldmodel.replay.tick import Ticks
 from ..worldmodel.replay.transitions import TransitionReplay
 from ..worldmodel.reward import RewardModel
 from .config import Config, ConfigError
+from .execution.execution import capture_policy, make_execution
 from .learner import Learner
 from .measurements.evidence import Stock, Terms, evidence
 from .measurements.findings import Measurer
@@ -134,13 +135,16 @@ def assemble(
     check_received(folder, ledger, journal.received, desk.num_answers, vault.num_rows, desk.waiting)
     logger = Logger(folder.path, config.log, purge_step=begin.purge_step)
     env = VectorEnv(config.task, config.envs, config.seed, vault, logger.line)
+    agent = Agent(learner.dynamics, learner.actor_critic, spaces, derive_seed(config.seed, Channel.AGENT))
+    capture_policy(config.runtime, agent, logger.line)
     run = Run(
         config=config,
         folder=folder,
         spaces=spaces,
         device=device,
         learner=learner,
-        agent=Agent(learner.dynamics, learner.actor_critic, spaces, derive_seed(config.seed, Channel.AGENT)),
+        execution=make_execution(config.runtime, learner, device, logger.line),
+        agent=agent,
         transitions=transitions,
         labels=labels,
         collector=Collector(env, vault, transitions, ledger, journal, stop, device, config.mode == "coupled"),
@@ -349,6 +353,11 @@ def task_spaces(config: Config) -> Spaces:
 def resolve_device(config: Config) -> torch.device:
     if config.device == "cuda" and not torch.cuda.is_available():
         raise ConfigError("device: cuda was asked for, but torch sees no GPU here")
+    if config.runtime.execution == "graph" and (config.device == "cpu" or not torch.cuda.is_available()):
+        raise ConfigError(
+            f"runtime.execution: graph needs a GPU, got device={config.device} and torch sees "
+            f"{torch.cuda.device_count()} of them"
+        )
     if config.device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return torch.device(config.device)

@@ -79,7 +79,7 @@ def updates_in_all(run: Run) -> int:
 def update(run: Run) -> None:
     address, batch, labels, noise = draw_inputs(run)
     run.recorder.keep(run.progress.updates, batch, labels, noise)
-    metrics, latent = run.learner.update(batch, labels, noise)
+    metrics, latent = run.execution.update(batch, labels, noise)
     run.transitions.write_back(address, latent.deter, latent.stoch.argmax(-1))
     run.logger.add(metrics)
     run.progress.updates += 1
