@@ -4,17 +4,25 @@ import copy
 from dataclasses import replace
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 
+from tandem.agents.actor_critic import ActorCritic, ActorCriticConfig
+from tandem.agents.agent import Agent
+from tandem.envs.records import ObsSpec, Spaces
+from tandem.training.build import build
 from tandem.training.execution import execution
 from tandem.training.execution.captured import Captured
 from tandem.training.execution.execution import Graphed, unchanged
 from tandem.training.execution.records import mapped, tensors_of
 from tandem.training.learner import Learner
 from tandem.training.pace import update
+from tandem.training.phases import train
 from tandem.training.storage.dumps import Recorder
+from tandem.worldmodel.dynamics import DynamicsConfig, DynamicsModel
 
+OBS = {"pose": ObsSpec((3,)), "speed": ObsSpec((2,))}
 COUPLED = ("mode=coupled", "allocator.name=coupled", "envs.heldout_share=0")
 MODES = pytest.mark.parametrize("settings", [(), COUPLED], ids=["decoupled", "coupled"])
 CAPS = ("dynamics.spectral_gates=0.5", "actor_critic.spectral_actor=0.02", "dynamics.straighten_scale=0.1")
@@ -22,6 +30,20 @@ CAPS = ("dynamics.spectral_gates=0.5", "actor_critic.spectral_actor=0.02", "dyna
 
 def graphed(learner: Learner, tape) -> Graphed:
     return Graphed(learner.update, tape, partial(unchanged, learner))
+
+
+def make_agent(factors: tuple[int, ...]) -> Agent:
+    torch.manual_seed(0)
+    spaces = Spaces(OBS, action_size=4, factors=factors)
+    dynamics = DynamicsModel(DynamicsConfig(deter=16, hidden=8, stoch=3, classes=4, units=8), spaces)
+    actor_critic = ActorCritic(ActorCriticConfig(units=8, bins=15), spaces, dynamics.config.feat_size, 0.99)
+    torch.nn.init.normal_(actor_critic.actor.out.weight)  # a policy with preferences
+    return Agent(dynamics, actor_critic, spaces, seed=0)
+
+
+def observations(num: int, seed: int) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return {key: rng.normal(size=(num, *spec.shape)).astype(np.float32) for key, spec in OBS.items()}
 
 
 def same(ours, theirs) -> bool:
@@ -149,25 +171,62 @@ def on_tapes(tape, monkeypatch):
     return tapes
 
 
-def test_a_run_on_recordings_is_the_run_without_them(
-    tiny, on_tapes, whole_run_in, differences, tmp_path, capsys, monkeypatch
-):
-    """The agent's steps too, with the same random numbers. What cannot be done is said in one line, once."""
-    from tandem.training.phases import train
+def begun(run) -> None:
+    """Rows, labels, and updates on them."""
+    run.collector.open(120)
+    for _ in range(40):
+        run.collector.tick(run.agent)
+    run.collector.close()
+    run.desk.ask(120, run.numpy_rng)
+    run.desk.collect()
+    for _ in range(3):
+        update(run)
+    run.close()
 
-    train(tiny(folder="played"))
+
+def test_a_run_begins_on_recordings_as_it_does_without_them(tiny, on_tapes, capsys, monkeypatch):
+    """The agent's steps too, with the same random numbers. What cannot be done is said in one line, once."""
+    played = build(tiny(folder="played"), is_resumed=False)
+    begun(played)
     told = [line for line in capsys.readouterr().out.splitlines() if "runtime.execution" in line]
     assert told == [
         "warning: runtime.execution: a graph of compiled parts cannot be done here, a graph is: no compiler"
     ]
-    assert len(on_tapes) >= 2 and sum(bool(one.operations) for one in on_tapes) >= 2
+    assert len([one for one in on_tapes if one.operations]) == 2  # of the update, of the agent's step
+    monkeypatch.undo()
+    eager = build(tiny(folder="eager"), is_resumed=False)
+    begun(eager)
+    assert eager.execution is eager.learner and played.transitions.fingerprint() == eager.transitions.fingerprint()
+    assert same(tuple(played.learner.tensors()), tuple(eager.learner.tensors()))
+
+
+@pytest.mark.slow
+def test_a_whole_run_on_recordings_is_the_run_without_them(
+    tiny, on_tapes, whole_run_in, differences, tmp_path, monkeypatch
+):
+    train(tiny(folder="played"))
     monkeypatch.undo()
     assert differences(whole_run_in(tmp_path / "whole"), tmp_path / "played") == []
 
 
-def test_an_error_of_a_later_update_is_the_callers(tiny, on_tapes, monkeypatch):
-    from tandem.training.build import build
+def test_an_agent_steps_from_recordings_with_the_random_numbers_that_it_would_draw(tape):
+    """For any number of environments, sampled or not; what it remembered earlier stays as it was."""
+    agents = [make_agent(factors=(2,)) for _ in range(2)]
+    agents[1].step = Captured(agents[1].step, tape)
+    states, kept = [None, None], []
+    for number, (num, mode) in enumerate([(3, False), (3, False), (3, True), (1, False), (3, False)]):
+        obs = observations(num, number)
+        if num == 3:
+            came = [one.act(obs, state, np.arange(3) == 0, mode) for one, state in zip(agents, states, strict=True)]
+            states = [state for _, state in came]
+            kept.append((states[1], mapped(states[1], torch.clone)))
+        else:
+            came = [one.act(obs, mode=mode) for one in agents]
+        assert np.array_equal(came[0][0], came[1][0]) and same(came[0][1], came[1][1])
+    assert len(agents[1].step.recorded) == 3 and all(same(*pair) for pair in kept)
 
+
+def test_an_error_of_a_later_update_is_the_callers(tiny, on_tapes, monkeypatch):
     run = build(tiny(), is_resumed=False)
     run.collector.open(120)
     for _ in range(40):
