@@ -135,8 +135,6 @@ def assemble(
     check_received(folder, ledger, journal.received, desk.num_answers, vault.num_rows, desk.waiting)
     logger = Logger(folder.path, config.log, purge_step=begin.purge_step)
     env = VectorEnv(config.task, config.envs, config.seed, vault, logger.line)
-    agent = Agent(learner.dynamics, learner.actor_critic, spaces, derive_seed(config.seed, Channel.AGENT))
-    capture_policy(config.runtime, agent, logger.line)
     run = Run(
         config=config,
         folder=folder,
@@ -144,7 +142,7 @@ def assemble(
         device=device,
         learner=learner,
         execution=make_execution(config.runtime, learner, device, logger.line),
-        agent=agent,
+        agent=make_agent(config, spaces, learner, logger),
         transitions=transitions,
         labels=labels,
         collector=Collector(env, vault, transitions, ledger, journal, stop, device, config.mode == "coupled"),
@@ -255,6 +253,13 @@ def make_desk(
         Choice(learner.reward, learner.dynamics, config.labels.uniform) if by_disagreement else None,
         config.labeler.patience,
     )
+
+
+def make_agent(config: Config, spaces: Spaces, learner: Learner, logger: Logger) -> Agent:
+    """The one that collects."""
+    agent = Agent(learner.dynamics, learner.actor_critic, spaces, derive_seed(config.seed, Channel.AGENT))
+    capture_policy(config.runtime, agent, logger.line)
+    return agent
 
 
 def make_measurer(

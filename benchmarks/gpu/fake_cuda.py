@@ -34,7 +34,7 @@ MODES = {
     "coupled": ("mode=coupled", "allocator.name=coupled", "envs.heldout_share=0"),
 }
 VECTOR = {"pose": ObsSpec((3,)), "floor": ObsSpec((), classes=4)}
-IMAGE = {"eye": ObsSpec((32, 32, 3), kind="image")}
+IMAGE = {"eye": ObsSpec((16, 16, 3), kind="image")}
 OBSERVATIONS = {"vector": VECTOR, "pixels": IMAGE, "strided": IMAGE, "both": VECTOR | IMAGE}
 ACTIONS = {"continuous": (2, ()), "discrete": (3, (3,)), "mixed": (6, (2, 3))}
 
