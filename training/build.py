@@ -125,8 +125,7 @@ def assemble(
     """All parts, as they were at the point where the run begins; what is on disk beyond it comes again."""
     seed_everything(config.seed)
     ledger, stop = open_ledger(config, folder), Stop()
-    learner = make_learner(config, spaces, device)
-    journal = TransitionJournal(folder.transitions)
+    learner, journal = make_learner(config, spaces, device), TransitionJournal(folder.transitions)
     transitions = make_transitions(config, spaces)
     later = refill(transitions, journal, begin.positions.ticks if begin.is_exact else None)
     labels = make_labels(config, spaces)

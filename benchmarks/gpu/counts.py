@@ -25,15 +25,6 @@ SPACES = {
 }
 MODES = {"decoupled": (), "coupled": fake_cuda.MODES["coupled"]}
 PUBLISHED = ("train.batch=16", "train.length=64", "train.horizon=15")
-DEPTHS = {
-    "size_nano": 4,
-    "size_small": 8,
-    "size_1m": 4,
-    "size_12m": 16,
-    "size_25m": 24,
-    "size_50m": 32,
-    "size_200m": 64,
-}
 
 
 @dataclass
@@ -74,7 +65,7 @@ def main() -> None:
 
 
 def counted(size: str, obs: str, mode: str) -> Counts:
-    config = load_config([size, *PUBLISHED, f"dynamics.images.depth={DEPTHS[size]}", *MODES[mode]])
+    config = load_config([size, *PUBLISHED, *MODES[mode]])
     spaces = SPACES[obs]
     learner = fake_cuda.made(config, spaces)
     inputs = fake_cuda.inputs(config, spaces, "meta")

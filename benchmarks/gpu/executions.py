@@ -51,8 +51,7 @@ def main() -> None:
 
 
 def timed(size: str, obs: str, mode: str, execution: str, device: torch.device, updates: int) -> dict:
-    depth = f"dynamics.images.depth={counts.DEPTHS[size]}"
-    config = load_config([size, *counts.PUBLISHED, depth, *counts.MODES[mode], "precision=bfloat16"])
+    config = load_config([size, *counts.PUBLISHED, *counts.MODES[mode], "precision=bfloat16"])
     torch.manual_seed(0)
     learner = make_learner(config, counts.SPACES[obs], device)
     told: list[str] = []

@@ -16,7 +16,7 @@ def regions(learner: Learner) -> list[tuple[Any, str]]:
     """Methods to compile, (owner, name): what scans repeat, and what reads the imagined features. Whole in themselves: no
     value on the device decides anything in them."""
     dynamics, reward, actor_critic = learner.dynamics, learner.reward, learner.actor_critic
-    scans = [(dynamics.rssm, "observe_step"), (dynamics.rssm, "imagine_step"), (actor_critic, "policy")]
+    scans = [(dynamics.rssm, "observe_step"), (dynamics.rssm, "imagine_step"), (actor_critic, "explore")]
     return [*scans, (dynamics, "losses"), (reward, "forward"), (reward, "predict"), (actor_critic, "forward")]
 
 
