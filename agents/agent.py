@@ -1,5 +1,6 @@
 """The agent that acts: filters observations with the dynamics model and asks the actor."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,14 @@ from ..worldmodel.dynamics import DynamicsModel
 from ..worldmodel.rssm import Latent
 from .actions import action_noise
 from .actor_critic import ActorCritic
+
+
+@dataclass(frozen=True)
+class StepNoise:
+    """All randomness of one step of N environments."""
+
+    observe: Tensor  # (N, 1, S) uniform
+    action: Tensor | None  # (N, *) as of `action_noise`; None: the most likely action is taken
 
 
 @dataclass(frozen=True)
@@ -26,6 +35,9 @@ class Agent:
         self.dynamics, self.actor_critic, self.spaces = dynamics, actor_critic, spaces
         self.device = dynamics.rssm.in_deter.weight.device
         self.generator = torch.Generator(self.device).manual_seed(seed)
+        self.step: Callable[[dict[str, Tensor], AgentState, Tensor, StepNoise], AgentState] = (
+            self._step
+        )  # or a recording
 
     @torch.inference_mode()
     def act(
@@ -54,10 +66,9 @@ class Agent:
             state = AgentState(rssm.initial(num), torch.zeros(num, self.spaces.action_size, device=self.device))
             is_first = np.ones(num, bool)
         first = torch.zeros(num, dtype=torch.bool) if is_first is None else torch.from_numpy(np.atleast_1d(is_first))
-        latent = self._filter(seen, state, first.to(self.device))
-        action = self._choose(latent.feat, mode)
-        result = action[0] if is_single else action
-        return result.float().cpu().numpy(), AgentState(latent, action)
+        state = self.step(seen, state, first.to(self.device), self._noise(num, mode))
+        result = state.action[0] if is_single else state.action
+        return result.float().cpu().numpy(), state
 
     def _check(self, obs: dict[str, np.ndarray]) -> None:
         if missing := set(self.spaces.obs) - set(obs):
@@ -69,16 +80,16 @@ class Agent:
             if spec.kind == "category" and (obs[key].min() < 0 or obs[key].max() >= spec.classes):
                 raise ValueError(f"obs: {key!r} has classes 0 to {spec.classes - 1}, got {obs[key].tolist()}")
 
-    def _filter(self, obs: dict[str, Tensor], state: AgentState, is_first: Tensor) -> Latent:
-        rssm = self.dynamics.rssm
-        num = len(is_first)
-        noise = torch.rand((num, 1, rssm.stoch), generator=self.generator, device=self.device)
-        embed = self.dynamics.encoder(obs).unsqueeze(1)
-        latent, _ = rssm.observe(state.latent, state.action.unsqueeze(1), embed, is_first.unsqueeze(1), noise)
-        return Latent(latent.deter[:, 0], latent.stoch[:, 0])
+    def _noise(self, num: int, mode: bool) -> StepNoise:
+        shape = (num, 1, self.dynamics.rssm.stoch)
+        observe = torch.rand(shape, generator=self.generator, device=self.device)
+        return StepNoise(observe, None if mode else action_noise((num,), self.spaces, self.generator))
 
-    def _choose(self, feat: Tensor, mode: bool) -> Tensor:
-        if mode:
-            return self.actor_critic.mode(feat)
-        noise = action_noise(feat.shape[:-1], self.spaces, self.generator)
-        return self.actor_critic.policy(feat, noise)
+    def _step(self, obs: dict[str, Tensor], state: AgentState, is_first: Tensor, noise: StepNoise) -> AgentState:
+        """A function of its tensors alone. obs: key -> (N, *shape), is_first (N,)"""
+        rssm, embed = self.dynamics.rssm, self.dynamics.encoder(obs).unsqueeze(1)
+        observed, _ = rssm.observe(state.latent, state.action.unsqueeze(1), embed, is_first.unsqueeze(1), noise.observe)
+        latent = Latent(observed.deter[:, 0], observed.stoch[:, 0])
+        if noise.action is None:
+            return AgentState(latent, self.actor_critic.mode(latent.feat))
+        return AgentState(latent, self.actor_critic.policy(latent.feat, noise.action))

@@ -39,6 +39,7 @@ from ..worldmodel.replay.tick import Ticks
 from ..worldmodel.replay.transitions import TransitionReplay
 from ..worldmodel.reward import RewardModel
 from .config import Config, ConfigError
+from .execution.execution import capture_policy, make_execution
 from .learner import Learner
 from .measurements.evidence import Stock, Terms, evidence
 from .measurements.findings import Measurer
@@ -128,8 +129,7 @@ def assemble(
     """All parts, as they were at the point where the run begins; what is on disk beyond it comes again."""
     seed_everything(config.seed)
     ledger, stop, watch = open_ledger(config, folder), Stop(), Watch(tuple(status.PARTS))
-    learner = make_learner(config, spaces, device)
-    journal = TransitionJournal(folder.transitions)
+    learner, journal = make_learner(config, spaces, device), TransitionJournal(folder.transitions)
     transitions = make_transitions(config, spaces)
     later = refill(transitions, journal, begin.positions.ticks if begin.is_exact else None)
     labels = make_labels(config, spaces)
@@ -144,7 +144,8 @@ def assemble(
         spaces=spaces,
         device=device,
         learner=learner,
-        agent=Agent(learner.dynamics, learner.actor_critic, spaces, derive_seed(config.seed, Channel.AGENT)),
+        execution=make_execution(config.runtime, learner, device, logger.line),
+        agent=make_agent(config, spaces, learner, logger),
         transitions=transitions,
         labels=labels,
         collector=Collector(env, vault, transitions, ledger, journal, stop, device, config.mode == "coupled", watch),
@@ -257,6 +258,13 @@ def make_desk(
     )
 
 
+def make_agent(config: Config, spaces: Spaces, learner: Learner, logger: Logger) -> Agent:
+    """The one that collects."""
+    agent = Agent(learner.dynamics, learner.actor_critic, spaces, derive_seed(config.seed, Channel.AGENT))
+    capture_policy(config.runtime, agent, logger.line)
+    return agent
+
+
 def make_measurer(
     config: Config,
     folder: RunFolder,
@@ -361,6 +369,11 @@ def task_spaces(config: Config) -> Spaces:
 def resolve_device(config: Config) -> torch.device:
     if config.device == "cuda" and not torch.cuda.is_available():
         raise ConfigError("device: cuda was asked for, but torch sees no GPU here")
+    if config.runtime.execution == "graph" and (config.device == "cpu" or not torch.cuda.is_available()):
+        raise ConfigError(
+            f"runtime.execution: graph needs a GPU, got device={config.device} and torch sees "
+            f"{torch.cuda.device_count()} of them"
+        )
     if config.device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return torch.device(config.device)

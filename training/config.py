@@ -16,6 +16,7 @@ from ..worldmodel.dynamics import DynamicsConfig
 from ..worldmodel.replay.labels import LabelReplayConfig
 from ..worldmodel.replay.transitions import ReplayConfig
 from ..worldmodel.reward import RewardConfig
+from .execution.execution import RuntimeConfig
 from .learner import TrainConfig
 from .measurements.findings import MeasureConfig
 from .reports.evaluate import EvaluateConfig
@@ -56,6 +57,7 @@ class Config:
     reward: RewardConfig = field(default_factory=RewardConfig)  # the model of what it is worth
     actor_critic: ActorCriticConfig = field(default_factory=ActorCriticConfig)  # the agent: size, return, exploration
     train: TrainConfig = field(default_factory=TrainConfig)  # how much is learned: updates, batches, dreams
+    runtime: RuntimeConfig = field(default_factory=RuntimeConfig)  # how updates are executed: compiled, as CUDA graphs
     measure: MeasureConfig = field(default_factory=MeasureConfig)  # how closely errors are measured
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)  # episodes for your eyes, that nothing learns from
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)  # how often the run is saved

@@ -182,11 +182,15 @@ class Learner:
 
     def is_finite(self) -> bool:
         """Whether every parameter, statistic and moment is. Waits for the device."""
-        tensors = [t for model in self.models() for t in model.state_dict().values() if t.is_floating_point()]
-        for optimizer in self.optimizers.values():
-            tensors += [t for one in optimizer.state.values() for t in one.values() if torch.is_tensor(t)]
-        norms = torch._foreach_norm([t.float() for t in tensors], float("inf"))
+        tensors = [t for t in self.tensors() if t.is_floating_point()]
+        norms = torch._foreach_norm([t.detach().float() for t in tensors], float("inf"))
         return bool(torch.stack(norms).isfinite().all())
+
+    def tensors(self) -> list[Tensor]:
+        """All that an update may change, the learner's own: they stay where they are in memory as long as it lives."""
+        parts = [t for model in self.models() for t in (*model.parameters(), *model.buffers())]
+        moments = [t for one in self.optimizers.values() for state in one.state.values() for t in state.values()]
+        return [*parts, *moments, self.skipped, self.skipped_in_a_row]
 
     @property
     def num_parameters(self) -> int:
@@ -204,7 +208,7 @@ class Learner:
         return {name: part.state_dict() for name, part in self._parts.items()} | counters
 
     def load_state_dict(self, state: dict) -> None:
-        """ValueError names what differs; nothing is changed then."""
+        """In place, since recordings know where the tensors lie. ValueError names what differs; nothing is changed then."""
         state = {"skipped": torch.zeros(2)} | state  # version 0.2 did not keep it
         expected = {*self._parts, "skipped"}
         if state.keys() != expected:
@@ -216,7 +220,8 @@ class Learner:
                 check_tensors(part.state_dict(), state[name], name)
         for name, part in self._parts.items():
             part.load_state_dict(state[name])
-        self.skipped, self.skipped_in_a_row = state["skipped"].to(self._device, copy=True)
+        for own, saved in zip((self.skipped, self.skipped_in_a_row), state["skipped"], strict=True):
+            own.copy_(saved)
 
 
 def check_tensors(own: dict[str, Tensor], saved: dict[str, Tensor], what: str) -> None:

@@ -82,7 +82,7 @@ def update(run: Run) -> None:
     address, batch, labels, noise = draw_inputs(run)
     run.recorder.keep(run.progress.updates, batch, labels, noise)
     with run.watch("update"):
-        metrics, latent = run.team.update(run.learner, batch, labels, noise)
+        metrics, latent = run.team.update(run.execution, batch, labels, noise)
     with run.watch("write_back"):
         run.transitions.settle()  # those of the update before
         run.transitions.hold(address, latent.deter, latent.stoch.argmax(-1))

@@ -17,6 +17,7 @@ from ..watch import Laps, Watch
 from ..worldmodel.replay.label_store import LabelStore
 from ..worldmodel.replay.transitions import TransitionReplay
 from .config import Config
+from .execution.execution import Execution
 from .learner import Learner
 from .measurements.evidence import Stock, Terms, evidence
 from .measurements.findings import Measurer
@@ -44,6 +45,7 @@ class Run:
     spaces: Spaces
     device: torch.device
     learner: Learner
+    execution: Execution  # of the learner's updates
     agent: Agent
     transitions: TransitionReplay
     labels: LabelStore

@@ -35,6 +35,7 @@ CHANGEABLE = (  # at a resume; a section ends in a dot
     "log.",
     "device",
     "threads",
+    "runtime.",
 )
 ADDED = {  # version -> settings that a config.yaml of the versions before it lacks, and that have their defaults there
     "0.3": (
@@ -60,6 +61,7 @@ ADDED = {  # version -> settings that a config.yaml of the versions before it la
         "log.every_updates",
         "log.films",
         "labeler.patience",
+        "runtime.execution",
     ),
 }
 

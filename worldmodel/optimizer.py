@@ -72,6 +72,17 @@ class LaProp(torch.optim.Optimizer):
             if saved != expected:
                 raise ValueError(f"{what}: parameter {place} has {saved} in the checkpoint, expected {expected}")
 
+    def load_state_dict(self, state_dict: dict) -> None:
+        """In place where there are moments already, as a recording of the step needs them. What the saved state has not
+        begun to remember is nothing: zero."""
+        own = {p: moments for p, moments in self.state.items()}
+        super().load_state_dict(state_dict)
+        for p, moments in own.items():
+            saved = self.state.get(p, {})
+            for name, value in moments.items():
+                value.copy_(saved[name]) if name in saved else value.zero_()
+            self.state[p] = moments
+
     def _state_of(self, p: Tensor) -> dict[str, Tensor]:
         if p not in self.state:
             self.state[p] = {
@@ -86,8 +97,10 @@ class LaProp(torch.optim.Optimizer):
         mu, nu = [s["mu"] for s in states], [s["nu"] for s in states]
         counts = [s["count"] for s in states]
         # Where it is not live each factor is the one that changes nothing: no copy of parameters or moments is made.
-        one = 1.0 if is_live is None else is_live.float()
-        torch._foreach_add_(counts, one)
+        if is_live is None:
+            torch._foreach_add_(counts, 1.0)
+        else:  # a list: a single tensor would be taken for a number, for which the host waits
+            torch._foreach_add_(counts, [is_live.float()] * len(counts))
         count = counts[0]  # parameters of a group step together
 
         grads = [p.grad for p in params if p.grad is not None]  # all of them: the others were left out before

@@ -68,22 +68,37 @@ class RSSM(nn.Module):
         keep = 1.0 - is_first.to(start.deter.dtype).unsqueeze(-1)  # (B, T, 1)
         weights = self.scan_weights()
         action_in = self.action_input(action * keep, weights)  # (B, T, D)
-        w_deter, w_embed = cast_once(self.posterior_in.weight).split([deter_size, embed.shape[-1]], 1)
+        own, w_embed = cast_once(self.posterior_in.weight).split([deter_size, embed.shape[-1]], 1)
         embed_in = F.linear(embed, w_embed, self.posterior_in.bias)  # (B, T, hidden)
 
         deter, stoch = start.deter, start.stoch.flatten(-2)
         deters, stochs, mixed = [], [], []
         steps = zip(*(x.unbind(1) for x in (keep, action_in, embed_in, noise)), strict=True)
         for keep_t, action_t, embed_t, noise_t in steps:
-            deter = self.core_step(deter * keep_t, stoch * keep_t, action_t, weights)
-            hidden = norm_silu(F.linear(deter, w_deter) + embed_t, self.posterior_norm.scale)
-            probs = self.probs(self.posterior_logit(hidden))
-            stoch = straight_through(categorical_sample(probs, noise_t), probs).flatten(-2)
+            deter, stoch, probs = self.observe_step(deter, stoch, keep_t, action_t, embed_t, noise_t, weights, own)
             deters.append(deter)
             stochs.append(stoch)
             mixed.append(probs)
         stoch = torch.stack(stochs, 1).unflatten(-1, (self.stoch, self.classes))
         return Latent(torch.stack(deters, 1), stoch), log_of(torch.stack(mixed, 1))
+
+    def observe_step(
+        self,
+        deter: Tensor,
+        stoch: Tensor,
+        keep: Tensor,
+        action_in: Tensor,
+        embed_in: Tensor,
+        noise: Tensor,
+        weights: "ScanWeights",
+        own: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """One posterior step. deter (B, D), stoch (B, S*K), keep (B, 1), action_in (B, D), embed_in (B, hidden), noise
+        (B, S); own (hidden, D), the posterior's weight for deter. -> deter, stoch, probabilities (B, S, K)"""
+        deter = self.core_step(deter * keep, stoch * keep, action_in, weights)
+        hidden = norm_silu(F.linear(deter, own) + embed_in, self.posterior_norm.scale)
+        probs = self.probs(self.posterior_logit(hidden))
+        return deter, straight_through(categorical_sample(probs, noise), probs).flatten(-2), probs
 
     def imagine_step(self, latent: Latent, action: Tensor, noise: Tensor, weights: "ScanWeights") -> Latent:
         """One prior step. action (N, A), noise (N, S) uniform; `weights` from scan_weights(), once a rollout."""

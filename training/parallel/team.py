@@ -12,6 +12,7 @@ from ...errors import UserError
 from ...worldmodel.records import Batch, LabelBatch
 from ...worldmodel.rssm import Latent
 from ..config import Config, ConfigError
+from ..execution.execution import Execution
 from ..learner import Learner, Noise
 from ..models import Models
 from .group import Group, RankLost
@@ -31,9 +32,9 @@ class Solo:
     def begin(self, learner: Learner, config: Config, spaces: Spaces) -> None: ...
 
     def update(
-        self, learner: Learner, batch: Batch, labels: LabelBatch | None, noise: Noise
+        self, execution: Execution, batch: Batch, labels: LabelBatch | None, noise: Noise
     ) -> tuple[dict[str, Tensor], Latent]:
-        return learner.update(batch, labels, noise)
+        return execution.update(batch, labels, noise)
 
     def check(self, learner: Learner) -> None: ...
 
@@ -44,18 +45,20 @@ class Team(Solo):
     def __init__(self, group: Group):
         self.group, self.size = group, group.size
         self._form: Inputs | None = None  # of the shares, as the others know it
+        self._learner: Learner | None = None
 
     def begin(self, learner: Learner, config: Config, spaces: Spaces) -> None:
         """Give every rank a learner like this one."""
         state = _on_cpu(learner.state_dict())
         self.group.say("begin", config, spaces, state)
         self.group.work_on(Models.of(learner).device)
-        learner.ranks, self._form = self.group, None
+        learner.ranks, self._learner, self._form = self.group, learner, None
 
     def update(
-        self, learner: Learner, batch: Batch, labels: LabelBatch | None, noise: Noise
+        self, execution: Execution, batch: Batch, labels: LabelBatch | None, noise: Noise
     ) -> tuple[dict[str, Tensor], Latent]:
-        """As Learner.update, of the whole batch."""
+        """As Learner.update, of the whole batch. It is the learner that does it: what ranks share is not recorded."""
+        assert self._learner is not None, "begin comes first"
         inputs = Inputs(batch, labels, noise)
         shares = [share(inputs, rank, self.size) for rank in range(self.size)]
         is_known = is_of_form(shares[0], self._form)
@@ -63,7 +66,7 @@ class Team(Solo):
         self.group.say("update", None if is_known else self._form)
         rows = [packed(one) for one in shares]
         self.group.deal(rows, torch.empty_like(rows[0]))
-        metrics, latent = learner.update(shares[0].batch, shares[0].labels, shares[0].noise)
+        metrics, latent = self._learner.update(shares[0].batch, shares[0].labels, shares[0].noise)
         return metrics, whole(latent, self.group)
 
     def check(self, learner: Learner) -> None:
@@ -98,7 +101,9 @@ def team_of(config: Config, device: torch.device, place: Place) -> Iterator[Solo
 
 
 def check_shares(config: Config, place: Place) -> None:
-    train = config.train
+    train, execution = config.train, config.runtime.execution
+    if execution not in ("auto", "eager"):
+        raise ConfigError(f"runtime.execution: must be eager where processes share the updates, got {execution}")
     numbers = {"batch": train.batch} | ({} if config.mode == "coupled" else {"label_batch": train.label_batch})
     for name, number in numbers.items():
         if number % place.size:
