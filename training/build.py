@@ -216,7 +216,12 @@ def open_ledger(config: Config, folder: RunFolder) -> Ledger:
 
 def make_transitions(config: Config, spaces: Spaces) -> TransitionReplay:
     latent = (config.dynamics.deter, config.dynamics.stoch)
-    return TransitionReplay(config.replay, spaces, config.envs.num, config.train.length, *latent)
+    return TransitionReplay(config.replay, spaces, config.envs.num, config.train.length, *latent, scratch_of(config))
+
+
+def scratch_of(config: Config) -> Path | None:
+    """The folder of rows that are mapped; None: they lie in memory."""
+    return Path(config.replay.folder or config.run.dir) if config.replay.storage == "mmap" else None
 
 
 def make_labels(config: Config, spaces: Spaces) -> LabelStore:
@@ -225,7 +230,8 @@ def make_labels(config: Config, spaces: Spaces) -> LabelStore:
         return LabelColumn(config.envs.num)
     latent = (config.dynamics.deter, config.dynamics.stoch)
     tiers, members = (DEFAULT, *config.labeler.tiers), config.reward.members
-    return LabelReplay(config.labels, spaces, *latent, tiers, folds=members, latents=config.replay.latents)
+    form = {"folds": members, "latents": config.replay.latents, "scratch": scratch_of(config)}
+    return LabelReplay(config.labels, spaces, *latent, tiers, **form)
 
 
 def make_desk(
