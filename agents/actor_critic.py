@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from ..envs.records import Spaces
 from ..worldmodel.caps import SpectralCap, check_limits
-from ..worldmodel.distributions import twohot_bins, twohot_loss, twohot_mean
+from ..worldmodel.distributions import probs_mean, twohot_bins, twohot_losses, twohot_mean
 from ..worldmodel.imagine import Imagined
-from ..worldmodel.networks import Head
+from ..worldmodel.networks import Head, pieces
 from ..worldmodel.optimizer import OptimizerConfig
 from .actions import Actions
 from .returns import PercentileScale, lambda_return
@@ -79,18 +79,22 @@ class ActorCritic(nn.Module):
 
     def forward(self, imagined: Imagined, replayed: Replayed) -> tuple[Tensor, dict[str, Tensor]]:
         """N = B*T starts in the order of replayed.feat.flatten(0, 1). -> scalar loss, metrics."""
-        logits = self.critic(imagined.feat).float()  # (N, H+1, bins)
-        with torch.no_grad():  # the slow critic is a target, never trained
-            value = twohot_mean(logits, self.bins)
-            slow_value = twohot_mean(self.slow_critic(imagined.feat[:, :-1]).float(), self.bins)
+        feat = imagined.feat.transpose(0, 1)  # (H+1, N, F)
+        steps = pieces(feat[:-1])
+        log_probs = [self._log_probs(one) for one in steps]
+        with torch.no_grad():  # the slow critic is a target, never trained; the last value is a bootstrap
+            value = _over_time([*(probs_mean(one.exp(), self.bins) for one in log_probs), self.value(feat[-1:])])
+            slow_value = _over_time([twohot_mean(self.slow_critic(one).float(), self.bins) for one in steps])
             returns = imagined_returns(imagined.reward, imagined.cont, value, self.config.lam)  # (N, H)
             scale = self.return_scale.update(returns)
             advantage = (returns - value[:, :-1]) / scale
             weight = imagined.cont.cumprod(1)[:, :-1]
-        log_prob, entropy = self.log_prob(imagined.feat[:, :-1], imagined.action)
+        raw = self.actor(imagined.feat[:, :-1]).float() if imagined.raw is None else imagined.raw
+        log_prob, entropy = self.actions.log_prob(raw, imagined.action)
         policy_loss = weighted_policy_loss(weight, log_prob, advantage, entropy, self.config.entropy)
-        value_loss = weight * value_losses(logits[:, :-1], returns, slow_value, self.bins, self.config.slow_scale)
-        replay_loss = self.replay_value_loss(replayed, returns[:, 0], logits[:, 0], slow_value[:, 0])
+        targets = zip(log_probs, pieces(returns.T), pieces(slow_value.T), strict=True)
+        value_loss = weight * _over_time([value_losses(*one, self.bins, self.config.slow_scale) for one in targets])
+        replay_loss = self.replay_value_loss(replayed, returns[:, 0], log_probs[0][0], slow_value[:, 0])
         loss = policy_loss.mean() + value_loss.mean() + self.config.replay_scale * replay_loss.mean()
         metrics = {
             "actor/loss": policy_loss.mean(),
@@ -106,18 +110,24 @@ class ActorCritic(nn.Module):
         }
         return loss, {key: value.detach() for key, value in metrics.items()}
 
-    def replay_value_loss(self, replayed: Replayed, boot: Tensor, logits: Tensor, slow_value: Tensor) -> Tensor:
-        """Value loss along the replayed steps, (B, T-1); boot, slow_value (N,) and logits (N, bins) at the starts."""
+    def replay_value_loss(self, replayed: Replayed, boot: Tensor, log_probs: Tensor, slow_value: Tensor) -> Tensor:
+        """Value loss along the replayed steps, (B, T-1); boot, slow_value (N,) and log_probs (N, bins) at the starts."""
         shape = replayed.is_last.shape
         # Coupled: the value shapes the latent, as published. Decoupled: the starts are these very features.
-        logits = self.critic(replayed.feat).float() if replayed.feat.requires_grad else logits.view(*shape, -1)
+        log_probs = self._log_probs(replayed.feat) if replayed.feat.requires_grad else log_probs.view(*shape, -1)
         last, terminal = replayed.is_last.float(), replayed.is_terminal.float()
         reward = replayed.reward.detach()
         returns = lambda_return(reward, terminal, last, boot.view(shape), self.discount, self.config.lam)
         losses = value_losses(
-            logits[:, :-1], returns, slow_value.view(shape)[:, :-1], self.bins, self.config.slow_scale
+            log_probs[:, :-1], returns, slow_value.view(shape)[:, :-1], self.bins, self.config.slow_scale
         )
         return (1.0 - last[:, :-1]) * losses
+
+    def explore(self, feat: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """As `policy`, and the actor's outputs (..., *), with gradient into the actor also where none is kept otherwise."""
+        with torch.enable_grad():
+            raw = self.actor(feat).float()
+        return self.actions.sample(raw.detach(), noise), raw
 
     def policy(self, feat: Tensor, noise: Tensor) -> Tensor:
         """Sample actions: feat (..., F), noise as of `action_noise` (..., *) -> (..., A)."""
@@ -134,6 +144,10 @@ class ActorCritic(nn.Module):
     def value(self, feat: Tensor) -> Tensor:
         """(..., F) -> (...)"""
         return twohot_mean(self.critic(feat).float(), self.bins)
+
+    def _log_probs(self, feat: Tensor) -> Tensor:
+        """Of the critic's bins, (..., F) -> (..., bins), float32"""
+        return torch.log_softmax(self.critic(feat).float(), -1)
 
     def cap_slopes(self, is_live: Tensor | None = None) -> None:
         """Once an update, after the optimiser; nothing moves where `is_live`, a scalar bool, is false."""
@@ -160,6 +174,12 @@ def weighted_policy_loss(weight: Tensor, log_prob: Tensor, advantage: Tensor, en
     return -weight.detach() * (log_prob * advantage.detach() + bonus * entropy)
 
 
-def value_losses(logits: Tensor, returns: Tensor, slow_value: Tensor, bins: Tensor, slow_scale: float) -> Tensor:
-    """Two-hot loss to the return, plus the same to the slow critic's value: logits (..., bins), targets (...) -> (...)."""
-    return twohot_loss(logits, returns, bins) + slow_scale * twohot_loss(logits, slow_value, bins)
+def value_losses(log_probs: Tensor, returns: Tensor, slow_value: Tensor, bins: Tensor, slow_scale: float) -> Tensor:
+    """Two-hot loss to the return, plus the same to the slow critic's value: log_probs (..., bins), targets (...) -> (...)."""
+    to_return, to_slow = twohot_losses(log_probs, torch.stack([returns, slow_value], -1), bins).unbind(-1)
+    return to_return + slow_scale * to_slow
+
+
+def _over_time(steps: list[Tensor]) -> Tensor:
+    """Pieces (k, N) of H steps -> (N, H)"""
+    return torch.cat(steps).T

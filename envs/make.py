@@ -5,7 +5,7 @@ import inspect
 import math
 import os
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import gymnasium
 from gymnasium.envs.registration import EnvSpec, load_env_creator
@@ -30,6 +30,13 @@ class EnvConfig:
     processes: bool = False  # one subprocess per environment: pays off for slow environments only
     heldout_share: float = 0.1  # of the transitions, in whole episodes that are never trained on; 0: none
     time_limit: int = 0  # cuts episodes to this many environment steps (repeats counted singly); 0: the task's own
+    observe: Literal["state", "pixels", "both"] = "state"  # of tasks that have cameras: their state, their pictures
+    cameras: tuple[
+        str, ...
+    ] = ()  # that draw them, by name or number, such as [side] or [0,1]; none: the published choice
+    render: Literal["fast", "reference"] = (
+        "reference"  # fast: no shadows, no reflections, no smooth edges: other images
+    )
     size: int = 64  # pixels, of both sides of every image that is observed
     kwargs: dict[str, Any] = field(default_factory=dict)  # arguments of the environment's constructor, such as {size:3}
     timeout: float = 60.0  # seconds for a step, then the environment is rebuilt; 0: any number
@@ -39,6 +46,12 @@ class EnvConfig:
         for name, least in (("num", 1), ("repeat", 1), ("time_limit", 0), ("patience", 1)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name}: must be at least {least}, got {getattr(self, name)}")
+        if self.observe not in ("state", "pixels", "both"):
+            raise ValueError(f"observe: must be state, pixels or both, got {self.observe!r}")
+        if self.render not in ("fast", "reference"):
+            raise ValueError(f"render: must be fast or reference, got {self.render!r}")
+        if len(set(self.cameras)) < len(self.cameras):
+            raise ValueError(f"cameras: must differ, got {', '.join(self.cameras)}")
         if self.size < 16 or self.size % 16:
             raise ValueError(f"size: must be a multiple of 16, got {self.size}")
         if not (math.isfinite(self.timeout) and self.timeout >= 0):
@@ -58,7 +71,7 @@ def make_env(task: str, config: EnvConfig, seed: int, render: bool = False) -> g
     Its k-th `reset()` is seeded from (seed, k). With `render`, its method `render()` gives rgb
     arrays, where the task can. UnknownTask or UnsupportedSpace, naming the task, for what cannot be made.
     """
-    env = _load(task, config.kwargs, render)
+    env = _load(task, config, render)
     if config.time_limit:
         env = TimeLimit(env, config.time_limit)
     if config.repeat > 1:
@@ -100,14 +113,19 @@ def episode_length(task: str, config: EnvConfig) -> int:
     return -(-min(limits) // config.repeat) if limits else 0
 
 
-def _load(task: str, kwargs: dict[str, Any], render: bool) -> gymnasium.Env:
+def _load(task: str, config: EnvConfig, render: bool) -> gymnasium.Env:
+    is_seen = config.observe != "state"
+    if is_seen and not task.startswith("dmc_"):
+        raise UnsupportedSpace(f"envs.observe: {task} has no cameras to observe {config.observe} by")
     if _is_foreign(task):
         triton_first()  # it may draw what it observes
-        return _make(task, kwargs, render)
+        return _make(task, config, render)
     with without_graphics():
-        env = _make(task, kwargs, render)
-    if render:
+        env = _make(task, config, render)
+    if render or is_seen:
         _choose_graphics(task)
+    if is_seen:
+        _try_to_draw(env, task)
     return env
 
 
@@ -118,7 +136,8 @@ def _is_foreign(task: str) -> bool:
     return ":" in task
 
 
-def _make(task: str, kwargs: dict[str, Any], render: bool) -> gymnasium.Env:
+def _make(task: str, config: EnvConfig, render: bool) -> gymnasium.Env:
+    kwargs = config.kwargs
     if task.startswith("gym:"):
         return GymnasiumEnv(_registered(task, kwargs, render), task)
     if ":" in task:
@@ -127,7 +146,7 @@ def _make(task: str, kwargs: dict[str, Any], render: bool) -> gymnasium.Env:
         if task == "toy_lq":
             return toy.ToyEnv(toy.LinearQuadratic(**kwargs))
         if task.startswith("dmc_"):
-            return _dmc(task).DmcEnv(task, "rgb_array" if render else None, kwargs)
+            return _suite_task(task, config, render)
     except TypeError as error:
         if not kwargs:
             raise
@@ -135,11 +154,34 @@ def _make(task: str, kwargs: dict[str, Any], render: bool) -> gymnasium.Env:
     raise _unknown(task)
 
 
+def _suite_task(task: str, config: EnvConfig, render: bool) -> gymnasium.Env:
+    dmc = _dmc(task)
+    pictures = None if config.observe == "state" else dmc.Pictures(config.cameras, config.size, config.render)
+    try:
+        mode = "rgb_array" if render else None
+        return dmc.DmcEnv(task, mode, config.kwargs, pictures, config.observe != "pixels")
+    except ValueError as error:
+        raise UserError(f"envs.cameras: {task}: {error}") from error
+
+
 def _choose_graphics(task: str) -> None:
     try:
         choose_graphics()
     except (ImportError, AttributeError, RuntimeError) as error:  # in each library's own words
-        raise UnknownTask(f"task: {task} cannot be drawn here (MUJOCO_GL is {_gl()}): {error}") from error
+        raise _not_drawn(task, error) from error
+
+
+def _try_to_draw(env: Any, task: str) -> None:
+    """A library that can be imported may still find no display, no device or no memory: then nothing has been bought."""
+    try:
+        env.draw()
+    except Exception as error:  # each library has errors of its own
+        env.close()
+        raise _not_drawn(task, error) from error
+
+
+def _not_drawn(task: str, error: Exception) -> UnknownTask:
+    return UnknownTask(f"task: {task} cannot be drawn here (MUJOCO_GL is {_gl()}): {error}")
 
 
 def _own_length(task: str) -> int:
@@ -163,7 +205,7 @@ def _dmc(task: str):
 
 def _import_dmc(task: str):
     try:
-        from . import dmc  # imported late: it takes a second and is not needed for other tasks
+        from .suites import dmc  # imported late: it takes a second and is not needed for other tasks
     except (
         ImportError,
         AttributeError,

@@ -155,7 +155,7 @@ class Learner:
                 reward = self.reward.predict(feat)
             replayed = Replayed(feat, reward, batch.is_last, batch.is_terminal)
         start = Latent(latent.deter.flatten(0, 1), latent.stoch.flatten(0, 1))  # (N, ...)
-        imagined = dream(self.dynamics, self.reward, self.actor_critic.policy, start, noise.imagine, noise.action)
+        imagined = dream(self.dynamics, self.reward, self.actor_critic.explore, start, noise.imagine, noise.action)
         # Weights that autocast cached inside no_grad have no graph: some versions of torch would give them no gradient.
         torch.clear_autocast_cache()
         behaviour_loss, behaviour_metrics = self.actor_critic(imagined, replayed)

@@ -41,6 +41,9 @@ CHANGEABLE = (  # at a resume; a section ends in a dot
 )
 ADDED = {  # version -> settings that a config.yaml of the versions before it lacks, and that have their defaults there
     "0.3": (
+        "envs.observe",
+        "envs.cameras",
+        "envs.render",
         "envs.size",
         "envs.kwargs",
         "envs.timeout",

@@ -7,36 +7,46 @@ import torch
 from torch import Tensor
 
 from .dynamics import DynamicsModel
+from .networks import pieces
 from .reward import RewardModel
 from .rssm import Latent
 
 
 @dataclass(frozen=True)
 class Imagined:
-    """A rollout without gradient. N starts, H steps; index 0 is the start, reward and cont are those of arriving."""
+    """A rollout, `raw` aside without gradient. N starts, H steps; index 0 is the start, reward and cont are those of arriving."""
 
-    feat: Tensor  # (N, H+1, F)
+    feat: Tensor  # (N, H+1, F), quickest where time is first in memory
     action: Tensor  # (N, H, A), the action taken in state t
     reward: Tensor  # (N, H+1), index 0 unused
     cont: Tensor  # (N, H+1), discount included
+    raw: Tensor | None = None  # (N, H, *), what the policy drew the action from, with its gradient; None: not kept
 
 
 @torch.no_grad()
 def dream(
     dynamics: DynamicsModel,
     reward: RewardModel,
-    policy: Callable[[Tensor, Tensor], Tensor],
+    policy: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]],
     start: Latent,
     noise: Tensor,
     action_noise: Tensor,
 ) -> Imagined:
-    """start (N, ...), noise (N, H, S) uniform, action_noise (N, H, *) as the policy wants it; policy(feat, noise) -> (N, A)."""
+    """start (N, ...), noise (N, H, S) uniform, action_noise (N, H, *) as the policy wants it.
+
+    policy(feat, noise) -> action (N, A), and what it was drawn from (N, *), which keeps its gradient.
+    """
     weights = dynamics.rssm.scan_weights()
-    latent, feats, actions = start, [start.feat], []
+    latent, feats, actions, raws = start, [start.feat], [], []
     for noise_t, action_noise_t in zip(noise.unbind(1), action_noise.unbind(1), strict=True):
-        action = policy(feats[-1], action_noise_t)
+        action, raw = policy(feats[-1], action_noise_t)
         latent = dynamics.rssm.imagine_step(latent, action, noise_t, weights)
         feats.append(latent.feat)
         actions.append(action)
-    feat = torch.stack(feats, 1)  # (N, H+1, F)
-    return Imagined(feat, torch.stack(actions, 1), reward.predict(feat), dynamics.cont(feat))
+        raws.append(raw)
+    feat = torch.stack(feats)  # (H+1, N, F)
+    rewards = torch.cat([reward.predict(one) for one in pieces(feat)])
+    conts = torch.cat([dynamics.cont(one) for one in pieces(feat)])
+    with torch.enable_grad():
+        raw = torch.stack(raws, 1)
+    return Imagined(feat.transpose(0, 1), torch.stack(actions, 1), rewards.T, conts.T, raw)

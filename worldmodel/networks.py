@@ -3,8 +3,9 @@
 import itertools
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+
+from .fused import norm_silu, rms_norm
 
 
 def init_weight(weight: Tensor, fan_in: int, outscale: float = 1.0) -> None:
@@ -61,8 +62,20 @@ class RMSNorm(nn.Module):
         return rms_norm(x, self.scale)
 
 
-def rms_norm(x: Tensor, scale: Tensor) -> Tensor:
-    return F.rms_norm(x.float(), scale.shape, scale, 1e-4).to(x.dtype)
+class NormSilu(RMSNorm):
+    """The same, and SiLU."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return norm_silu(x, self.scale)
+
+
+CACHED_ROWS = 1024  # of features: what a layer makes of so many stays in a core's cache until the next one takes it
+
+
+def pieces(stack: Tensor) -> tuple[Tensor, ...]:
+    """(T, N, F) along T: about CACHED_ROWS rows each on a CPU, and all at once elsewhere."""
+    steps = max(1, CACHED_ROWS // stack.shape[1]) if stack.device.type == "cpu" else len(stack)
+    return stack.split(steps)
 
 
 class MLP(nn.Module):
@@ -72,11 +85,11 @@ class MLP(nn.Module):
         super().__init__()
         sizes = [inputs] + [units] * layers
         self.linears = nn.ModuleList(Linear(a, b) for a, b in itertools.pairwise(sizes))
-        self.norms = nn.ModuleList(RMSNorm(units) for _ in range(layers))
+        self.norms = nn.ModuleList(NormSilu(units) for _ in range(layers))
 
     def forward(self, x: Tensor) -> Tensor:
         for linear, norm in zip(self.linears, self.norms, strict=True):
-            x = F.silu(norm(linear(x)))
+            x = norm(linear(x))
         return x
 
 

@@ -3,12 +3,12 @@
 from dataclasses import dataclass, field
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .caps import SpectralCap, check_limits
 from .distributions import twohot_bins, twohot_mean
-from .networks import Linear, init_weight, rms_norm
+from .fused import norm_silu
+from .networks import Linear, init_weight
 from .objectives import step_loss
 from .optimizer import OptimizerConfig
 
@@ -81,10 +81,10 @@ class RewardModel(nn.Module):
         """(..., F) -> (M, ..., bins), float32; no rows give no logits."""
         lead, (members, units) = feat.shape[:-1], self.norms[0].shape
         x = self.first(feat.reshape(-1, feat.shape[-1])).view(-1, members, units)
-        x = F.silu(_member_norm(x, self.norms[0])).transpose(0, 1)  # (M, N, units)
+        x = norm_silu(x, self.norms[0]).transpose(0, 1)  # (M, N, units)
         for weight, bias, scale in zip(self.weights, self.biases, list(self.norms)[1:], strict=True):
             x = torch.baddbmm(bias, x, weight).transpose(0, 1)
-            x = F.silu(_member_norm(x, scale)).transpose(0, 1)
+            x = norm_silu(x, scale).transpose(0, 1)
         return torch.baddbmm(self.out_bias, x, self.out_weight).float().view(members, *lead, len(self.bins))
 
     def members(self, feat: Tensor) -> Tensor:
@@ -98,11 +98,6 @@ class RewardModel(nn.Module):
     def disagreement(self, feat: Tensor) -> Tensor:
         """(..., F) -> standard deviation between members (...), 0 for a single member"""
         return self.members(feat).std(0, correction=0)
-
-
-def _member_norm(x: Tensor, scale: Tensor) -> Tensor:
-    """x (N, M, units), scale (M, units)"""
-    return rms_norm(x, torch.ones_like(scale[0])) * scale
 
 
 def fold_weights(fold: Tensor, weight: Tensor, members: int) -> Tensor:

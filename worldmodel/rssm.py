@@ -9,13 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .distributions import (
-    categorical_kl,
-    categorical_log_probs,
-    categorical_sample,
-    straight_through,
-)
-from .networks import MLP, BlockLinear, Linear, RMSNorm, rms_norm
+from .distributions import categorical_kl, categorical_probs, categorical_sample, straight_through
+from .fused import gated, norm_silu
+from .networks import MLP, BlockLinear, Linear, RMSNorm
 
 
 @dataclass(frozen=True)
@@ -76,30 +72,33 @@ class RSSM(nn.Module):
         embed_in = F.linear(embed, w_embed, self.posterior_in.bias)  # (B, T, hidden)
 
         deter, stoch = start.deter, start.stoch.flatten(-2)
-        deters, stochs, log_probs = [], [], []
+        deters, stochs, mixed = [], [], []
         steps = zip(*(x.unbind(1) for x in (keep, action_in, embed_in, noise)), strict=True)
         for keep_t, action_t, embed_t, noise_t in steps:
             deter = self.core_step(deter * keep_t, stoch * keep_t, action_t, weights)
-            hidden = F.silu(rms_norm(F.linear(deter, w_deter) + embed_t, self.posterior_norm.scale))
-            log_p = self.grouped_log_probs(self.posterior_logit(hidden))
-            probs = log_p.exp()
+            hidden = norm_silu(F.linear(deter, w_deter) + embed_t, self.posterior_norm.scale)
+            probs = self.probs(self.posterior_logit(hidden))
             stoch = straight_through(categorical_sample(probs, noise_t), probs).flatten(-2)
             deters.append(deter)
             stochs.append(stoch)
-            log_probs.append(log_p)
+            mixed.append(probs)
         stoch = torch.stack(stochs, 1).unflatten(-1, (self.stoch, self.classes))
-        return Latent(torch.stack(deters, 1), stoch), torch.stack(log_probs, 1)
+        return Latent(torch.stack(deters, 1), stoch), log_of(torch.stack(mixed, 1))
 
     def imagine_step(self, latent: Latent, action: Tensor, noise: Tensor, weights: "ScanWeights") -> Latent:
         """One prior step. action (N, A), noise (N, S) uniform; `weights` from scan_weights(), once a rollout."""
         action_in = self.action_input(action, weights)
         deter = self.core_step(latent.deter, latent.stoch.flatten(-2), action_in, weights)
-        probs = self.prior(deter).exp()
+        probs = self.prior_probs(deter)
         return Latent(deter, straight_through(categorical_sample(probs, noise), probs))
 
     def prior(self, deter: Tensor) -> Tensor:
-        """(..., D) -> log-probabilities (..., S, K)"""
-        return self.grouped_log_probs(self.prior_logit(self.prior_mlp(deter)))
+        """(..., D) -> log-probabilities (..., S, K), float32"""
+        return log_of(self.prior_probs(deter))
+
+    def prior_probs(self, deter: Tensor) -> Tensor:
+        """(..., D) -> probabilities (..., S, K), float32"""
+        return self.probs(self.prior_logit(self.prior_mlp(deter)))
 
     def scan_weights(self) -> "ScanWeights":
         """The core's weight cut by input. The three hidden inputs are the same for every block, so their part is one
@@ -112,29 +111,28 @@ class RSSM(nn.Module):
     def action_input(self, action: Tensor, weights: "ScanWeights") -> Tensor:
         """The action's share of the core's pre-activation, bias included: (..., A) -> (..., D)"""
         action = action / torch.clamp(action.detach().abs(), min=1.0)
-        hidden = F.silu(self.in_action_norm(self.in_action(action)))
+        hidden = norm_silu(self.in_action(action), self.in_action_norm.scale)
         return hidden @ weights.action + self.core.bias
 
     def core_step(self, deter: Tensor, stoch: Tensor, action_in: Tensor, weights: "ScanWeights") -> Tensor:
         """deter (N, D), stoch (N, S*K), action_in (N, D) -> next deter (N, D)"""
         n, size = deter.shape
-        x_deter = F.silu(rms_norm(self.in_deter(deter), self.in_deter_norm.scale))
-        x_stoch = F.silu(rms_norm(self.in_stoch(stoch), self.in_stoch_norm.scale))
+        x_deter = norm_silu(self.in_deter(deter), self.in_deter_norm.scale)
+        x_stoch = norm_silu(self.in_stoch(stoch), self.in_stoch_norm.scale)
         x = torch.addmm(action_in, torch.cat([x_deter, x_stoch], -1), weights.hidden)
         blocks = deter.view(n, self.blocks, -1).transpose(0, 1)  # (g, N, D/g)
         x = x + torch.bmm(blocks, weights.own).transpose(0, 1).reshape(n, size)
-        x = F.silu(rms_norm(x, self.core_norm.scale))
-        gates = torch.bmm(x.view(n, self.blocks, -1).transpose(0, 1), self.gates.weight)  # (g, N, 3 D/g)
-        gates = gates.transpose(0, 1) + self.gates.bias.view(self.blocks, -1)
-        reset, cand, update = gates.chunk(3, -1)  # (N, g, D/g)
-        cand = torch.tanh(torch.sigmoid(reset) * cand)
-        update = torch.sigmoid(update - 1.0)
-        deter = deter.view(n, self.blocks, -1)
-        return torch.lerp(deter, cand, update).reshape(n, size)
+        x = norm_silu(x, self.core_norm.scale).view(n, self.blocks, -1).transpose(0, 1)
+        return gated(torch.baddbmm(self.gates.bias.view(self.blocks, 1, -1), x, self.gates.weight), deter)
 
-    def grouped_log_probs(self, logits: Tensor) -> Tensor:
+    def probs(self, logits: Tensor) -> Tensor:
         """(..., S*K) -> (..., S, K), float32"""
-        return categorical_log_probs(logits.float().unflatten(-1, (self.stoch, self.classes)), self.unimix)
+        return categorical_probs(logits.float().unflatten(-1, (self.stoch, self.classes)), self.unimix)
+
+
+def log_of(probs: Tensor) -> Tensor:
+    """Finite also where no uniform share keeps a probability from 0."""
+    return probs.clamp(min=torch.finfo(probs.dtype).tiny).log()
 
 
 def cast_once(weight: Tensor) -> Tensor:

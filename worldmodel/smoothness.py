@@ -142,7 +142,7 @@ class _ExpectedStep:
     def step(self, feat: Tensor, action: Tensor) -> Tensor:
         deter, stoch = feat.split([self.deter_size, feat.shape[-1] - self.deter_size], -1)
         deter = self.rssm.core_step(deter, stoch, self.rssm.action_input(action, self.weights), self.weights)
-        return Latent(deter, self.rssm.prior(deter).exp()).feat
+        return Latent(deter, self.rssm.prior_probs(deter)).feat
 
     def tangent(self, direction: Tensor) -> Tensor:
         """The part of a direction (N, F) along which every group of classes keeps its sum."""

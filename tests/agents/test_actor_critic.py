@@ -168,7 +168,7 @@ def test_the_value_loss_pulls_to_the_return_and_to_the_slow_value():
     bins = twohot_bins(41)
     logits = torch.zeros(1, 41, requires_grad=True)
     low, high = bins[10].reshape(1), bins[30].reshape(1)
-    loss = value_losses(logits, low, high, bins, slow_scale=0.5)
+    loss = value_losses(logits.log_softmax(-1), low, high, bins, slow_scale=0.5)
     assert loss.item() == pytest.approx(1.5 * math.log(41), rel=1e-5)
     (grad,) = torch.autograd.grad(loss.sum(), logits)
     # 1.5 / 41 everywhere, less 1 at the return and 1/2 at the slow value

@@ -95,7 +95,7 @@ def losses(inputs: Recorded, is_slow_target: bool = False) -> dict[str, Tensor]:
     weight = cont.cumprod(1) / inputs.discount
     log_prob, entropy = inputs.agent().log_prob(inputs.feat[:, :-1], inputs.action)
     value_logits = inputs.leaves["value_logits"][:, :-1]
-    value_loss = value_losses(value_logits, returns, slow_value[:, :-1], bins, CONFIG.slow_scale)
+    value_loss = value_losses(value_logits.log_softmax(-1), returns, slow_value[:, :-1], bins, CONFIG.slow_scale)
     return {
         "val": value,
         "slowval": slow_value,
@@ -172,7 +172,7 @@ def test_golden_replay_value_loss_and_gradients(golden, check, is_coupled):
     feat, starts = (logits, logits.detach()) if is_coupled else (logits.detach(), logits)
     replayed = Replayed(feat, leaves["reward"], g["last"], g["term"])
     slow_value = twohot_mean(leaves["slow_logits"], agent.bins).flatten()
-    loss = agent.replay_value_loss(replayed, leaves["boot"].flatten(), starts.flatten(0, 1), slow_value)
+    loss = agent.replay_value_loss(replayed, leaves["boot"].flatten(), starts.flatten(0, 1).log_softmax(-1), slow_value)
     check(loss, g["repval_loss"], *REPLAY_LOSS, what="loss")
     grads = gradients(loss, leaves)
     check(grads.pop("value_logits"), g["grad_value_logits"], *GRADIENT, what="gradient to the value logits")

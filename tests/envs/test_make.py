@@ -56,7 +56,7 @@ def test_every_kind_of_task_has_the_one_form(task):
 
 @pytest.mark.run
 def test_every_suite_task_has_the_form_it_states():
-    from tandem.envs import dmc
+    from tandem.envs.suites import dmc
 
     for task in dmc.TASKS:
         env = make_env(task, EnvConfig(), seed=0)

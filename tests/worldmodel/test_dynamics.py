@@ -208,7 +208,7 @@ def test_a_dream_steps_the_prior_with_the_policys_actions():
 
     def policy(feat, action_noise):
         seen.append(feat)
-        return action_noise * 0.5
+        return action_noise * 0.5, feat[:, :1]
 
     action_noise = torch.randn(5, horizon, 2)
     imagined = dream(model, reward, policy, start, noise, action_noise)

@@ -14,7 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..networks import BlockLinear, Linear, RMSNorm, init_weight, rms_norm
+from ..fused import norm_silu
+from ..networks import BlockLinear, Linear, RMSNorm, init_weight
 
 KERNEL = 5
 HALVINGS = 4  # a side of 64 becomes one of 4
@@ -112,8 +113,8 @@ class ImageDecoder(nn.Module):
         rows, columns, channels = self.inner
         x = self.from_deter(deter).view(-1, self.blocks, rows, columns, channels // self.blocks)
         x = x.permute(0, 2, 3, 1, 4).flatten(3)  # (N, h, w, c), block by block
-        hidden = F.silu(self.stoch_norm(self.from_stoch(stoch)))
-        x = F.silu(self.map_norm(x + self.to_map(hidden).view(x.shape))).permute(0, 3, 1, 2)
+        hidden = norm_silu(self.from_stoch(stoch), self.stoch_norm.scale)
+        x = norm_silu(x + self.to_map(hidden).view(x.shape), self.map_norm.scale).permute(0, 3, 1, 2)
         for layer in self.layers:
             x = layer(x)
         return self.out.upsampled(x) if self.is_pooled else self.out(x)
@@ -181,4 +182,4 @@ def channels_last(weight: Tensor) -> Tensor:
 
 def activated(x: Tensor, scale: Tensor) -> Tensor:
     """SiLU of the RMS norm over C of (N, C, H, W)."""
-    return F.silu(rms_norm(x.permute(0, 2, 3, 1), scale)).permute(0, 3, 1, 2)
+    return norm_silu(x.permute(0, 2, 3, 1), scale).permute(0, 3, 1, 2)
