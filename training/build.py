@@ -37,6 +37,7 @@ from ..worldmodel.replay.tick import Ticks
 from ..worldmodel.replay.transitions import TransitionReplay
 from ..worldmodel.reward import RewardModel
 from .config import Config, ConfigError
+from .forecast.forecast import forecast
 from .learner import Learner
 from .measurements.evidence import Stock, Terms, evidence
 from .measurements.findings import Measurer
@@ -79,8 +80,11 @@ def build(config: Config, is_resumed: bool, is_exact: bool = True) -> Run:
     allocator = make_allocator(config.allocator)
     if not is_resumed:
         check_pilot(config)
+    seed_everything(config.seed)
+    learner = make_learner(config, spaces, device)
+    foreseen = foresee(config, spaces, learner, device)
     lock = folder.hold()
-    told = [] if is_resumed else [f"warning: {note}" for note in notes]
+    told = [foreseen, *([] if is_resumed else [f"warning: {note}" for note in notes])]
     try:
         if not is_resumed:
             make_folder(config, folder, spaces)
@@ -90,13 +94,20 @@ def build(config: Config, is_resumed: bool, is_exact: bool = True) -> Run:
             )
         begin = standpoint(folder, is_exact, told.append) if is_resumed else Standpoint(None, is_exact=True)
         vault.load()
-        run = assemble(config, folder, spaces, device, vault, labeler, allocator, begin, lock)
+        run = assemble(config, folder, spaces, device, learner, vault, labeler, allocator, begin, lock)
     except BaseException:
         lock.close()
         raise
     for line in told:
         run.logger.line(line)
     return run
+
+
+def foresee(config: Config, spaces: Spaces, learner: Learner, device: torch.device) -> str:
+    """What the run will take, in a line. UserError where it will not fit, unless run.forecast=warn."""
+    number = sum(parameter.numel() for model in learner.models() for parameter in model.parameters())
+    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 0
+    return forecast(config, spaces, number, free).check(is_refused=config.run.forecast == "refuse")
 
 
 def make_folder(config: Config, folder: RunFolder, spaces: Spaces) -> None:
@@ -115,6 +126,7 @@ def assemble(
     folder: RunFolder,
     spaces: Spaces,
     device: torch.device,
+    learner: Learner,
     vault: RewardVault,
     labeler: Labeler,
     allocator: Allocator,
@@ -122,9 +134,7 @@ def assemble(
     lock: IO,
 ) -> Run:
     """All parts, as they were at the point where the run begins; what is on disk beyond it comes again."""
-    seed_everything(config.seed)
     ledger, stop = open_ledger(config, folder), Stop()
-    learner = make_learner(config, spaces, device)
     journal = TransitionJournal(folder.transitions)
     transitions = make_transitions(config, spaces)
     later = refill(transitions, journal, begin.positions.ticks if begin.is_exact else None)

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import reduce
 from pathlib import Path
 
 import pytest
@@ -351,8 +352,8 @@ def test_settings_that_a_version_added_have_their_defaults_in_older_runs(run):
     path = run / "config.yaml"
     content = yaml.safe_load(path.read_text())
     for key in {key for keys in settings.ADDED.values() for key in keys} & settings.leaves().keys():
-        section, name = key.split(".")
-        del content[section][name]
+        *sections, name = key.split(".")
+        del reduce(dict.__getitem__, sections, content)[name]
     path.write_text(yaml.safe_dump(content))
     assert read_config(path) == load_config(["seed=3"])
     del content["envs"]["repeat"]
