@@ -1,6 +1,6 @@
 """What do a million steps take, in memory and on disk? And how fast are batches drawn from memory and from mapped files?
 
-    python benchmarks/memory.py [--rows 20000]
+    python benchmarks/memory [--rows 20000]
 
 Synthetic rows, a label for every fourth; deter 512, stoch 32, 6 actions; vectors of 24 numbers or 64x64x3 images. Bytes
 are those of the rows held and of the files written. Each case runs in a process of its own. Times are of the processor and want an idle machine.
@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,7 +26,7 @@ from tandem.worldmodel.replay.rings import Rings
 from tandem.worldmodel.replay.tick import Ticks
 from tandem.worldmodel.replay.transitions import ReplayConfig, TransitionReplay
 
-RESULTS = Path(__file__).parent / "results"
+RESULTS = Path(__file__).parents[1] / "results"
 OBS = {"vector": {"state": ObsSpec((24,))}, "image": {"image": ObsSpec((64, 64, 3), kind="image")}}
 NUM, DETER, STOCH, BLOCK, ORDER, ACTIONS, WINDOW = 4, 512, 32, 500, 100, 6, 9
 
@@ -49,7 +50,7 @@ def main() -> None:
     (options.results / "memory.md").write_text(table(found, options.rows))
 
 
-def measured(obs: str, latents: str, storage: str, rows: int) -> dict[str, float]:
+def measured(obs: str, latents: Any, storage: str, rows: int) -> dict[str, float]:
     """GB for a million steps, and batches a second, of one case."""
     torch.set_num_threads(1)
     spaces, rng = Spaces(OBS[obs], ACTIONS), np.random.default_rng(0)
