@@ -38,7 +38,8 @@ def main() -> None:
     parser.add_argument("--case", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.case:
-        print(json.dumps(measured(*options.case.split("/"), options.rows)))
+        obs, latents, storage = options.case.split("/")
+        print(json.dumps(measured(obs, latents, storage, options.rows)))
         return
     cases = [f"{o}/{la}/{s}" for o in OBS for la in ("float32", "bfloat16") for s in ("memory", "mmap")]
     found = {}
