@@ -40,6 +40,7 @@ from ..worldmodel.replay.transitions import TransitionReplay
 from ..worldmodel.reward import RewardModel
 from .config import Config, ConfigError
 from .execution.execution import capture_policy, make_execution
+from .forecast.forecast import forecast
 from .learner import Learner
 from .measurements.evidence import Stock, Terms, evidence
 from .measurements.findings import Measurer
@@ -84,8 +85,12 @@ def build(config: Config, is_resumed: bool, is_exact: bool = True) -> Run:
     allocator = make_allocator(config.allocator)
     if not is_resumed:
         check_pilot(config)
+    seed_everything(config.seed)
+    learner = make_learner(config, spaces, device)
+    # What a run that goes on has on disk already is not told apart from what is to come.
+    foreseen = foresee(config, spaces, learner, device, is_refused=not is_resumed and config.run.forecast == "refuse")
     lock = folder.hold()
-    told = [] if is_resumed else [f"warning: {note}" for note in notes]
+    told = [foreseen, *([] if is_resumed else [f"warning: {note}" for note in notes])]
     try:
         if not is_resumed:
             make_folder(config, folder, spaces)
@@ -95,13 +100,20 @@ def build(config: Config, is_resumed: bool, is_exact: bool = True) -> Run:
             )
         begin = standpoint(folder, is_exact, told.append) if is_resumed else Standpoint(None, is_exact=True)
         vault.load()
-        run = assemble(config, folder, spaces, device, vault, labeler, allocator, begin, lock)
+        run = assemble(config, folder, spaces, device, learner, vault, labeler, allocator, begin, lock)
     except BaseException:
         lock.close()
         raise
     for line in told:
         run.logger.line(line)
     return run
+
+
+def foresee(config: Config, spaces: Spaces, learner: Learner, device: torch.device, is_refused: bool) -> str:
+    """What the run will take, in a line. UserError where it will not fit and is refused then."""
+    number = sum(parameter.numel() for model in learner.models() for parameter in model.parameters())
+    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 0
+    return forecast(config, spaces, number, free).check(is_refused)
 
 
 def make_folder(config: Config, folder: RunFolder, spaces: Spaces) -> None:
@@ -120,6 +132,7 @@ def assemble(
     folder: RunFolder,
     spaces: Spaces,
     device: torch.device,
+    learner: Learner,
     vault: RewardVault,
     labeler: Labeler,
     allocator: Allocator,
@@ -127,9 +140,8 @@ def assemble(
     lock: IO,
 ) -> Run:
     """All parts, as they were at the point where the run begins; what is on disk beyond it comes again."""
-    seed_everything(config.seed)
     ledger, stop, watch = open_ledger(config, folder), Stop(), Watch(tuple(status.PARTS))
-    learner, journal = make_learner(config, spaces, device), TransitionJournal(folder.transitions)
+    journal = TransitionJournal(folder.transitions)
     transitions = make_transitions(config, spaces)
     later = refill(transitions, journal, begin.positions.ticks if begin.is_exact else None)
     labels = make_labels(config, spaces)
@@ -221,7 +233,12 @@ def open_ledger(config: Config, folder: RunFolder) -> Ledger:
 
 def make_transitions(config: Config, spaces: Spaces) -> TransitionReplay:
     latent = (config.dynamics.deter, config.dynamics.stoch)
-    return TransitionReplay(config.replay, spaces, config.envs.num, config.train.length, *latent)
+    return TransitionReplay(config.replay, spaces, config.envs.num, config.train.length, *latent, scratch_of(config))
+
+
+def scratch_of(config: Config) -> Path | None:
+    """The folder of rows that are mapped; None: they lie in memory."""
+    return Path(config.replay.folder or config.run.dir) if config.replay.storage == "mmap" else None
 
 
 def make_labels(config: Config, spaces: Spaces) -> LabelStore:
@@ -230,7 +247,8 @@ def make_labels(config: Config, spaces: Spaces) -> LabelStore:
         return LabelColumn(config.envs.num)
     latent = (config.dynamics.deter, config.dynamics.stoch)
     tiers, members = (DEFAULT, *config.labeler.tiers), config.reward.members
-    return LabelReplay(config.labels, spaces, *latent, tiers, folds=members, latents=config.replay.latents)
+    form = {"folds": members, "latents": config.replay.latents, "scratch": scratch_of(config)}
+    return LabelReplay(config.labels, spaces, *latent, tiers, **form)
 
 
 def make_desk(

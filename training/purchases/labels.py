@@ -318,13 +318,17 @@ class LabelDesk:
 
         DamagedLog where there are fewer, or where an answer's question is missing.
         """
-        held = list(self.journal.read())
-        if entries is not None and len(held) < entries:
-            raise DamagedLog(self.journal.log.folder, len(held), f"{len(held)} entries, {entries} were written")
-        self.transitions.open.mark_asked([item.question.clip for entry in held[:entries] for item in entry.asked])
-        for number, entry in enumerate(held[:entries]):
-            self._take(number, entry)
-        self.ahead = deque([] if entries is None else held[entries:])
+        self.ahead = deque()
+        number = 0
+        for entry in self.journal.read():  # one at a time: their copies are large
+            if entries is None or number < entries:
+                self.transitions.open.mark_asked([item.question.clip for item in entry.asked])
+                self._take(number, entry)
+            else:
+                self.ahead.append(entry)
+            number += 1
+        if entries is not None and number < entries:
+            raise DamagedLog(self.journal.log.folder, number, f"{number} entries, {entries} were written")
         self.is_live = False
 
     def _take(self, number: int, entry: Entry) -> None:
@@ -340,8 +344,10 @@ class LabelDesk:
 
     def reconcile(self) -> None:
         """Bring the accounts in line with a journal that was taken in as a whole, and ask again what is open."""
-        asked = {item.question.key for item in self.journal.read_asked()}
-        wanted = asked - {one.key for one in self.journal.read_declined()}
+        wanted: set[str] = set()
+        for entry in self.journal.read():
+            wanted |= {item.question.key for item in entry.asked}
+            wanted -= {one.key for one in entry.declined}
         outstanding = [purchase.key for purchase in self.ledger.outstanding() if purchase.kind == "label"]
         self.ledger.settle({key: 1 for key in outstanding if key in wanted and key not in self.labels.pending})
         self.ledger.release([key for key in outstanding if key not in wanted])

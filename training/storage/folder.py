@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import IO
+from typing import IO, Literal
 
 from ...budget.ledger import Ledger
 from ...durable import whole_file
@@ -23,6 +23,11 @@ class RunConfig:
     root: str = "runs"
     dir: str = ""  # the run's folder; empty: root/task/name
     name: str = ""  # empty: the time of the start in UTC and the seed
+    forecast: Literal["refuse", "warn"] = "refuse"  # what becomes of a run that will not fit into memory or on the disk
+
+    def __post_init__(self):
+        if self.forecast not in ("refuse", "warn"):
+            raise ValueError(f"forecast: must be refuse or warn, got {self.forecast!r}")
 
     def named(self, task: str, seed: int, now: datetime) -> "RunConfig":
         """With dir and name filled in; `now` is in UTC."""

@@ -26,6 +26,22 @@ class Copy:
     start_deter: np.ndarray  # (D,) float32
     start_stoch: np.ndarray  # (S,) uint8, class indices
 
+    @property
+    def rows(self) -> dict[str, np.ndarray]:
+        """The L rows themselves by column, which other copies of the same rows share."""
+        obs = {f"obs/{name}": values for name, values in self.obs.items()}
+        return obs | {"prev_action": self.prev_action, "is_first": self.is_first}
+
+    @property
+    def num_padding(self) -> int:
+        """Rows at the front that are none."""
+        return int(self.is_first.argmax()) if self.is_first.any() else 0
+
+    @property
+    def steps(self) -> np.ndarray:
+        """(L,) of the rows in their stream; of padding too."""
+        return self.step + np.arange(1 - len(self.is_first), 1)
+
 
 def copy_rows(rings: Rings, stream: np.ndarray, row: np.ndarray, burn_in: int, is_heldout: bool) -> list[Copy]:
     """Copies that end at the rows `row` (n,) of the rings `stream` (n,); all of them must still be held."""

@@ -1,8 +1,12 @@
-"""The label replay: bought answers, each beside its own copy of what the reward model must see. Nothing here is free."""
+"""The label replay: bought answers, and copies of what the reward model must see for them. Nothing here is free.
 
-from collections.abc import Mapping, Sequence
+Copies overlap where labels are neighbours in an episode. The rows of all of them lie in one store, each once.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -15,11 +19,15 @@ from .copies import Copy
 from .fingerprint import fingerprint
 from .label_store import Asked, asked_arrays
 from .rings import Columns, Rings, check_keys
+from .shared_rows import SharedRows
+from .storage import Storage
 from .transitions import TransitionReplay
 
 # Refreshed since they were copied, or estimated, so the journal does not know them.
 SAVED = ("start_deter", "start_stoch", "correction")
 NO_FOLD = -1  # of a label that every member of the reward ensemble learns from
+COPIED = ("start_deter", "start_stoch", "env", "step", "context_step", "episode")  # of a copy, beside its rows
+PIECE = 256  # labels whose rows are put side by side for a fingerprint
 
 
 @dataclass(frozen=True)
@@ -70,21 +78,27 @@ class LabelReplay:
         tiers: Sequence[str] = ("default",),
         folds: int = 1,
         latents: Literal["float32", "bfloat16"] = "float32",
+        scratch: Path | None = None,
     ):
         """folds: of the episodes, one a member of the reward ensemble, which leaves it out. latents: how the copies keep
-        recurrent states, as the transition replay does."""
+        recurrent states, as the transition replay does. scratch: the folder to map the copies' rows into; None: main
+        memory."""
         self.config, self.spaces, self.tiers = config, spaces, tuple(tiers)
         self.per_fold = np.zeros(folds, np.int64)  # labels of training episodes held
         self.precision = np.ones(len(self.tiers), np.float32)  # weight of a label by tier
         length = config.burn_in + 1
-        columns: Columns = {f"obs/{k}": ((length, *s.shape), s.dtype) for k, s in spaces.obs.items()}
-        columns |= {"prev_action": ((length, spaces.action_size), np.float32), "is_first": ((length,), bool)}
+        of_row: Columns = {f"obs/{k}": (s.shape, s.dtype) for k, s in spaces.obs.items()}
+        of_row |= {"prev_action": ((spaces.action_size,), np.float32), "is_first": ((), bool)}
+        self.shared = SharedRows(of_row, Storage(scratch))
+        columns: Columns = {"rows": ((length,), np.int32)}  # slots of the shared rows
         columns |= {"start_deter": ((deter,), latents), "start_stoch": ((stoch,), np.uint8)}
         columns |= {name: ((), np.int64) for name in ("env", "step", "context_step", "episode")}
         columns |= {"value": ((), np.float32), "is_uniform": ((), bool)}
         columns |= {"tier": ((), np.int64), "correction": ((), np.float32)}
         self.training, self.heldout = (Rings(columns, 1, config.capacity) for _ in range(2))
-        self.pending: dict[str, Asked] = {}  # by the key of the question, in the order asked
+        # By the key of the question, in the order asked. The rows of their copies lie with all others, in the slots (L,).
+        self.pending: dict[str, Asked] = {}
+        self._slots: dict[str, np.ndarray] = {}
 
     @property
     def received(self) -> int:
@@ -111,11 +125,13 @@ class LabelReplay:
         assert question.tier in self.tiers, (question, self.tiers)
         assert (question.clip.env, question.clip.step) == (copy.env, copy.step), (question, copy.env, copy.step)
         assert len(copy.is_first) == self.config.burn_in + 1, (len(copy.is_first), self.config.burn_in)
-        self.pending[question.key] = asked
+        self._slots[question.key] = self.shared.hold(copy)
+        self.pending[question.key] = replace(asked, copy=_without_rows(copy))
 
     def decline(self, key: str) -> None:
         """Nobody waits for an answer to this question any more."""
         del self.pending[key]
+        self.shared.release(self._slots.pop(key))
 
     def answer(self, answer: Answer) -> None:
         """KeyError where nobody is waiting for this answer: never asked, or answered already. ValueError for a NaN."""
@@ -126,14 +142,15 @@ class LabelReplay:
         asked = self.pending.pop(answer.key)
         copy = asked.copy
         assert copy is not None, asked  # `ask` has seen it
-        names = ["prev_action", "is_first", "start_deter", "start_stoch", "env", "step", "context_step", "episode"]
-        values = {name: np.asarray(getattr(copy, name))[None] for name in names}
-        values |= {f"obs/{name}": value[None] for name, value in copy.obs.items()}
+        values = {name: np.asarray(getattr(copy, name))[None] for name in COPIED}
+        values |= {"rows": self._slots.pop(answer.key)[None]}
         values |= {"value": np.array([answer.value]), "is_uniform": np.array([asked.is_uniform])}
         values |= {"tier": np.array([self.tiers.index(asked.question.tier)]), "correction": np.zeros(1)}
         if not copy.is_heldout:
             self._deal(copy.env + copy.episode)
         rings = self.heldout if copy.is_heldout else self.training
+        if rings.alive[0] == rings.capacity:
+            self.shared.release(rings.columns["rows"][rings.slot(np.zeros(1, np.int64), rings.oldest)][0])
         rings.append(np.zeros(1, np.int64), values)
 
     def _deal(self, fold: int) -> None:
@@ -199,10 +216,11 @@ class LabelReplay:
 
     def _batch(self, rings: Rings, slot: np.ndarray) -> LabelBatch:
         """The labels in these slots (one ring holds them, so slots 0 .. alive-1 are exactly the ones held)."""
+        rows = self.shared.take(rings.columns["rows"][slot])  # each (n, L, ...)
         return LabelBatch(
-            obs={name: rings.take(f"obs/{name}", slot) for name in self.spaces.obs},
-            prev_action=rings.take("prev_action", slot),
-            is_first=rings.take("is_first", slot),
+            obs={name: rows[f"obs/{name}"] for name in self.spaces.obs},
+            prev_action=rows["prev_action"],
+            is_first=rows["is_first"],
             start_deter=rings.take("start_deter", slot),
             start_stoch=rings.take("start_stoch", slot).long(),
             value=rings.take("value", slot) - rings.take("correction", slot),
@@ -251,11 +269,32 @@ class LabelReplay:
             [
                 ("precision", self.precision),
                 ("per_fold", self.per_fold),
-                *((f"training/{name}", value) for name, value in self.training.held()),
-                *((f"heldout/{name}", value) for name, value in self.heldout.held()),
-                *asked_arrays(self.pending.values()),
+                *self._held("training", self.training),
+                *self._held("heldout", self.heldout),
+                *asked_arrays(self._whole(asked) for asked in self.pending.values()),
             ]
         )
+
+    def _held(self, which: str, rings: Rings) -> Iterator[tuple[str, np.ndarray]]:
+        """Every label's columns and rows, wherever the rows lie."""
+        yield from ((f"{which}/{name}", value) for name, value in rings.held() if name != "rows")
+        slot = _newest(rings, None)
+        for start in range(0, len(slot), PIECE):
+            rows = self.shared.read(rings.columns["rows"][slot[start : start + PIECE]])
+            yield from ((f"{which}/{name}/{start}", rows[name]) for name in sorted(rows))
+
+    def _whole(self, asked: Asked) -> Asked:
+        """A pending question with its copy as it was when it was asked."""
+        slot, copy = self._slots[asked.question.key], asked.copy
+        assert copy is not None, asked
+        rows = self.shared.read(slot)
+        obs = {name: rows[f"obs/{name}"] for name in self.spaces.obs}
+        copy = replace(copy, obs=obs, prev_action=rows["prev_action"], is_first=rows["is_first"])
+        return replace(asked, copy=copy)
+
+
+def _without_rows(copy: Copy) -> Copy:
+    return replace(copy, obs={}, prev_action=copy.prev_action[:0], is_first=copy.is_first[:0])
 
 
 def _newest(rings: Rings, most: int | None) -> np.ndarray:

@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from numpy.typing import DTypeLike
 
+from .storage import Storage
+
 FIRST_ROWS = 1024  # allocated at the start; doubled on demand, so that a large capacity costs nothing until it is used
 
 BFLOAT16 = "bfloat16"  # the type of a column that takes and gives float32, and keeps the upper half of it, rounded
@@ -14,19 +16,23 @@ Columns = dict[str, tuple[tuple[int, ...], DTypeLike]]  # name -> shape and type
 
 
 class Rings:
-    """Columns of shape (N, R, *shape) in main memory, R growing to `capacity` and wrapping only there.
+    """Columns of shape (N, R, *shape) in a storage, R growing to `capacity` and wrapping only there.
 
     The columns are numpy arrays because numpy writes duplicate indices in order (the last one wins), which a threaded
     tensor scatter does not promise. numpy has no bfloat16: such a column holds its bits, and `read` and `write` convert.
     """
 
-    def __init__(self, columns: Columns, num_streams: int, capacity: int):
+    def __init__(self, columns: Columns, num_streams: int, capacity: int, storage: Storage | None = None):
+        """storage: of these rings alone; main memory where there is none."""
         self.num_streams, self.capacity = num_streams, capacity
+        self.storage = storage or Storage()
         self.count = np.zeros(num_streams, np.int64)  # rows ever written
         self.length = min(capacity, FIRST_ROWS)
         self.rounded = {name for name, (_, dtype) in columns.items() if dtype == BFLOAT16}
         self.columns = {
-            name: np.zeros((num_streams * self.length, *shape), np.uint16 if name in self.rounded else dtype)
+            name: self.storage.array(
+                name, (num_streams * self.length, *shape), np.uint16 if name in self.rounded else dtype
+            )
             for name, (shape, dtype) in columns.items()
         }
 
@@ -76,12 +82,20 @@ class Rings:
             self.write(name, slot, value)
 
     def _resize(self, length: int) -> None:
-        for name, old in self.columns.items():
-            shape = old.shape[1:]
-            new = np.zeros((self.num_streams, length, *shape), old.dtype)
-            new[:, : self.length] = old.reshape(self.num_streams, self.length, *shape)
-            self.columns[name] = new.reshape(-1, *shape)
+        """Make the columns longer in place; a stream's rows move to where its ring begins now, the last stream first."""
+        for name in list(self.columns):
+            shape, dtype = self.columns[name].shape[1:], self.columns[name].dtype
+            del self.columns[name]  # a storage grows what nobody looks at
+            self.columns[name] = self.storage.array(name, (self.num_streams * length, *shape), dtype)
+            for stream in reversed(range(1, self.num_streams)):
+                self._move(self.columns[name], stream, length)
         self.length = length
+
+    def _move(self, column: np.ndarray, stream: int, length: int) -> None:
+        old, new = stream * self.length, stream * length
+        column[new : new + self.length] = column[old : old + self.length]  # numpy minds what overlaps
+        end_before, stale = (stream - 1) * length + self.length, self.num_streams * self.length
+        column[end_before : min(new, stale)] = 0  # what lies there was moved; beyond it no page was ever written
 
     def slot(self, stream: np.ndarray, row: np.ndarray) -> np.ndarray:
         """Index into a column of rows (broadcast over stream and row)."""

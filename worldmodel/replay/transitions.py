@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -17,6 +18,7 @@ from .late import Late
 from .online import OnlineWindows
 from .open_rows import OpenRows, stream_and_step
 from .rings import Columns, Rings, check_keys
+from .storage import Storage
 from .tick import Tick, Ticks, as_stored
 
 SAVED = ("deter", "stoch")  # written back since they were collected, so the chunks do not know them
@@ -28,6 +30,10 @@ class ReplayConfig:
     heldout_capacity: int = 200_000  # rows over all environments
     online: bool = True  # train on fresh windows first, then uniformly
     latents: Literal["float32", "bfloat16"] = "float32"  # how recurrent states are kept; bfloat16 takes half the memory
+    storage: Literal["memory", "mmap"] = (
+        "memory"  # mmap: rows lie in files, made anew at every start, and memory caches them
+    )
+    folder: str = ""  # for these files, on a fast disk; empty: the run's own
 
     def __post_init__(self):
         for name in ("capacity", "heldout_capacity"):
@@ -35,6 +41,10 @@ class ReplayConfig:
                 raise ValueError(f"{name}: must be at least 1, got {getattr(self, name)}")
         if self.latents not in ("float32", "bfloat16"):
             raise ValueError(f"latents: must be float32 or bfloat16, got {self.latents!r}")
+        if self.storage not in ("memory", "mmap"):
+            raise ValueError(f"storage: must be memory or mmap, got {self.storage!r}")
+        if self.folder and self.storage == "memory":
+            raise ValueError(f"folder: is for storage=mmap, got {self.folder} with storage=memory")
 
 
 class TransitionReplay:
@@ -46,7 +56,17 @@ class TransitionReplay:
 
     state_is_copy = True  # its state_dict shares no memory with it: a large replay is not copied twice for a checkpoint
 
-    def __init__(self, config: ReplayConfig, spaces: Spaces, num_streams: int, length: int, deter: int, stoch: int):
+    def __init__(
+        self,
+        config: ReplayConfig,
+        spaces: Spaces,
+        num_streams: int,
+        length: int,
+        deter: int,
+        stoch: int,
+        scratch: Path | None = None,
+    ):
+        """scratch: the folder to map the rows into; None: main memory."""
         self.config, self.spaces, self.num_streams, self.length = config, spaces, num_streams, length
         columns: Columns = {f"obs/{k}": (s.shape, s.dtype) for k, s in spaces.obs.items()}
         columns |= {name: ((), bool) for name in ("is_first", "is_last", "is_terminal", "is_open")}
@@ -54,8 +74,9 @@ class TransitionReplay:
         columns |= {"action": ((spaces.action_size,), np.float32)}
         columns |= {"deter": ((deter,), config.latents), "stoch": ((stoch,), np.uint8)}
         capacity = -(-config.capacity // num_streams) + length  # a ring of R rows has R - T start positions
-        self.training = Rings(columns, num_streams, capacity)
-        self.heldout = Rings(columns, num_streams, max(-(-config.heldout_capacity // num_streams), length + 1))
+        heldout_capacity = max(-(-config.heldout_capacity // num_streams), length + 1)
+        self.training = Rings(columns, num_streams, capacity, Storage(scratch))
+        self.heldout = Rings(columns, num_streams, heldout_capacity, Storage(scratch))
         self.open = OpenRows(self.training, self.heldout)
         self.online = OnlineWindows(num_streams, length + 1)
         self.counts = Counts.zero(num_streams)

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field, replace
 
 from ....budget.books.state import KeyState
 from ....envs.records import Clip, Declined, Question
-from ....frames import FrameLog
 from ....worldmodel.replay.copies import Copy
-from ....worldmodel.replay.journal.labels import Entry, append, entry_of
+from ....worldmodel.replay.journal.labels import Entry, LabelJournal, entry_of
+from ....worldmodel.replay.journal.rows import ReadRows
 from ....worldmodel.replay.label_store import Asked
 from .bench import NEW, Bench
 from .logs import condition, whole_frames, write_new
@@ -39,7 +39,8 @@ class Questions:
 
 def read_questions(bench: Bench) -> tuple[list[Entry], Questions]:
     """All entries that can be read."""
-    entries = [entry_of(frame) for frame in whole_frames(bench.folder.labels)]
+    rows = ReadRows()
+    entries = [entry_of(frame, rows) for frame in whole_frames(bench.folder.labels)]
     found = Questions(why=condition(bench.folder.labels, bench.written).why)
     for entry in entries:
         found.take(entry)
@@ -55,11 +56,12 @@ def clip_of(key: str) -> Clip | None:
 def mend_questions(bench: Bench, known: dict[str, KeyState], copy_of: CopyOf, is_uniform: bool) -> Questions:
     """Replace a damaged journal by one of all entries that can be read.
 
-    Of a question that is lost and was paid for, or was answered, the row is copied anew, if it is still there; it is never
-    asked again. Of a question whose answer is lost and was paid for nobody waits. known: keys of the ledger.
+    Of a copy that has lost rows, and of a question that is lost and was paid for, or was answered, the row is copied anew,
+    if it is still there; the question is never asked again. Of a question whose answer is lost and was paid for nobody waits. known: keys of the ledger.
     is_uniform: whether rows are drawn uniformly, so that first answers may measure.
     """
     entries, found = read_questions(bench)
+    entries = [_with_whole_copies(entry, copy_of) for entry in entries]
     again = _asked_again(found, known, copy_of, is_uniform)
     names = found.asked.keys() | {item.question.key for item in again}
     kept = [_with_questions(entry, names) for entry in entries]
@@ -81,6 +83,18 @@ def mend_questions(bench: Bench, known: dict[str, KeyState], copy_of: CopyOf, is
     if again:
         bench.say(f"rescued: {len(again):,} questions about rows that are still there")
     return mended
+
+
+def _with_whole_copies(entry: Entry, copy_of: CopyOf) -> Entry:
+    """With the copies that have lost rows taken anew from rows that are still there."""
+
+    def whole(item: Asked) -> Asked:
+        try:
+            return replace(item, copy=copy_of(item.question.clip)) if item.question.key in entry.cut else item
+        except KeyError:
+            return item
+
+    return replace(entry, asked=tuple(map(whole, entry.asked)))
 
 
 def _asked_again(found: Questions, known: dict[str, KeyState], copy_of: CopyOf, is_uniform: bool) -> list[Asked]:
@@ -125,10 +139,10 @@ def _is_over(state: KeyState | None) -> bool:
 def _write(bench: Bench, why: str, entries: list[Entry]) -> None:
     folder = bench.folder.labels
     new = write_new(folder, [])
-    log = FrameLog(new)
+    journal = LabelJournal(new)
     for entry in entries:
-        append(log, entry)
-    log.sync()
-    log.close()
+        journal.write(entry)
+    journal.log.sync()
+    journal.log.close()
     assert new.name == folder.name + NEW, new
     bench.replace_folder(folder, why, new)

@@ -1,0 +1,191 @@
+"""What a run will take of memory and of the disk, told from shapes and prices before anything is bought.
+
+Rows, models and moments are arithmetic. What an update needs beside them is a count of the numbers that it keeps for its
+gradients, with factors that were fitted to measured peaks: docs/memory.md says how far off they are.
+"""
+
+import math
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...envs.records import ObsSpec, Spaces
+from ...errors import UserError
+from ..config import Config
+from .machine import free_memory
+
+MARGIN = 0.9  # of what is free that a run may take: forecasts err, and others use the machine
+GB = 1e9
+PROCESS, ENV_PROCESS = 400e6, 200e6  # bytes of Python with torch, and of an environment in a process of its own
+LEARNING = 90e6  # bytes that the first update of the smallest model takes
+RING_FLAGS = (
+    4 + 2 * 8
+)  # bytes of a row in memory beside obs, action and latent; in the journal one more flag, and no episode
+JOURNAL_FLAGS, VAULT_ROW = 4 + 8, 24
+LABEL, QUESTION = 90, 400  # bytes of a label beside rows and latent in memory; in the journal and the ledger
+FILMS = 2e6  # bytes of pictures and logs a phase
+ADVICE = "replay.capacity, envs.size, replay.latents=bfloat16, labels.capacity, replay.storage=mmap or budget.total"
+
+
+@dataclass(frozen=True)
+class Room:
+    """Bytes by what they are for, and how many are free."""
+
+    parts: dict[str, float]
+    free: float
+
+    @property
+    def total(self) -> float:
+        return sum(self.parts.values())
+
+    @property
+    def fits(self) -> bool:
+        return self.total <= MARGIN * self.free
+
+    def __str__(self) -> str:
+        """Such as "1.2 GB of 23 for replay 0.8, labels 0.3"; what hardly counts is left out."""
+        large = sorted((one for one in self.parts.items() if one[1] >= 0.02 * self.total), key=lambda one: -one[1])
+        parts = ", ".join(f"{name} {size / GB:.2g}" for name, size in large)
+        return f"{self.total / GB:.3g} GB of {self.free / GB:.3g} for {parts}"
+
+
+@dataclass(frozen=True)
+class Forecast:
+    rooms: dict[str, Room]  # "memory", "disk" and, where there is one, "GPU"
+
+    def __str__(self) -> str:
+        return "; ".join(f"{name}: {room}" for name, room in self.rooms.items())
+
+    def check(self, is_refused: bool) -> str:
+        """The line to show. UserError where something will not fit and that is to be refused."""
+        short = {name: room for name, room in self.rooms.items() if not room.fits}
+        if not short:
+            return str(self)
+        told = "; ".join(f"{name}: {room}" for name, room in short.items())
+        if is_refused:
+            raise UserError(
+                f"{told}: more than {MARGIN:.0%} of what is free; change {ADVICE}, or say run.forecast=warn"
+            )
+        return f"warning: {self}: this will not fit"
+
+
+def forecast(config: Config, spaces: Spaces, parameters: int, gpu_bytes: float = 0.0) -> Forecast:
+    """What the run takes at its end. parameters: numbers of all models; gpu_bytes: free on the GPU, 0: trains on the CPU."""
+    transitions, labels = bought(config)
+    rows = replay_bytes(config, spaces, transitions)
+    copies = label_bytes(config, spaces, transitions, labels)
+    models, update = 16.0 * parameters, update_bytes(config, spaces)  # parameters, gradients and two moments
+    learning = {"models": models, "updates": update}
+    latents = latent_bytes(config) * min(transitions, _held(config))
+    disk = {
+        "journals": journal_bytes(config, spaces, transitions, labels),
+        "checkpoints": (config.checkpoint.keep + 2)
+        * (12.0 * parameters + latents),  # a milestone, and one being written
+        "snapshots": (config.measure.snapshots + 1) * 4.0 * parameters,
+        "films": FILMS * (config.allocator.phases + 1),
+    }
+    memory = {"processes": PROCESS + ENV_PROCESS * config.envs.num * config.envs.processes}
+    memory["saving"] = 12.0 * parameters + 2 * latents
+    mapped = {"replay": rows, "labels": copies}
+    is_mapped = config.replay.storage == "mmap"
+    memory |= ({} if is_mapped else mapped) | ({} if gpu_bytes else learning)
+    here = Path(config.run.dir)
+    there = Path(config.replay.folder or config.run.dir)
+    rooms = {"memory": Room(memory, free_memory())}
+    rooms["disk"] = Room(disk | (mapped if is_mapped and there == here else {}), free_disk(here))
+    if is_mapped and there != here:
+        rooms["replay.folder"] = Room(mapped, free_disk(there))
+    return Forecast(rooms | ({"GPU": Room(learning, gpu_bytes)} if gpu_bytes else {}))
+
+
+def bought(config: Config) -> tuple[int, int]:
+    """The transitions and labels of a run, at most: an adaptive one may put all into either, of which labels get half here."""
+    total, price = config.budget.total, config.price
+    if config.mode == "coupled":
+        number = int(total / (price.transition + price.label))
+        return number, number
+    share = config.allocator.label_share if config.allocator.name == "fixed" else None
+    transitions = total * (1 - share if share is not None else 1.0) / price.transition
+    labels = total * (share if share is not None else 0.5) / price.label
+    return int(transitions), min(int(labels), int(transitions))
+
+
+def latent_bytes(config: Config) -> int:
+    return config.dynamics.deter * (2 if config.replay.latents == "bfloat16" else 4) + config.dynamics.stoch
+
+
+def obs_bytes(spaces: Spaces) -> int:
+    sizes = {"float32": 4, "int32": 4, "uint8": 1}
+    return sum(math.prod(spec.shape) * sizes[spec.dtype] for spec in spaces.obs.values())
+
+
+def row_bytes(config: Config, spaces: Spaces) -> int:
+    """Of a transition in the replay."""
+    return obs_bytes(spaces) + RING_FLAGS + 4 * spaces.action_size + latent_bytes(config)
+
+
+def replay_bytes(config: Config, spaces: Spaces, transitions: int) -> float:
+    """Of all rows held once so many were bought."""
+    return float(row_bytes(config, spaces) * min(transitions, _held(config)))
+
+
+def shared_rows(transitions: int, labels: int, length: int) -> float:
+    """Rows that the copies of labels need, each `length` rows of an episode, at places drawn uniformly: each row once."""
+    if not labels:
+        return 0.0
+    share = min(1.0, labels / max(transitions, 1))
+    return labels * (1 - (1 - share) ** length) / share
+
+
+def label_bytes(config: Config, spaces: Spaces, transitions: int, labels: int) -> float:
+    """Of the label store; coupled mode keeps a number for each row."""
+    if config.mode == "coupled":
+        return 4.0 * transitions
+    held, length = min(labels, config.labels.capacity), config.labels.burn_in + 1
+    row = obs_bytes(spaces) + 4 * spaces.action_size + 5
+    rows = shared_rows(transitions, held, length)
+    return rows * row + held * (LABEL + 4 * length + latent_bytes(config))
+
+
+def journal_bytes(config: Config, spaces: Spaces, transitions: int, labels: int) -> float:
+    """Of transitions, true rewards, labels and the ledger; recurrent states are in float32 there."""
+    latent = 4 * config.dynamics.deter + config.dynamics.stoch
+    row = obs_bytes(spaces) + 4 * spaces.action_size
+    size = float(transitions * (row + JOURNAL_FLAGS + latent + VAULT_ROW))
+    if config.mode == "coupled":
+        return size + labels * QUESTION
+    length = config.labels.burn_in + 1
+    return size + shared_rows(transitions, labels, length) * (row + 1) + labels * (QUESTION + 8 * length + latent)
+
+
+def update_bytes(config: Config, spaces: Spaces) -> float:
+    """Beside models, gradients and moments: what an update keeps for its gradients, in float32."""
+    train, dynamics, critic = config.train, config.dynamics, config.actor_critic
+    rows, stoch = train.batch * train.length, dynamics.stoch * dynamics.classes
+    layers = dynamics.encoder_layers + dynamics.decoder_layers + dynamics.cont_layers
+    observed = 16 * dynamics.deter + 12 * stoch + 8 * dynamics.hidden + 4 * dynamics.units * layers
+    observed += sum(image_numbers(spec, config) for spec in spaces.obs.values() if spec.kind == "image")
+    members = 1 if config.mode == "coupled" else config.reward.members
+    imagined = 3 * dynamics.feat_size + 3.5 * critic.units * (critic.actor_layers + critic.critic_layers)
+    imagined += 8 * critic.bins + 3 * members * config.reward.bins
+    return LEARNING + 4.0 * (rows * observed + rows * (train.horizon + 1) * imagined)
+
+
+def image_numbers(spec: ObsSpec, config: Config) -> float:
+    """Kept for the gradients of one image: of every map on the way in and out, of every convolution before it is pooled."""
+    height, width, channels = spec.shape
+    images = config.dynamics.images
+    maps = sum((height >> n) * (width >> n) * wide for n, wide in enumerate(images.channels))
+    return (4.5 if images.topology == "strided" else 3.0) * maps + 6 * height * width * channels
+
+
+def free_disk(folder: Path) -> float:
+    """Bytes that are free where the folder is, or is going to be."""
+    there = folder.absolute()
+    while not there.exists():
+        there = there.parent
+    return float(shutil.disk_usage(there).free)
+
+
+def _held(config: Config) -> int:
+    return config.replay.capacity + config.replay.heldout_capacity
