@@ -62,12 +62,19 @@ def test_a_folder_is_run_by_its_path_alone():
 
 
 @pytest.mark.run
-def test_the_time_of_an_update_is_measured(script, capsys, monkeypatch):
-    arguments = ["--sizes", "size_nano", "--threads", "1", "--updates", "1", "train.batch=2", "train.length=8"]
-    monkeypatch.setattr(sys, "argv", ["update_seconds.py", *arguments])
-    script("update_seconds").main()
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.split(":")[0] for line in lines[-2:]] == ["size_nano coupled", "size_nano decoupled"]
+def test_the_time_of_an_update_and_of_its_parts_is_measured(script):
+    speed = script("speed")
+    row = speed.time_updates("nano", "vector", "decoupled", 1, ("train.batch=2", "train.length=8"), "auto", 1)
+    parts = row["ms_by_part"]
+    assert all(ms > 0 for ms in parts.values()) and sum(parts.values()) == pytest.approx(row["ms_median"])
+    assert row["gflop"] > 0 and row["gflops"] == pytest.approx(1e3 * row["gflop"] / row["ms_median"])
+    assert speed.words(row).startswith("nano vector decoupled auto, 1 threads")
+
+
+@pytest.mark.run
+def test_both_replays_are_measured_from_pixels_too(script):
+    row = script("speed").time_replays("nano", "pixels", "decoupled", 1, ("train.batch=2", "train.length=8"))
+    assert row["ms_labels"] > 0 and row["batches_per_second"] == pytest.approx(1e3 / row["ms_batch"])
 
 
 @pytest.mark.run
