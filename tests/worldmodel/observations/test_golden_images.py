@@ -57,15 +57,23 @@ def test_a_convolution_of_an_upsampled_image_needs_no_upsampled_image():
     conv, x = Conv(3, 5).double(), torch.randn(2, 3, 4, 6, dtype=torch.float64, requires_grad=True)
     torch.nn.init.normal_(conv.bias)
     plain = conv(F.interpolate(x, scale_factor=2, mode="nearest"))
-    folded = conv.upsampled(x)
-    torch.testing.assert_close(folded, plain)
-    cotangent = torch.randn_like(plain)
-    for one, other in zip(
-        torch.autograd.grad(folded, (x, conv.weight, conv.bias), cotangent),
-        torch.autograd.grad(plain, (x, conv.weight, conv.bias), cotangent),
-        strict=True,
-    ):
-        torch.testing.assert_close(one, other)
+    check_equal(conv.upsampled(x), plain, (x, conv.weight, conv.bias))
+
+
+def test_a_convolution_cell_by_cell_is_the_convolution_pixel_by_pixel():
+    torch.manual_seed(0)
+    conv, x = Conv(3, 5).double(), torch.randn(2, 3, 4, 6, dtype=torch.float64, requires_grad=True)
+    torch.nn.init.normal_(conv.bias)
+    check_equal(conv.in_cells(x), conv(x), (x, conv.weight, conv.bias))
+
+
+def check_equal(one: Tensor, other: Tensor, inputs: tuple[Tensor, ...]) -> None:
+    """Values, and gradients to the inputs."""
+    torch.testing.assert_close(one, other)
+    cotangent = torch.randn_like(other)
+    grads = (torch.autograd.grad(output, inputs, cotangent) for output in (one, other))
+    for first, second in zip(*grads, strict=True):
+        torch.testing.assert_close(first, second)
 
 
 @pytest.mark.parametrize("topology", ["pooled", "strided"])
