@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from ...envs.records import ObsSpec
 from ..networks import MLP, Linear
 from .codecs import channels_of, codecs_of, flat_keys, image_keys, width
-from .images import ImageConfig, ImageDecoder
+from .images import ImageConfig, ImageDecoder, in_portions
 
 
 class Decoder(nn.Module):
@@ -44,7 +44,8 @@ class Decoder(nn.Module):
                 said[key] = output(hidden).reshape((*lead, *self.codecs[key].output_shape))
         for keys, stack in zip(self.images.values(), self.stacks, strict=True):
             row = feat.flatten(0, -2)
-            pixels = stack(row[:, : self.deter], row[:, self.deter :]).float().sigmoid().permute(0, 2, 3, 1)
+            pixels = in_portions(stack, row[:, : self.deter], row[:, self.deter :])
+            pixels = pixels.float().sigmoid().permute(0, 2, 3, 1)
             channels = [self.specs[key].shape[-1] for key in keys]
             for key, one in zip(keys, pixels.split(channels, -1), strict=True):
                 said[key] = one.reshape((*lead, *one.shape[1:]))

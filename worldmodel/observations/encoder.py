@@ -1,12 +1,14 @@
 """The encoder: observations of all keys to one embedding."""
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 
 from ...envs.records import ObsSpec
 from ..networks import MLP
 from .codecs import channels_of, codecs_of, flat, flat_keys, image_keys, joined, width
-from .images import ImageConfig, ImageEncoder
+from .images import ImageConfig, ImageEncoder, in_portions
 
 
 class Encoder(nn.Module):
@@ -29,7 +31,12 @@ class Encoder(nn.Module):
         if self.flat:
             tokens.append(self.mlp(torch.cat([flat(self.codecs[key], obs[key]) for key in self.flat], -1)))
         for keys, stack, size in zip(self.images.values(), self.stacks, self.sizes, strict=True):
-            lead = obs[keys[0]].shape[:-3]
-            pixels = joined([self.codecs[key].encode(obs[key]) for key in keys]).flatten(0, -4)
-            tokens.append(stack(pixels.permute(0, 3, 1, 2)).reshape(*lead, size))
+            images = [obs[key].flatten(0, -4) for key in keys]
+            made = in_portions(partial(self._tokens, stack, keys), *images)
+            tokens.append(made.reshape(*obs[keys[0]].shape[:-3], size))
         return joined(tokens)
+
+    def _tokens(self, stack: nn.Module, keys: list[str], *images: Tensor) -> Tensor:
+        """images: (N, H, W, C) as observed, a tensor a key -> (N, size)"""
+        pixels = joined([self.codecs[key].encode(one) for key, one in zip(keys, images, strict=True)])
+        return stack(pixels.permute(0, 3, 1, 2))

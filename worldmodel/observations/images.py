@@ -7,6 +7,7 @@ way out; a third of the arithmetic. Images are (..., H, W, C) outside; inside th
 
 import itertools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,6 +19,7 @@ from ..fused import norm_silu
 from ..networks import BlockLinear, Linear, RMSNorm, init_weight
 
 KERNEL = 5
+MOST_IMAGES = 1024  # in the convolutions at once: a batch of 16 x 64
 HALVINGS = 4  # a side of 64 becomes one of 4
 MULTIPLIERS = {"pooled": (2, 3, 4, 4), "strided": (1, 2, 3, 4, 4)}  # of the depth, from the image inwards
 
@@ -39,6 +41,13 @@ class ImageConfig:
     def channels(self) -> list[int]:
         """Of each convolution, from the image inwards."""
         return [self.depth * one for one in MULTIPLIERS[self.topology]]
+
+
+def in_portions(function: Callable[..., Tensor], *rows: Tensor) -> Tensor:
+    """What `function` makes of rows (N, ...), MOST_IMAGES at a time: so many bound the room that it needs meanwhile."""
+    portions = zip(*(one.split(MOST_IMAGES) for one in rows), strict=True)
+    made = [function(*portion) for portion in portions]
+    return made[0] if len(made) == 1 else torch.cat(made)
 
 
 def inner_size(height: int, width: int) -> tuple[int, int]:

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tandem.envs.records import ObsSpec
+from tandem.worldmodel.observations import images
 from tandem.worldmodel.observations.decoder import Decoder
 from tandem.worldmodel.observations.encoder import Encoder
 from tandem.worldmodel.observations.images import Conv, ImageConfig
@@ -116,3 +117,13 @@ def test_a_black_image_that_is_taken_for_grey_costs_a_quarter_a_pixel():
 def test_sides_that_cannot_be_halved_four_times_are_refused(shape):
     with pytest.raises(ValueError, match="sides must be multiples of 16"):
         Encoder({"image": ObsSpec(shape, kind="image")}, 4, 1)
+
+
+def test_more_images_than_fit_at_once_are_coded_in_portions(monkeypatch):
+    torch.manual_seed(0)
+    encoder = Encoder(SPECS, units=6, layers=1, images=ImageConfig(depth=2))
+    decoder = Decoder(SPECS, deter=16, stoch=4, units=6, layers=1, images=ImageConfig(depth=2))
+    obs, feat = {"image": torch.randint(0, 256, (3, 5, 64, 64, 3), dtype=torch.uint8)}, torch.randn(3, 5, 20)
+    whole = encoder(obs), decoder(feat)["image"]
+    monkeypatch.setattr(images, "MOST_IMAGES", 4)  # of 15
+    torch.testing.assert_close((encoder(obs), decoder(feat)["image"]), whole)
