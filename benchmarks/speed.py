@@ -26,7 +26,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 
 from tandem.envs.make import EnvConfig
 from tandem.envs.records import Answer, ObsSpec, Question, Spaces, Transition
@@ -117,14 +118,14 @@ def time_updates(size: str, obs: str, mode: str, threads: int, settings: tuple, 
     told: list[str] = []
     way = make_execution(RuntimeConfig(execution), learner, device, told.append)  # type: ignore[arg-type]
     given = inputs(config, spaces, device)
-    with FlopCounterMode(display=False) as counter:
+    with Operations() as operations:
         learner.update(*given)
     way.update(*given)
     milliseconds, parts = [], dict.fromkeys(("dynamics", "reward", "dream", "behaviour", "losses", "backward"), 0.0)
     with watched(learner, parts) if way is learner and device.type == "cpu" else nothing():
         for _ in range(updates):
             milliseconds.append(timed(lambda: way.update(*given), device))
-    median, gflop = float(np.median(milliseconds)), counter.get_total_flops() / 1e9
+    median, gflop = float(np.median(milliseconds)), operations.flop / 1e9
     parts["backward"] -= parts.pop("losses")  # which are within it
     parts = {part: total / updates for part, total in parts.items()}
     parts["steps"] = float(np.mean(milliseconds)) - sum(parts.values())
@@ -232,6 +233,18 @@ def answer(labels: LabelReplay, transitions, rng: np.random.Generator) -> None:
         key = f"{clip.env}-{clip.step}"
         labels.ask(Asked(Question(key, clip), copy, is_uniform=True))
         labels.answer(Answer(key, float(rng.normal())))
+
+
+class Operations(TorchDispatchMode):
+    """Counts those of products and convolutions meanwhile."""
+
+    flop = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        if func.overloadpacket in flop_registry:
+            self.flop += flop_registry[func.overloadpacket](*args, **(kwargs or {}), out_val=result)
+        return result
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 Two topologies. `pooled` is DreamerV3's present one: 5x5 convolutions of stride 1, max-pooled on the way in, nearest upsampling
 on the way out. `strided` is that of its 2024 commit (2411f7d): one convolution at full size, then strides of 2, transposed on the
-way out; a third of the arithmetic. Images are (..., H, W, C) outside; inside they are (N, C, H, W), channels last in memory.
+way out; half of the arithmetic. Images are (..., H, W, C) outside; inside they are (N, C, H, W), channels last in memory.
 """
 
 import itertools
@@ -27,9 +27,7 @@ MULTIPLIERS = {"pooled": (2, 3, 4, 4), "strided": (1, 2, 3, 4, 4)}  # of the dep
 @dataclass(frozen=True)
 class ImageConfig:
     depth: int = 8  # channels are 1 to 4 times as many
-    topology: Literal["pooled", "strided"] = (
-        "pooled"  # pooled: as published; strided: as in 2024, about three times as fast
-    )
+    topology: Literal["pooled", "strided"] = "pooled"  # as published; strided: as in 2024, with half of the arithmetic
 
     def __post_init__(self):
         if self.depth < 1:
