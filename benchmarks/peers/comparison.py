@@ -98,16 +98,17 @@ def answer(name: str, process: subprocess.Popen[str]) -> Any:
 def table(size: str, results: Results) -> list[str]:
     """Lines of markdown. A lead is the best peer's time over ours, of the minima and of the medians."""
     times = {name: (min(one["milliseconds"]), median(one["milliseconds"])) for name, one in results.items()}
-    best = [min((times[name][i] for name in PEERS if name in times), default=0.0) for i in range(2)]
+    peers = [times[name] for name in PEERS if name in times]
     lines = [
         "| size | code base | parameters | min ms | median ms | lead (min / median) |",
         "|---|---|---|---|---|---|",
     ]
     for name, (least, middle) in times.items():
-        version = results[name]["version"].partition(",")[0]
-        who, lead = f"{version}, {name}", f"{best[0] / least:.2f} / {best[1] / middle:.2f}"
-        if name in PEERS:
-            who, lead = version, ""
+        who, lead = results[name]["version"].partition(",")[0], ""
+        if name not in PEERS:
+            who += f", {name}"
+            best = [min(column) for column in zip(*peers, strict=True)]
+            lead = f"{best[0] / least:.2f} / {best[1] / middle:.2f}" if best else "no peer"
         millions = sum(results[name]["parameters"].values()) / 1e6
         lines.append(f"| {size} | {who} | {millions:.2f} M | {least:.0f} | {middle:.0f} | {lead} |")
     still = {name: one["unchanged_tensors"] for name, one in results.items() if one["unchanged_tensors"]}
