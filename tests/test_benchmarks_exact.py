@@ -187,3 +187,38 @@ def test_a_finished_cell_is_kept_until_its_settings_change(script, tmp_path):
     file = tmp_path / "cells.json"
     for settings, gap in (("few", 1), ("few", 1), ("many", 2), ("many", 2)):
         assert script("kept").Kept(file, settings).cell("one", make)["gap"] == gap
+
+
+SPEAKER = """
+import json, sys, time
+print(json.dumps({"version": "0.1, torch", "parameters": {"all": 2_000_000}, "unchanged_tensors": {}, "milliseconds": []}), flush=True)
+for line in sys.stdin:
+    print(json.dumps(time.monotonic()), flush=True)
+"""
+
+
+def test_code_bases_take_turns(script, monkeypatch):
+    comparison = script("peers.comparison")
+    monkeypatch.setattr(comparison, "PAUSE", 0)
+    names = ("coupled", "torchrl")
+    commands = {name: [sys.executable, "-c", SPEAKER, ""] for name in names}
+    results = comparison.measured(commands, ["small", "vector", "1"], 3)
+    spoke = sorted((when, name) for name, one in results.items() for when in one["milliseconds"])
+    assert [name for _, name in spoke] == [*names] * 3
+
+
+def test_a_lead_is_over_the_best_peer(script):
+    """Minima: the best peer 30 over ours 20 is 1.5; medians: 36 over 24 is 1.5, of another peer."""
+    times = {"coupled": [20.0, 24.0, 90.0], "torchrl": [30.0, 40.0, 41.0], "r2dreamer": [35.0, 36.0, 37.0]}
+    said = {"version": "0.1, torch", "parameters": {"all": 2_000_000}, "unchanged_tensors": {}}
+    results = {name: {**said, "milliseconds": one} for name, one in times.items()}
+    rows = script("peers.comparison").table("small", results)[2:]
+    assert rows[0] == "| small | 0.1, coupled | 2.00 M | 20 | 24 | 1.50 / 1.50 |"
+    assert rows[1] == "| small | 0.1 | 2.00 M | 30 | 40 |  |"
+    del results["torchrl"], results["r2dreamer"]
+    assert script("peers.comparison").table("small", results)[2].endswith("| no peer |")
+
+
+def test_a_peer_that_is_not_there_is_skipped(script, capsys, tmp_path):
+    assert set(script("peers.comparison").found(str(tmp_path / "python"), "")) == {"coupled", "decoupled"}
+    assert "skipped torchrl and r2dreamer" in capsys.readouterr().out
