@@ -6,11 +6,12 @@ from typing import Any
 import torch
 
 from ..build import make_learner, resolve_device
+from ..execution.records import tensors_of
 from ..learner import Learner
 from ..models import Models
 from .group import Group
 from .place import Place
-from .shares import Inputs, tensors_of, unpacked
+from .shares import Inputs, unpacked
 from .team import digest, take_gpu, whole
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)

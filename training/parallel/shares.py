@@ -1,13 +1,13 @@
 """A rank's share of an update's inputs, and records of tensors as one row of bytes to send."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from ...worldmodel.records import Batch, LabelBatch
+from ..execution.records import mapped, tensors_of
 from ..learner import Noise
 
 Record = TypeVar("Record")
@@ -15,35 +15,14 @@ Record = TypeVar("Record")
 
 @dataclass(frozen=True)
 class Inputs:
-    """What an update takes. The first axis of every tensor is sequences, labels or starts, and starts lie by sequence."""
+    """What an update takes. The first axis of every tensor is sequences, labels or starts, and starts lie by sequence.
+
+    The batch's address is nobody's: rank 0 keeps it for its replay, in main memory whatever the learner's device.
+    """
 
     batch: Batch
     labels: LabelBatch | None
     noise: Noise
-
-
-def mapped(record: Record, function: Callable[[Tensor], Tensor]) -> Record:
-    """The record with every tensor in it, however deep, through `function`."""
-    changed: Any = record
-    if isinstance(record, Tensor):
-        changed = function(record)
-    elif isinstance(record, dict):
-        changed = {key: mapped(value, function) for key, value in record.items()}
-    elif is_dataclass(record) and not isinstance(record, type):
-        changed = replace(record, **{one.name: mapped(getattr(record, one.name), function) for one in fields(record)})
-    return changed
-
-
-def tensors_of(record: Any) -> list[Tensor]:
-    """In the order of `mapped`."""
-    found: list[Tensor] = []
-
-    def noted(tensor: Tensor) -> Tensor:
-        found.append(tensor)
-        return tensor
-
-    mapped(record, noted)
-    return found
 
 
 def share(inputs: Inputs, rank: int, size: int) -> Inputs:

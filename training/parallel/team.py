@@ -13,11 +13,12 @@ from ...worldmodel.records import Batch, LabelBatch
 from ...worldmodel.rssm import Latent
 from ..config import Config, ConfigError
 from ..execution.execution import Execution
+from ..execution.records import mapped
 from ..learner import Learner, Noise
 from ..models import Models
 from .group import Group, RankLost
 from .place import Place
-from .shares import Inputs, form, is_of_form, mapped, packed, share, unpacked
+from .shares import Inputs, form, is_of_form, packed, share, unpacked
 
 
 class RanksDiffer(UserError):
@@ -160,5 +161,5 @@ def _hash(tensor: Tensor) -> str:
 
 
 def _on_cpu(state: dict) -> dict:
-    """Nested dictionaries and lists of an optimiser's state too."""
+    """Nested dictionaries of an optimiser's state too."""
     return mapped(state, lambda tensor: tensor.detach().cpu())

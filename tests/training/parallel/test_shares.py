@@ -9,8 +9,9 @@ from torch import Tensor
 from tandem.agents.returns import PercentileScale
 from tandem.cli import main
 from tandem.training.config import ConfigError
+from tandem.training.execution.records import mapped, tensors_of
 from tandem.training.parallel.place import Place
-from tandem.training.parallel.shares import Inputs, form, is_of_form, packed, share, tensors_of, unpacked
+from tandem.training.parallel.shares import Inputs, form, is_of_form, packed, share, unpacked
 from tandem.training.parallel.team import RanksDiffer, Solo, check_shares, compare, team_of
 from tandem.worldmodel.ranks import Alone
 from tandem.worldmodel.reward import RewardConfig, RewardModel
@@ -48,6 +49,15 @@ def test_what_is_packed_comes_out_as_it_was(tiny):
     assert all(torch.equal(*pair) for pair in zip(tensors_of(mine), tensors_of(again), strict=True))
     assert is_of_form(again, form(mine)) and not is_of_form(share(Inputs(*inputs), 0, 1), form(mine))
     assert not is_of_form(mine, None)
+
+
+def test_what_is_sent_lies_on_one_device(tiny):
+    """As on a GPU: an address stays in main memory, and a row of bytes is of one device."""
+    _, [(batch, labels, noise)] = begun(tiny("budget.total=1000"), 1)
+    there = Inputs(batch.to("meta"), labels.to("meta"), mapped(noise, lambda tensor: tensor.to("meta")))
+    assert there.batch.address.row.device.type == "cpu"
+    assert {one.device.type for one in tensors_of(share(there, 0, 2))} == {"meta"}
+    assert packed(share(there, 0, 2)).device.type == "meta"
 
 
 @pytest.mark.parametrize("first", [[2.0, 1.0], [0.0, 0.0]])
