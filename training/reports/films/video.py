@@ -87,23 +87,28 @@ def _frames(reel: _Reel, track: Track, title: str) -> Iterator[Image.Image]:
 
 def _play(env: gymnasium.Env, policy: Policy, reel: _Reel, task: str, most: int, mode: bool) -> Trace:
     obs, state, action_size = played(task, env.reset)[0], None, spaces_of(env).action_size
-    rows, actions, rewards, is_terminal = [obs], [], [0.0], [False]
+    rows, actions, rewards, is_terminal = [_own(obs)], [], [0.0], [False]
     for row in range(most):
         reel.add(row, draw(env, task))
         batch = {key: np.asarray(value)[None] for key, value in obs.items()}
         action, state = policy.act(batch, state, np.array([row == 0]), mode)
         assert action.shape == (1, action_size), f"action {action.shape}, expected (1, {action_size})"
         obs, reward, is_terminated, is_truncated, _ = played(task, env.step, action[0])
-        rows.append(obs)
+        rows.append(_own(obs))
         actions.append(action[0])
         rewards.append(float(reward))
         is_terminal.append(bool(is_terminated))
         if is_terminated or is_truncated:
             reel.add(row + 1, draw(env, task))
             break
-    seen = {key: np.stack([np.asarray(one[key]) for one in rows]) for key in rows[0]}
+    seen = {key: np.stack([one[key] for one in rows]) for key in rows[0]}
     actions.append(np.zeros_like(actions[0]))
     return Trace(seen, np.stack(actions), np.array(rewards), np.array(is_terminal))
+
+
+def _own(obs: dict) -> dict[str, np.ndarray]:
+    """Copies: an environment may write its next observation into the same memory."""
+    return {key: np.array(value) for key, value in obs.items()}
 
 
 def _write_mp4(imageio: Any, path: Path, frames: Iterator[Image.Image], fps: float) -> None:

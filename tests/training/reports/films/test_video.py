@@ -52,6 +52,16 @@ class Faulty(Countdown):
         return super().step(action) if self.step_number < 1 else 1 // 0
 
 
+class Thrifty(Countdown):
+    """Observes by one array, which it writes anew."""
+
+    array = np.zeros(2, np.float32)
+
+    def seen(self):
+        self.array[:] = super().seen()
+        return self.array
+
+
 class Half:
     """Acts 0.5."""
 
@@ -108,14 +118,15 @@ def test_of_a_long_episode_rows_are_left_out(tmp_path, monkeypatch):
     assert few in (all_rows[::2], all_rows[::4]) and len(few) <= 2 < len(all_rows)
 
 
-def test_what_is_told_of_the_episode_is_made_of_its_rows(tmp_path):
+@pytest.mark.parametrize("task", ["Countdown", "Thrifty"])
+def test_what_is_told_of_the_episode_is_made_of_its_rows(tmp_path, task):
     traces = []
 
     def told(trace):
         traces.append(trace)
         return Track(trace.reward, imagined=trace.reward + 1, value=trace.reward)
 
-    total = filmed(tmp_path / "a.gif", told=told)
+    total = filmed(tmp_path / "a.gif", task, told=told)
     (trace,) = traces
     assert trace.reward.sum() == total and trace.obs["state"][:, 0].tolist() == list(range(len(trace.reward)))
     assert (trace.action[:-1] == 0.5).all() and trace.is_terminal.tolist() == [False] * (len(trace.reward) - 1) + [True]
