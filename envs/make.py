@@ -56,6 +56,10 @@ class EnvConfig:
             raise ValueError(f"render: must be fast or reference, got {self.render!r}")
         if len(set(self.cameras)) < len(self.cameras):
             raise ValueError(f"cameras: must differ, got {', '.join(self.cameras)}")
+        if self.cameras and self.observe == "state":
+            raise ValueError(
+                f"cameras: are for observe=pixels or both, got {', '.join(self.cameras)} with observe=state"
+            )
         if self.size < 16 or self.size % 16:
             raise ValueError(f"size: must be a multiple of 16, got {self.size}")
         if not (math.isfinite(self.timeout) and self.timeout >= 0):

@@ -26,10 +26,12 @@ class Cameras:
     """
 
     def __init__(self, physics: Any, pictures: Pictures):
-        """UserError for a camera that there is not."""
+        """UserError for a camera that there is not, and for one that is named twice."""
         self._physics, self._pictures = physics, pictures
         self._opened: dict[str, Any] = {}
         numbers = [_number(physics.model, camera) for camera in pictures.cameras]
+        if len(set(numbers)) < len(numbers):
+            raise UserError(f"envs.cameras: {', '.join(pictures.cameras)} name one camera twice")
         self.keys = _keys(physics.model, numbers)  # the observation's key -> the number of the camera
         if pictures.render == "fast":
             physics.model.vis.quality.offsamples = 0  # before its rendering context is made

@@ -80,6 +80,10 @@ def test_several_cameras_give_images_that_bear_their_names():
     assert not np.array_equal(obs["image_back"], obs["image_side"])
     with pytest.raises(UserError, match=r"^envs.cameras: there is no camera 'nose', but side, back$"):
         make_env("dmc_walker_walk", EnvConfig(observe="pixels", cameras=("nose",)), 0)
+    with pytest.raises(UserError, match=r"^envs.cameras: 1, back name one camera twice$"):
+        make_env("dmc_walker_walk", EnvConfig(observe="pixels", cameras=("1", "back")), 0)
+    with pytest.raises(ValueError, match=r"^cameras: are for observe=pixels or both, got back with observe=state$"):
+        EnvConfig(cameras=("back",))
 
 
 @pytest.mark.run
