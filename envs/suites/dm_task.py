@@ -23,7 +23,8 @@ class DmTask(gymnasium.Env):
     metadata: ClassVar[dict] = {"render_modes": ["rgb_array"], "render_fps": 30}
 
     def __init__(self, env: dm_env.Environment, task: str, pictures: Pictures | None = None, has_state: bool = True):
-        """pictures, has_state: as in DmcEnv. UserError for pictures of what has no cameras, and for specs of text."""
+        """pictures, has_state: as in DmcEnv. UserError for pictures of what has no cameras or has their keys, and for specs of
+        text."""
         self._env: Any = env
         self._has_state = has_state
         self._pictures = pictures and replace(pictures, cameras=pictures.cameras or ("0",))
@@ -36,7 +37,12 @@ class DmTask(gymnasium.Env):
             images: dict[str, Space] = {
                 key: Box(0, 255, (pictures.size, pictures.size, 3), np.uint8) for key in self._open_cameras().keys
             }
-            seen = Dict((_by_key(seen) if has_state else {}) | images)
+            own = _by_key(seen) if has_state else {}
+            if both := sorted(own.keys() & images.keys()):
+                raise UserError(
+                    f"envs.observe: {task} observes {both[0]!r} itself, as a camera would: observe pixels alone"
+                )
+            seen = Dict(own | images)
         self.observation_space = seen
 
     def reset(self, *, seed: int | None = None, options: dict | None = None):

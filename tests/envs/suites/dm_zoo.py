@@ -71,6 +71,14 @@ def balance():
     return suite.load("cartpole", "balance")
 
 
+def pictured():
+    """Its state has the key of a camera's image."""
+    env = balance()
+    seen = env.observation_spec
+    env.observation_spec = lambda: {"image": specs.Array((2,), np.float64), **seen()}
+    return env
+
+
 def composed():
     """A task of dm_control's composer, which compiles its model at every reset."""
     from dm_control import composer

@@ -69,6 +69,8 @@ def test_text_and_missing_cameras_are_refused_in_a_line():
         made("Named")
     with pytest.raises(UserError, match=r"^envs.observe: dm_zoo:Counter has no physics to draw by cameras"):
         made("Counter", observe="pixels")
+    with pytest.raises(UserError, match=r"^envs.observe: dm_zoo:pictured observes 'image' itself, as a camera would"):
+        made("pictured", observe="both")
 
 
 def first_rows(env, seed: int) -> list[bytes]:
