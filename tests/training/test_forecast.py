@@ -39,6 +39,8 @@ def test_a_row_has_the_bytes_of_its_columns():
 
 def test_the_budget_says_how_many_rows_there_will_be_and_the_capacity_how_many_stay():
     assert bought(config()) == (5000, 1250)
+    tiers = "labeler.tiers={crowd:{price:1,sigma:1.0},expert:{price:6,sigma:0.2}}"
+    assert bought(load_config(["quickstart", tiers])) == (48_000, 24_000)  # of the cheapest
     assert bought(load_config(["quickstart"])) == (48_000, 6_000)  # adaptive: all may go into transitions
     few = config("replay.capacity=1024", "replay.heldout_capacity=1000")
     assert replay_bytes(few, VECTOR, 5000) == 2024 * row_bytes(few, VECTOR)

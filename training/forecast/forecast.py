@@ -106,7 +106,8 @@ def bought(config: Config) -> tuple[int, int]:
         return number, number
     share = config.allocator.label_share if config.allocator.name == "fixed" else None
     transitions = total * (1 - share if share is not None else 1.0) / price.transition
-    labels = total * (share if share is not None else 0.5) / price.label
+    cheapest = min((tier.price for tier in config.labeler.tiers.values()), default=price.label)
+    labels = total * (share if share is not None else 0.5) / cheapest
     return int(transitions), min(int(labels), int(transitions))
 
 
