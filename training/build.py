@@ -40,7 +40,7 @@ from ..worldmodel.replay.transitions import TransitionReplay
 from ..worldmodel.reward import RewardModel
 from .config import Config, ConfigError
 from .execution.execution import capture_policy, make_execution
-from .forecast.forecast import forecast
+from .forecast.forecast import foresee
 from .learner import Learner
 from .measurements.evidence import Stock, Terms, evidence
 from .measurements.findings import Measurer
@@ -107,13 +107,6 @@ def build(config: Config, is_resumed: bool, is_exact: bool = True) -> Run:
     for line in told:
         run.logger.line(line)
     return run
-
-
-def foresee(config: Config, spaces: Spaces, learner: Learner, device: torch.device, is_refused: bool) -> str:
-    """What the run will take, in a line. UserError where it will not fit and is refused then."""
-    number = sum(parameter.numel() for model in learner.models() for parameter in model.parameters())
-    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 0
-    return forecast(config, spaces, number, free).check(is_refused)
 
 
 def make_folder(config: Config, folder: RunFolder, spaces: Spaces) -> None:

@@ -22,7 +22,7 @@ from tandem.envs.records import Answer, ObsSpec, Question, Spaces
 from tandem.worldmodel.replay.journal.labels import Entry, LabelJournal
 from tandem.worldmodel.replay.label_store import Asked
 from tandem.worldmodel.replay.labels import LabelReplay, LabelReplayConfig
-from tandem.worldmodel.replay.rings import Rings
+from tandem.worldmodel.replay.rows.rings import Rings
 from tandem.worldmodel.replay.tick import Ticks
 from tandem.worldmodel.replay.transitions import ReplayConfig, TransitionReplay
 

@@ -21,7 +21,7 @@ from tandem.training.storage import checkpoint
 from tandem.worldmodel.replay.journal.labels import LabelJournal
 from tandem.worldmodel.replay.journal.transitions import read_ticks
 from tandem.worldmodel.replay.labels import LabelReplay
-from tandem.worldmodel.replay.rings import Rings
+from tandem.worldmodel.replay.rows.rings import Rings
 from tandem.worldmodel.replay.transitions import TransitionReplay
 
 

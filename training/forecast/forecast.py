@@ -9,9 +9,12 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from ...envs.records import ObsSpec, Spaces
 from ...errors import UserError
 from ..config import Config
+from ..learner import Learner
 from .machine import free_memory
 
 MARGIN = 0.9  # of what is free that a run may take: forecasts err, and others use the machine
@@ -67,6 +70,13 @@ class Forecast:
                 f"{told}: more than {MARGIN:.0%} of what is free; change {ADVICE}, or say run.forecast=warn"
             )
         return f"warning: {self}: this will not fit"
+
+
+def foresee(config: Config, spaces: Spaces, learner: Learner, device: torch.device, is_refused: bool) -> str:
+    """What the run will take, in a line. UserError where it will not fit and is refused then."""
+    number = sum(parameter.numel() for model in learner.models() for parameter in model.parameters())
+    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 0
+    return forecast(config, spaces, number, free).check(is_refused)
 
 
 def forecast(config: Config, spaces: Spaces, parameters: int, gpu_bytes: float = 0.0) -> Forecast:

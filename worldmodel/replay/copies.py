@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .rings import Rings
+from .rows.rings import Rings
 
 
 @dataclass(frozen=True)

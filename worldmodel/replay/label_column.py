@@ -10,7 +10,7 @@ from ...envs.records import Answer, Clip
 from ..records import Batch
 from .fingerprint import fingerprint
 from .label_store import Asked, asked_arrays
-from .rings import check_keys
+from .rows.rings import check_keys
 from .transitions import TransitionReplay
 
 FIRST_STEPS = 1024  # allocated at the start; doubled on demand

@@ -18,9 +18,9 @@ from ..records import Batch, LabelBatch
 from .copies import Copy
 from .fingerprint import fingerprint
 from .label_store import Asked, asked_arrays
-from .rings import Columns, Rings, check_keys
-from .shared_rows import SharedRows
-from .storage import Storage
+from .rows.rings import Columns, Rings, check_keys
+from .rows.shared_rows import SharedRows
+from .rows.storage import Storage
 from .transitions import TransitionReplay
 
 # Refreshed since they were copied, or estimated, so the journal does not know them.

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ..records import Address
-from .rings import check_keys
+from .rows.rings import check_keys
 
 KEYS = {"stream", "row", "step", "deter", "stoch"}
 

@@ -5,7 +5,7 @@ from collections import deque
 import numpy as np
 import torch
 
-from .rings import check_keys
+from .rows.rings import check_keys
 
 
 class OnlineWindows:

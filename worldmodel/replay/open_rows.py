@@ -7,7 +7,7 @@ import numpy as np
 from torch import Tensor
 
 from ...envs.records import Clip
-from .rings import Rings
+from .rows.rings import Rings
 
 
 @dataclass(frozen=True)

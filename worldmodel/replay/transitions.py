@@ -17,8 +17,8 @@ from .fingerprint import fingerprint
 from .late import Late
 from .online import OnlineWindows
 from .open_rows import OpenRows, stream_and_step
-from .rings import Columns, Rings, check_keys
-from .storage import Storage
+from .rows.rings import Columns, Rings, check_keys
+from .rows.storage import Storage
 from .tick import Tick, Ticks, as_stored
 
 SAVED = ("deter", "stoch")  # written back since they were collected, so the chunks do not know them

@@ -10,7 +10,7 @@ from tandem.worldmodel.replay.journal.transitions import TransitionJournal, refi
 from tandem.worldmodel.replay.label_column import LabelColumn
 from tandem.worldmodel.replay.label_store import Asked
 from tandem.worldmodel.replay.labels import LabelReplay, LabelReplayConfig
-from tandem.worldmodel.replay.rings import BFLOAT16, Rings, narrowed, widened
+from tandem.worldmodel.replay.rows.rings import BFLOAT16, Rings, narrowed, widened
 from tandem.worldmodel.replay.tick import Tick, Ticks
 from tandem.worldmodel.replay.transitions import ReplayConfig, TransitionReplay
 

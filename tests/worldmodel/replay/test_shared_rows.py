@@ -93,7 +93,7 @@ def test_a_row_of_the_same_name_and_other_content_is_kept_beside(world):
 
 
 def test_rows_outgrow_their_first_room(world, monkeypatch):
-    monkeypatch.setattr("tandem.worldmodel.replay.shared_rows.FIRST_ROWS", 4)
+    monkeypatch.setattr("tandem.worldmodel.replay.rows.shared_rows.FIRST_ROWS", 4)
     labels = labels_of(world)
     steps = [step for step in range(60) if step % 10]
     buy(labels, world, *steps)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from tandem.errors import UserError
-from tandem.worldmodel.replay import rings
-from tandem.worldmodel.replay.rings import Rings
-from tandem.worldmodel.replay.storage import Storage
+from tandem.worldmodel.replay.rows import rings
+from tandem.worldmodel.replay.rows.rings import Rings
+from tandem.worldmodel.replay.rows.storage import Storage
 from tandem.worldmodel.replay.tick import Tick, Ticks
 from tandem.worldmodel.replay.transitions import ReplayConfig, TransitionReplay
 

@@ -8,7 +8,7 @@ from tandem.training.storage import checkpoint
 from tandem.worldmodel.records import Address
 from tandem.worldmodel.replay.fingerprint import fingerprint
 from tandem.worldmodel.replay.late import Late
-from tandem.worldmodel.replay.rings import Rings
+from tandem.worldmodel.replay.rows.rings import Rings
 from tandem.worldmodel.replay.tick import Tick
 from tandem.worldmodel.replay.transitions import ReplayConfig, TransitionReplay
 

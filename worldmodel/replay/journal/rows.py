@@ -11,7 +11,7 @@ import numpy as np
 
 from ....frames import Frame
 from ..copies import Copy
-from ..rings import Columns, Rings
+from ..rows.rings import Columns, Rings
 
 REACH_BYTES, REACH_ROWS = 2**30, 2**18
 PADDING = -1  # the number of a row that is none

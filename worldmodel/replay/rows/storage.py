@@ -13,7 +13,7 @@ from typing import IO
 import numpy as np
 from numpy.typing import DTypeLike
 
-from ...errors import UserError
+from ....errors import UserError
 
 LARGE = 2**22  # bytes from which on memory is asked for in large pages
 PIECE = 2**24  # bytes written at a time where a file cannot be allocated at once

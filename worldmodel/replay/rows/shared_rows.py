@@ -5,7 +5,7 @@ import math
 import numpy as np
 import torch
 
-from .copies import Copy
+from ..copies import Copy
 from .rings import FIRST_ROWS, Columns
 from .storage import Storage
 
