@@ -56,7 +56,12 @@ def closest(word: str, known) -> str | None:
 
 def meaning(hint) -> str:
     """A type in the words of somebody who has to write a value of it."""
-    plain = {int: "a whole number (1_000_000, not 1e6)", float: "a finite number", bool: "true or false", str: "text"}
+    plain = {
+        int: "a whole number below 2**32 (1_000_000, not 1e6)",
+        float: "a finite number",
+        bool: "true or false",
+        str: "text",
+    }
     plain |= {
         dict[str, Any]: "values by name such as {size:3}",
         Any: "text, a finite number, true, false, null or a list",

@@ -56,6 +56,12 @@ def test_labels_of_neighbours_share_their_rows():
     assert label_bytes(config(), IMAGE, 5000, 250) == pytest.approx(expected)
 
 
+def test_processes_that_share_the_updates_have_models_of_their_own():
+    one, four = (forecast(config(), VECTOR, 10**8, processes=number).rooms["memory"].parts for number in (1, 4))
+    assert four["models"] == 4 * one["models"] and four["processes"] == 4 * one["processes"]
+    assert {name for name in one if four[name] != one[name]} == {"models", "processes"}
+
+
 def test_mapped_rows_count_on_the_disk_and_not_in_memory(tmp_path):
     held, mapped = (
         forecast(config(f"replay.storage={storage}", f"run.dir={tmp_path}/run"), IMAGE, 1_000_000).rooms

@@ -25,7 +25,7 @@ Update = Callable[[Batch, LabelBatch | None, Noise], tuple[dict[str, Tensor], La
 class RuntimeConfig:
     execution: Literal["auto", "eager", "compile", "graph"] = (
         "auto"  # eager: one operation after the other; compile: with torch.compile, which takes minutes at first; graph: an
-        # update as one CUDA graph; auto: graph on a GPU, eager on a CPU. What cannot be done falls back and says so
+        # update as one CUDA graph, on a GPU alone; auto: graph there, eager on a CPU. What fails there falls back and says so
     )
 
 

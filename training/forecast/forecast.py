@@ -5,6 +5,7 @@ gradients, with factors that were fitted to measured peaks: docs/memory.md says 
 """
 
 import math
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from ...envs.records import ObsSpec, Spaces
 from ...errors import UserError
 from ..config import Config
 from ..learner import Learner
+from ..parallel.place import Place
 from .machine import free_memory
 
 MARGIN = 0.9  # of what is free that a run may take: forecasts err, and others use the machine
@@ -27,7 +29,7 @@ RING_FLAGS = (
 JOURNAL_FLAGS, VAULT_ROW = 4 + 8, 24
 LABEL, QUESTION = 90, 400  # bytes of a label beside rows and latent in memory; in the journal and the ledger
 FILMS = 2e6  # bytes of pictures and logs a phase
-ADVICE = "replay.capacity, envs.size, replay.latents=bfloat16, labels.capacity, replay.storage=mmap or budget.total"
+ADVICE = "replay.capacity, envs.size, replay.latents=bfloat16, labels.capacity, replay.storage=mmap, replay.folder or budget.total"
 
 
 @dataclass(frozen=True)
@@ -76,11 +78,12 @@ def foresee(config: Config, spaces: Spaces, learner: Learner, device: torch.devi
     """What the run will take, in a line. UserError where it will not fit and is refused then."""
     number = sum(parameter.numel() for model in learner.models() for parameter in model.parameters())
     free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 0
-    return forecast(config, spaces, number, free).check(is_refused)
+    return forecast(config, spaces, number, free, Place.of(os.environ).local_size).check(is_refused)
 
 
-def forecast(config: Config, spaces: Spaces, parameters: int, gpu_bytes: float = 0.0) -> Forecast:
-    """What the run takes at its end. parameters: numbers of all models; gpu_bytes: free on the GPU, 0: trains on the CPU."""
+def forecast(config: Config, spaces: Spaces, parameters: int, gpu_bytes: float = 0.0, processes: int = 1) -> Forecast:
+    """What the run takes at its end. parameters: numbers of all models; gpu_bytes: free on the GPU, 0: trains on the CPU;
+    processes: of this machine that share the updates, each with models of its own and a part of the batch."""
     transitions, labels = bought(config)
     rows = replay_bytes(config, spaces, transitions)
     copies = label_bytes(config, spaces, transitions, labels)
@@ -94,11 +97,11 @@ def forecast(config: Config, spaces: Spaces, parameters: int, gpu_bytes: float =
         "snapshots": (config.measure.snapshots + 1) * 4.0 * parameters,
         "films": FILMS * (config.allocator.phases + 1),
     }
-    memory = {"processes": PROCESS + ENV_PROCESS * config.envs.num * config.envs.processes}
+    memory = {"processes": PROCESS * processes + ENV_PROCESS * config.envs.num * config.envs.processes}
     memory["saving"] = 12.0 * parameters + 2 * latents
     mapped = {"replay": rows, "labels": copies}
     is_mapped = config.replay.storage == "mmap"
-    memory |= ({} if is_mapped else mapped) | ({} if gpu_bytes else learning)
+    memory |= ({} if is_mapped else mapped) | ({} if gpu_bytes else learning | {"models": models * processes})
     here = Path(config.run.dir)
     there = Path(config.replay.folder or config.run.dir)
     rooms = {"memory": Room(memory, free_memory())}
