@@ -298,7 +298,7 @@ class Idle:
 
 
 def test_eval_prints_the_true_returns_of_mode_and_sampled_actions(capsys, folder, monkeypatch):
-    monkeypatch.setattr(tandem.training.build, "load_agent", lambda run, is_trusted: Idle())
+    monkeypatch.setattr(tandem.training.build, "load_trained", lambda run, is_trusted: (None, Idle()))
     save_config(load_config(["smoke", "task=toy_lq"]), folder / "config.yaml")
     assert tandem.cli.main(["eval", str(folder), "--episodes", "2"]) == 0
     mode, sampled = capsys.readouterr().out.splitlines()

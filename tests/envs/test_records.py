@@ -18,7 +18,7 @@ def test_classes_tell_a_category_from_a_vector():
         ({"classes": 5, "kind": "vector"}, "classes: must be above 0 for categories alone, got 5 for a vector"),
         ({"kind": "category"}, "classes: must be above 0 for categories alone, got 0 for a category"),
         ({"classes": -1}, "classes: must be above 0 for categories alone, got -1 for a category"),
-        ({"kind": "smell"}, "kind: must be one of vector, category, got 'smell'"),
+        ({"kind": "smell"}, "kind: must be one of vector, category, image, got 'smell'"),
     ],
 )
 def test_a_kind_that_contradicts_its_classes_is_refused(settings, message):

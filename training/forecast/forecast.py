@@ -194,11 +194,13 @@ def image_numbers(spec: ObsSpec, config: Config) -> float:
 
 
 def free_disk(folder: Path) -> float:
-    """Bytes that are free where the folder is, or is going to be."""
+    """Bytes that are free where the folder is, or is going to be; infinite where there is no disk to ask: whoever makes the
+    folder is told."""
     there = folder.absolute()
     while not there.exists():
         there = there.parent
-    return float(shutil.disk_usage(there).free)
+    usage = shutil.disk_usage(there)
+    return float(usage.free) if usage.total else math.inf
 
 
 def _held(config: Config) -> int:

@@ -44,11 +44,10 @@ class TapeOfOperations(TorchDispatchMode):
     def replay(self) -> None:
         for func, args, kwargs, result in self.operations:
             fresh = func(*args, **kwargs)
-            aliases = [one.alias_info for one in func._schema.returns]
-            if aliases and aliases[0] is None:  # a view or a change in place has its result where it was
-                for now, then in zip(tree_leaves(fresh), tree_leaves(result), strict=True):
-                    if isinstance(now, Tensor):
-                        then.copy_(now)
+            for now, then in zip(tree_leaves(fresh), tree_leaves(result), strict=True):
+                # A view or a change in place has its result where it was.
+                if isinstance(now, Tensor) and now.data_ptr() != then.data_ptr():
+                    then.copy_(now)
 
 
 def _same_memory(value):
