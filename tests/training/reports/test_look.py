@@ -78,7 +78,10 @@ def test_a_run_is_the_same_with_and_without_films(tiny, tmp_path, monkeypatch, d
     (tmp_path / "filmed_corridor.py").write_text(CORRIDOR)
     monkeypatch.syspath_prepend(tmp_path)
     task = "task=filmed_corridor:Corridor"
-    first, second = tiny(task, "log.figures=true", folder="a"), tiny(task, "log.figures=false", folder="b")
+    first, second = (
+        tiny(task, "log.figures=true", "log.films=true", folder="a"),
+        tiny(task, "log.figures=false", folder="b"),
+    )
     for config in (first, second):
         train(config)
     folders = [Path(config.run.dir) for config in (first, second)]
@@ -89,7 +92,7 @@ def test_a_run_is_the_same_with_and_without_films(tiny, tmp_path, monkeypatch, d
 
 
 def test_a_task_that_cannot_be_drawn_is_said_once_and_trains_on(tiny, capsys):
-    config = tiny("log.figures=true")
+    config = tiny("log.figures=true", "log.films=true")
     train(config)
     warnings = [line for line in capsys.readouterr().out.splitlines() if line.startswith("warning: ")]
     assert len(warnings) == 1 and "toy_lq cannot be drawn here" in warnings[0], warnings
