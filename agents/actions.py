@@ -17,6 +17,7 @@ from ..worldmodel.distributions import (
     normal_log_prob,
     normal_params,
 )
+from ..worldmodel.networks import joined
 
 
 @dataclass(frozen=True)
@@ -42,17 +43,17 @@ class Actions:
         if number:
             mean, std = self._normal(raw)
             parts.insert(0, mean + std * noise[..., :number])
-        return _joined(parts)
+        return joined(parts)
 
     def mode(self, raw: Tensor) -> Tensor:
         """The most likely action -> (..., A)"""
         parts = [torch.zeros_like(p).scatter_(-1, p.argmax(-1, keepdim=True), 1.0) for p in self._choices(raw)]
-        return _joined([self._normal(raw)[0], *parts] if self.spaces.num_continuous else parts)
+        return joined([self._normal(raw)[0], *parts] if self.spaces.num_continuous else parts)
 
     def expected(self, raw: Tensor) -> Tensor:
         """The mean action, differentiable: probabilities where actions are chosen -> (..., A)"""
         parts = [p.exp() for p in self._choices(raw)]
-        return _joined([self._normal(raw)[0], *parts] if self.spaces.num_continuous else parts)
+        return joined([self._normal(raw)[0], *parts] if self.spaces.num_continuous else parts)
 
     def log_prob(self, raw: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
         """Log-probability of actions (..., A), and entropy: (...) each, summed over numbers and choices."""
@@ -87,8 +88,4 @@ def action_noise(lead: tuple[int, ...], spaces: Spaces, generator: torch.Generat
         parts.append(torch.randn((*lead, number), generator=generator, device=device))
     if spaces.factors:
         parts.append(torch.rand((*lead, len(spaces.factors)), generator=generator, device=device))
-    return _joined(parts)
-
-
-def _joined(parts: list[Tensor]) -> Tensor:
-    return parts[0] if len(parts) == 1 else torch.cat(parts, -1)
+    return joined(parts)

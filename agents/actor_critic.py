@@ -90,8 +90,10 @@ class ActorCritic(nn.Module):
             scale = self.return_scale.update(ranks.gather(returns))
             advantage = (returns - value[:, :-1]) / scale
             weight = imagined.cont.cumprod(1)[:, :-1]
-        raw = self.actor(imagined.feat[:, :-1]).float() if imagined.raw is None else imagined.raw
-        log_prob, entropy = self.actions.log_prob(raw, imagined.action)
+        if imagined.raw is None:
+            log_prob, entropy = self.log_prob(imagined.feat[:, :-1], imagined.action)
+        else:
+            log_prob, entropy = self.actions.log_prob(imagined.raw, imagined.action)
         policy_loss = weighted_policy_loss(weight, log_prob, advantage, entropy, self.config.entropy)
         targets = zip(log_probs, pieces(returns.T), pieces(slow_value.T), strict=True)
         value_loss = weight * _over_time([value_losses(*one, self.bins, self.config.slow_scale) for one in targets])

@@ -207,6 +207,18 @@ class Learner:
         counters = {"skipped": torch.stack([self.skipped, self.skipped_in_a_row])}
         return {name: part.state_dict() for name, part in self._parts.items()} | counters
 
+    def named_state(self) -> dict[str, Tensor]:
+        """Each parameter, statistic and moment by its name, such as dynamics_optimizer.3.mu; the learner's own."""
+        state = self.state_dict()
+        models = {f"{name}.{key}": value for name in self.models_by_name() for key, value in state[name].items()}
+        moments = {
+            f"{name}_optimizer.{place}.{key}": value
+            for name in self.optimizers
+            for place, one in state[f"{name}_optimizer"]["state"].items()
+            for key, value in one.items()
+        }
+        return models | moments
+
     def load_state_dict(self, state: dict) -> None:
         """In place, since recordings know where the tensors lie. ValueError names what differs; nothing is changed then."""
         state = {"skipped": torch.zeros(2)} | state  # version 0.2 did not keep it

@@ -210,7 +210,6 @@ def finish_phase(run: Run) -> None:
 def measure(run: Run) -> Findings:
     """What the next plan is made from. From now on labels count by what is known of those who gave them."""
     seed = derive_seed(run.config.seed, Channel.LOOKING, run.progress.phase)
-    run.transitions.settle()  # latents of the last update, before labels take theirs over
     refresh(run.models, run.transitions, run.labels, seed)
     if run.measurer is None:
         return Findings({})

@@ -78,6 +78,11 @@ def pieces(stack: Tensor) -> tuple[Tensor, ...]:
     return stack.split(steps)
 
 
+def joined(parts: list[Tensor]) -> Tensor:
+    """Along the last axis; a single one as it is."""
+    return parts[0] if len(parts) == 1 else torch.cat(parts, -1)
+
+
 class MLP(nn.Module):
     """`layers` times linear, RMS norm, SiLU: (..., inputs) -> (..., units)."""
 

@@ -14,6 +14,7 @@ from tandem.budget.money import price_in_micro, to_micro
 from tandem.envs.records import Question
 from tandem.training.config import Config
 from tandem.training.phases import train
+from tandem.training.run import Run
 from tandem.training.settings import load_config, read_config
 from tandem.worldmodel.replay.journal.labels import LabelJournal
 from tandem.worldmodel.replay.journal.transitions import TransitionJournal
@@ -47,6 +48,21 @@ def tiny(tmp_path):
     def make(*settings: str, folder: str = "run") -> Config:
         config = loaded(*settings)
         return replace(config, run=replace(config.run, dir=str(tmp_path / folder)))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def buy():
+    """buy(run, transitions, labels): rows of forty ticks, paid for, and answers about them."""
+
+    def make(run: Run, transitions: int, labels: int) -> None:
+        run.collector.open(transitions)
+        for _ in range(40):
+            run.collector.tick(run.agent)
+        run.collector.close()
+        run.desk.ask(labels, run.numpy_rng)
+        run.desk.collect()
 
     return make
 

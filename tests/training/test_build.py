@@ -128,15 +128,10 @@ def test_a_generator_of_another_device_keeps_its_own_seed():
 
 
 @pytest.mark.parametrize("task", ["toy_lq", "gym:CartPole-v1"])
-def test_every_trained_number_gets_a_gradient_in_bfloat16(tiny, task):
+def test_every_trained_number_gets_a_gradient_in_bfloat16(tiny, buy, task):
     config = tiny(f"task={task}", "precision=bfloat16", "dynamics.free_nats=0")  # a floored KL has no gradient
     run = build(config, is_resumed=False)
-    run.collector.open(200)
-    for _ in range(40):
-        run.collector.tick(run.agent)
-    run.collector.close()
-    run.desk.ask(8, run.numpy_rng)
-    run.desk.collect()
+    buy(run, 200, 8)
     learner = make_learner(config, task_spaces(config), torch.device("cpu"))
     # The rewards and values start at zero whatever the features: outputs that are not zero let gradients through.
     for out in (learner.reward.out_weight, learner.actor_critic.critic.out.weight):

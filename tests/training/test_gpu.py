@@ -22,17 +22,12 @@ EXECUTIONS = ("eager", "compile", "graph")
 
 
 @pytest.fixture
-def begun(tiny):
+def begun(tiny, buy):
     """begun(number, *settings) -> a learner on the GPU, and inputs of that many updates."""
 
     def make(number: int, *settings: str) -> tuple[Learner, list]:
         run = build(tiny("device=cuda", "budget.total=1000", "runtime.execution=eager", *settings), is_resumed=False)
-        run.collector.open(200)
-        for _ in range(40):
-            run.collector.tick(run.agent)
-        run.collector.close()
-        run.desk.ask(8, run.numpy_rng)
-        run.desk.collect()
+        buy(run, 200, 8)
         inputs = [draw_inputs(run)[1:] for _ in range(number)]
         run.close()
         return run.learner, inputs

@@ -135,15 +135,7 @@ def whole(latent: Latent, group: Group) -> Latent:
 
 def digest(learner: Learner) -> dict[str, str]:
     """A hash of each parameter, statistic and moment by its name. Waits for the device."""
-    state = learner.state_dict()
-    models = {f"{name}.{key}": value for name in learner.models_by_name() for key, value in state[name].items()}
-    moments = {
-        f"{name}_optimizer.{place}.{key}": value
-        for name in learner.optimizers
-        for place, one in state[f"{name}_optimizer"]["state"].items()
-        for key, value in one.items()
-    }
-    return {name: _hash(value) for name, value in (models | moments).items()}
+    return {name: _hash(value) for name, value in learner.named_state().items()}
 
 
 def compare(digests: list[dict[str, str]]) -> None:

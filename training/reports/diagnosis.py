@@ -22,7 +22,7 @@ def diagnose(path: Path) -> list[str]:
     device = torch.device(dump.device if torch.cuda.is_available() else "cpu")
     learner, inputs = _learner(path, dump, device), _on(device, dump.inputs)
     where = f"on the {device.type}" + (f", skipped on {dump.device}" if device.type != dump.device else "")
-    wrong = list(_wrong_inputs(inputs)) + list(_wrong("state", _state(learner)))
+    wrong = list(_wrong_inputs(inputs)) + list(_wrong("state", learner.named_state()))
     loss, metrics, latent = learner.backward(inputs.batch, inputs.labels, inputs.noise)
     wrong += _wrong("loss", {"of all terms": loss} | metrics)
     wrong += _wrong("new latent", {"deter": latent.deter, "stoch": latent.stoch})
@@ -68,18 +68,6 @@ def _named(window: Batch | LabelBatch, names: tuple[str, ...]) -> dict[str, Tens
     """In the words of a person: the observations by their keys, the actions, and these others."""
     obs = {f"obs {key}": value for key, value in window.obs.items()}
     return obs | {"action": window.prev_action} | {name: getattr(window, name) for name in names}
-
-
-def _state(learner: Learner) -> dict[str, Tensor]:
-    state = learner.state_dict()
-    models = {f"{name}.{key}": value for name in learner.models_by_name() for key, value in state[name].items()}
-    moments = {
-        f"{name}_optimizer {place} {key}": value
-        for name in learner.optimizers
-        for place, one in state[f"{name}_optimizer"]["state"].items()
-        for key, value in one.items()
-    }
-    return models | moments
 
 
 def _gradients(learner: Learner) -> dict[str, Tensor | None]:

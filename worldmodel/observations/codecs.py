@@ -133,11 +133,6 @@ def channels_of(specs: dict[str, ObsSpec], keys: list[str]) -> int:
     return sum(specs[key].shape[-1] for key in keys)
 
 
-def joined(parts: list[Tensor]) -> Tensor:
-    """Along the last axis; a single one as it is."""
-    return parts[0] if len(parts) == 1 else torch.cat(parts, -1)
-
-
 def flat(codec: Codec, value: Tensor) -> Tensor:
     """An observation as an MLP takes it: (..., *shape) -> (..., width)"""
     lead = value.shape[: value.dim() - len(codec.spec.shape)]

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from ...envs.records import ObsSpec
-from ..networks import MLP
-from .codecs import channels_of, codecs_of, flat, flat_keys, image_keys, joined, width
+from ..networks import MLP, joined
+from .codecs import channels_of, codecs_of, flat, flat_keys, image_keys, width
 from .images import ImageConfig, ImageEncoder, in_portions
 
 

@@ -171,23 +171,18 @@ def on_tapes(tape, monkeypatch):
     return tapes
 
 
-def begun(run) -> None:
+def begun(run, buy) -> None:
     """Rows, labels, and updates on them."""
-    run.collector.open(120)
-    for _ in range(40):
-        run.collector.tick(run.agent)
-    run.collector.close()
-    run.desk.ask(120, run.numpy_rng)
-    run.desk.collect()
+    buy(run, 120, 120)
     for _ in range(3):
         update(run)
     run.close()
 
 
-def test_a_run_begins_on_recordings_as_it_does_without_them(tiny, on_tapes, capsys, monkeypatch):
+def test_a_run_begins_on_recordings_as_it_does_without_them(tiny, buy, on_tapes, capsys, monkeypatch):
     """The agent's steps too, with the same random numbers. What cannot be done is said in one line, once."""
     played = build(tiny(folder="played"), is_resumed=False)
-    begun(played)
+    begun(played, buy)
     told = [line for line in capsys.readouterr().out.splitlines() if "runtime.execution" in line]
     assert told == [
         "warning: runtime.execution: a graph of compiled parts cannot be done here, a graph is: no compiler"
@@ -195,7 +190,7 @@ def test_a_run_begins_on_recordings_as_it_does_without_them(tiny, on_tapes, caps
     assert len([one for one in on_tapes if one.operations]) == 2  # of the update, of the agent's step
     monkeypatch.undo()
     eager = build(tiny(folder="eager"), is_resumed=False)
-    begun(eager)
+    begun(eager, buy)
     assert eager.execution is eager.learner and played.transitions.fingerprint() == eager.transitions.fingerprint()
     assert same(tuple(played.learner.tensors()), tuple(eager.learner.tensors()))
 

@@ -2,7 +2,6 @@
 
 import sys
 from types import SimpleNamespace
-from typing import ClassVar
 
 import gymnasium
 import numpy as np
@@ -19,11 +18,10 @@ from tandem.training.reports.evaluate import EvaluateConfig, Evaluator
 
 
 class Countdown(gymnasium.Env):
-    """Lives for 2 + (seed % 5) steps; step k pays k plus the action. It can be drawn."""
+    """Lives for 2 + (seed % 5) steps; step k pays k plus the action."""
 
     observation_space = Box(-np.inf, np.inf, (2,), np.float32)
     action_space = Box(-1.0, 1.0, (1,), np.float32)
-    metadata: ClassVar = {"render_modes": ["rgb_array"], "render_fps": 12}
 
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
@@ -35,9 +33,6 @@ class Countdown(gymnasium.Env):
         is_over = self.step_number >= self.life
         return self._obs(), float(self.step_number + action[0]), is_over, False, {}
 
-    def render(self):
-        return np.full((40, 60, 3), 40 * self.step_number, np.uint8)
-
     def _obs(self):
         return np.array([self.step_number, self.life], np.float32)
 
@@ -46,9 +41,6 @@ class Endless(Countdown):
     def step(self, action):
         obs, reward, *_ = super().step(action)
         return obs, reward, False, False, {}
-
-    def render(self):
-        return None
 
 
 class Only(Countdown):

@@ -22,19 +22,14 @@ MODES = pytest.mark.parametrize("settings", [(), COUPLED], ids=["decoupled", "co
 
 
 @pytest.fixture
-def started(tiny):
+def started(tiny, buy):
     """A run with rows and labels."""
     runs = []
 
     def make(*settings: str):
         run = build(tiny("budget.total=1000", *settings), is_resumed=False)
         runs.append(run)
-        run.collector.open(120)
-        for _ in range(40):
-            run.collector.tick(run.agent)
-        run.collector.close()
-        run.desk.ask(120, run.numpy_rng)
-        run.desk.collect()
+        buy(run, 120, 120)
         return run
 
     yield make
