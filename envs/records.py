@@ -4,12 +4,14 @@ Shapes: N environments in lockstep, A action numbers. A *row* is one tick of one
 numbered from 0 by `step`, reset rows included, so that (env, step) names a row for ever.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 
 Kind = Literal["vector", "category", "image"]
+QuestionKind = Literal["step", "clip", "pair", "moments"]
+QUESTION_KINDS: tuple[QuestionKind, ...] = ("step", "clip", "pair", "moments")
 DTYPES: dict[Kind, str] = {"vector": "float32", "category": "int32", "image": "uint8"}
 
 
@@ -92,20 +94,54 @@ class Clip:
 
 
 @dataclass(frozen=True)
+class Sight:
+    """What somebody needs to look at a clip: L rows, the clip's own last and before them those that led there.
+
+    A row of `num_padding` at the front is none: the episode began inside, and zeros stand there.
+    """
+
+    obs: dict[str, np.ndarray]  # key -> (L, *shape)
+    prev_action: np.ndarray  # (L, A) float32, the action that led to each row
+    num_padding: int = 0
+    snapshots: tuple[
+        bytes, ...
+    ] = ()  # (L,) of the environment, to draw the rows again, b"" for padding; or none at all
+
+
+@dataclass(frozen=True)
 class Question:
-    """A question to a labeler. `key` is unique in a run: asking again under the same key is the same question."""
+    """A question to a labeler. `key` is unique in a run: asking again under the same key is the same question.
+
+    Kinds: `step`, a number about one row; `clip`, a number about the sum over a clip's rows; `pair`, which of two clips is
+    better; `moments`, in which rows of a clip something happened.
+    """
 
     key: str
     clip: Clip
     tier: str = "default"
+    kind: QuestionKind = "step"
+    right: Clip | None = None  # of a pair: the other clip; `clip` is the left one
+    sights: tuple[Sight, ...] = field(default=(), compare=False, repr=False)  # of `clips`; none: nobody looks
+
+    @property
+    def clips(self) -> tuple[Clip, ...]:
+        return (self.clip,) if self.right is None else (self.clip, self.right)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer: the key of its question and the reward it states (raw reward units, summed over action repeats)."""
+    """An answer: the key of its question and what it states.
+
+    step, clip: a reward, raw reward units, summed over action repeats and, for a clip, over its rows. pair: how much better
+    the left clip is, 1 (better), .5 (the same) or 0 (the right one is). moments: the sum of `moments`.
+    """
 
     key: str
     value: float
+    rater: str = ""  # who answered, where several people answer as one tier
+    seconds: float = 0.0  # of active work
+    price_micro: int | None = None  # micro-coins that it cost, at most those reserved; None: the price of its tier
+    moments: tuple[tuple[int, float], ...] = ()  # (row of the clip from 0 on, reward); every other row is worth 0
 
 
 @dataclass(frozen=True)
@@ -114,3 +150,17 @@ class Declined:
 
     key: str
     reason: str
+
+
+@dataclass(frozen=True)
+class Work:
+    """A person's paid time that brought no label: practice, a skipped question, an answer that came too late."""
+
+    key: str  # unique in a run
+    rater: str
+    seconds: float
+    price_micro: int
+    reason: str
+
+
+Reply = Answer | Declined | Work

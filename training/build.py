@@ -265,7 +265,7 @@ def make_desk(
         tier_prices(config.labeler),
         price_in_micro(config.labeler.item_price),
         Choice(learner.reward, learner.dynamics, config.labels.uniform) if by_disagreement else None,
-        config.labeler.patience,
+        config.labeler.refusals,
     )
 
 

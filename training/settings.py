@@ -17,6 +17,7 @@ from .config import Config, ConfigError, DamagedConfig
 from .keys import keys_at, leaves, mapping_of, mappings, meaning, nearest, shown
 from .storage.card import RunCard
 from .storage.folder import SAVED_AS, RunFolder
+from .storage.older import ADDED
 from .storage.trust import check_trust
 
 DEFAULT_PRESET = "quickstart"
@@ -29,7 +30,10 @@ CHANGEABLE = (  # at a resume; a section ends in a dot
     "envs.processes",
     "envs.timeout",
     "envs.patience",
+    "labeler.ahead",
     "labeler.patience",
+    "labeler.per_phase",
+    "labeler.refusals",
     "replay.storage",
     "replay.folder",
     "run.forecast",
@@ -40,36 +44,6 @@ CHANGEABLE = (  # at a resume; a section ends in a dot
     "threads",
     "runtime.",
 )
-ADDED = {  # version -> settings that a config.yaml of the versions before it lacks, and that have their defaults there
-    "0.3": (
-        "envs.observe",
-        "envs.cameras",
-        "envs.render",
-        "envs.atari.sticky",
-        "envs.atari.noops",
-        "envs.atari.lives",
-        "envs.atari.actions",
-        "envs.atari.grey",
-        "envs.size",
-        "envs.keys",
-        "envs.kwargs",
-        "envs.timeout",
-        "envs.patience",
-        "evaluate.borrow",
-        "replay.latents",
-        "replay.storage",
-        "replay.folder",
-        "run.forecast",
-        "dynamics.images.depth",
-        "dynamics.images.topology",
-        "checkpoint.every_minutes",
-        "checkpoint.keep",
-        "log.every_updates",
-        "log.films",
-        "labeler.patience",
-        "runtime.execution",
-    ),
-}
 
 
 @dataclass(frozen=True)

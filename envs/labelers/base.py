@@ -2,35 +2,75 @@
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 from ...outside import check_name, is_class
-from ..records import Answer, Declined, Question
+from ..records import QUESTION_KINDS, Question, QuestionKind, Reply
 from .rater import TierConfig
 
 DEFAULT = "default"
-LABELERS = ("env_reward", "noisy")  # those of ours
+LABELERS = ("env_reward", "noisy", "people")  # those of ours
 
 
 @dataclass(frozen=True)
 class LabelerConfig:
-    name: str = "env_reward"  # env_reward, noisy or module:Class of your own. Answers the default tier, at price.label
+    name: str = "env_reward"  # env_reward, noisy, people or module:Class. Answers the default tier, at price.label
+    kind: QuestionKind = "step"  # of questions: a row, the sum over a clip, which of two clips, moments in a clip
+    length: int = 16  # rows of a clip
+    anchors: int = 30  # of pairs: clips that are scored before, which give the unit; 0: the unit is not known
     sigma: float = 1.0  # standard deviation of the noise, in reward units; noisy only
     delay: int = 0  # answers of ours arrive after this many further calls of collect: to try out late answers
     tiers: dict[str, TierConfig] = field(default_factory=dict)  # raters for sale instead of name at price.label
     gold: str = ""  # the tier that the others are held against; empty: the dearest
-    patience: int = 100  # questions declined in a row, without an answer between, after which the run stops; 0: never
+    refusals: int = 100  # questions declined in a row, without an answer between, after which the run stops; 0: never
     item_price: float = 0.0  # coins for showing a row to the first of its raters; with tiers only
+    ahead: int = 0  # questions open at most: while there are as many, nothing is collected; 0: any number
+    patience: float = 0.0  # seconds without an answer, after which open questions expire; 0: it waits for ever
+    per_phase: tuple[int, ...] = ()  # least and most labels of a phase, such as [50,200]; empty: as the plan says
+    wage: float = 12.0  # coins an hour, of people who were added without a wage of their own
+    fee: float = 0.0  # coins an answer beside the wage
+    ceiling: float = 3.0  # times price.label: reserved for an answer of people, and the most that it may cost
+    low: float = 0.0  # reward of a row, raw reward units, that people's worst score stands for
+    high: float = 1.0  # and their best
+    prompt: str = ""  # the question that people read; empty: ours
+    look: Literal["auto", "snapshots", "frames", "traces"] = "auto"  # how clips are drawn; auto: the first that works
+    command: tuple[str, ...] = ()  # a program in place of name, such as [python,judge.py]: JSON lines in and out
+    url: str = ""  # a server in place of name, which JSON is POSTed to
+    timeout: float = 60.0  # seconds that a program or server has for an answer
+    retries: int = 2  # of a question that it failed at, before it counts as declined
+    parallel: int = 1  # questions that it works at at once
 
     def __post_init__(self):
         check_name(self.name, LABELERS)
-        for name in ("sigma", "item_price"):
+        if self.kind not in QUESTION_KINDS:
+            raise ValueError(f"kind: must be one of {', '.join(QUESTION_KINDS)}, got {self.kind!r}")
+        for name in ("sigma", "item_price", "patience", "wage", "fee"):
             if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
                 raise ValueError(f"{name}: must be at least 0 and finite, got {getattr(self, name)}")
-        for name in ("delay", "patience"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name}: must be at least 0, got {getattr(self, name)}")
+        for name, least in (
+            ("delay", 0),
+            ("refusals", 0),
+            ("anchors", 0),
+            ("ahead", 0),
+            ("retries", 0),
+            ("parallel", 1),
+        ):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name}: must be at least {least}, got {getattr(self, name)}")
+        if self.length < 2:
+            raise ValueError(f"length: must be at least 2, got {self.length}")
+        if not (math.isfinite(self.ceiling) and self.ceiling >= 1):
+            raise ValueError(f"ceiling: must be at least 1 and finite, got {self.ceiling}")
+        if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
+            raise ValueError(f"high: must be above low and both finite, got low={self.low}, high={self.high}")
+        if not (math.isfinite(self.timeout) and self.timeout > 0):
+            raise ValueError(f"timeout: must be above 0 and finite, got {self.timeout}")
+        if self.per_phase and not (len(self.per_phase) == 2 and 0 < self.per_phase[0] <= self.per_phase[1]):
+            raise ValueError(f"per_phase: must be least and most, such as [50,200], got {list(self.per_phase)}")
+        if self.command and self.url:
+            raise ValueError("url: only one of command and url can answer")
         if self.delay and is_class(self.name) and not self.tiers:
             raise ValueError(f"delay: must be 0 for a labeler of your own, {self.name}, got {self.delay}")
         for tier in self.tiers:
@@ -58,6 +98,6 @@ class Labeler(Protocol):
 
     def submit(self, questions: list[Question]) -> None: ...
 
-    def collect(self) -> list[Answer | Declined]:
+    def collect(self) -> Sequence[Reply]:
         """Whatever has been answered or declined so far, once each."""
         ...

@@ -170,7 +170,7 @@ def test_a_field_out_of_range_is_named(field, value):
 
 def test_an_unknown_name_is_told_the_nearest_and_all_there_are():
     choices = re.escape(
-        "name: must be one of env_reward, noisy or module:Class of your own, got 'nosy', did you mean noisy?"
+        "name: must be one of env_reward, noisy, people or module:Class of your own, got 'nosy', did you mean noisy?"
     )
     with pytest.raises(ValueError, match=f"^{choices}$"):
         LabelerConfig(name="nosy")

@@ -1,7 +1,7 @@
 """Buying labels: choose rows, reserve, ask, and take in whatever has been answered since."""
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,7 +10,7 @@ from ...budget.ledger import Diverged, Ledger
 from ...budget.money import Purchase
 from ...budget.offers import LabelOffer
 from ...envs.labelers.base import DEFAULT, Labeler
-from ...envs.records import Answer, Clip, Declined, Question
+from ...envs.records import Answer, Clip, Declined, Question, Reply
 from ...errors import UserError
 from ...frames import DamagedLog
 from ...worldmodel.replay.journal.labels import Entry, LabelJournal
@@ -72,12 +72,12 @@ class LabelDesk:
         tier_prices: Mapping[str, int] | None = None,
         item_micro: int = 0,
         choice: Choice | None = None,
-        patience: int = 0,
+        refusals: int = 0,
     ):
         """tier_prices: micro-coins an answer of the tiers beside the default one; item_micro: for showing an item;
-        choice: of the rows to ask about, uniform without one; patience: refusals in a row that end the run, 0: none."""
+        choice: of the rows to ask about, uniform without one; refusals: declined questions in a row that end the run, 0: none."""
         self.transitions, self.labels, self.labeler = transitions, labels, labeler
-        self.ledger, self.journal, self.stop, self.patience = ledger, journal, stop, patience
+        self.ledger, self.journal, self.stop, self.refusals = ledger, journal, stop, refusals
         self.prices = {DEFAULT: ledger.prices["label"], **(tier_prices or {})}
         self.item_micro, self.choice = item_micro, choice
         self.num_items = self.num_uniform = 0  # rows asked about, and those of them that were drawn uniformly
@@ -233,7 +233,7 @@ class LabelDesk:
     def collect(self) -> Heard:
         """Take in what the labeler says: answers are paid, the money of what is declined goes back.
 
-        SellerFailed after more refusals in a row than `patience` has, with nothing lost.
+        SellerFailed after as many refusals in a row as `refusals` says, with nothing lost.
         """
         heard = self._take_in()
         self.book()
@@ -290,12 +290,12 @@ class LabelDesk:
 
     def _count(self, heard: Heard) -> None:
         self.declined_in_a_row = 0 if heard.answers else self.declined_in_a_row + len(heard.declined)
-        if self.patience and self.declined_in_a_row >= self.patience:
+        if self.refusals and self.declined_in_a_row >= self.refusals:
             number, self.declined_in_a_row = self.declined_in_a_row, 0
             last = heard.declined[-1]
-            raise SellerFailed(f"labeler.patience: {number} questions in a row were declined, the last: {last.reason}")
+            raise SellerFailed(f"labeler.refusals: {number} questions in a row were declined, the last: {last.reason}")
 
-    def _checked(self, replies: list[Answer | Declined]) -> Heard:
+    def _checked(self, replies: Sequence[Reply]) -> Heard:
         """UserError for a reply that is neither an Answer nor Declined: that labeler cannot be understood."""
         heard, open_keys = Heard(), set(self.labels.pending)
         for reply in replies:

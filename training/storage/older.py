@@ -18,6 +18,55 @@ Row = tuple[str, dict[str, np.ndarray], dict]  # kind, arrays and values of a fr
 NEW, OLD = ".new", ".version-0.2"  # endings of a folder that is being made, and of the one that it replaces
 LABELS = {"key": "key", "tier": "tier", "segment": "clip", "is_uniform": "is_uniform"}  # an old name -> today's
 
+ADDED = {  # version -> settings that a config.yaml of the versions before it lacks, and that have their defaults there
+    "0.3": (
+        "envs.observe",
+        "envs.cameras",
+        "envs.render",
+        "envs.atari.sticky",
+        "envs.atari.noops",
+        "envs.atari.lives",
+        "envs.atari.actions",
+        "envs.atari.grey",
+        "envs.size",
+        "envs.keys",
+        "envs.kwargs",
+        "envs.timeout",
+        "envs.patience",
+        "evaluate.borrow",
+        "replay.latents",
+        "replay.storage",
+        "replay.folder",
+        "run.forecast",
+        "dynamics.images.depth",
+        "dynamics.images.topology",
+        "checkpoint.every_minutes",
+        "checkpoint.keep",
+        "log.every_updates",
+        "log.films",
+        "labeler.kind",
+        "labeler.length",
+        "labeler.anchors",
+        "labeler.ahead",
+        "labeler.patience",
+        "labeler.refusals",
+        "labeler.per_phase",
+        "labeler.wage",
+        "labeler.fee",
+        "labeler.ceiling",
+        "labeler.low",
+        "labeler.high",
+        "labeler.prompt",
+        "labeler.look",
+        "labeler.command",
+        "labeler.url",
+        "labeler.timeout",
+        "labeler.retries",
+        "labeler.parallel",
+        "runtime.execution",
+    ),
+}
+
 
 def bring_over(folder: RunFolder) -> bool:
     """Whether there was something to do. A crash leaves either journal of each kind whole, and can be followed by this."""
