@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from ..records import Answer, Declined, Question
+from ..records import Question, Reply
 from .base import Labeler
 
 
@@ -19,7 +19,7 @@ class Router:
         for tier, labeler in self._labelers.items():
             labeler.submit([question for question in questions if question.tier == tier])
 
-    def collect(self) -> list[Answer | Declined]:
+    def collect(self) -> list[Reply]:
         return [answer for labeler in self._labelers.values() for answer in labeler.collect()]
 
     def state_dict(self) -> dict:

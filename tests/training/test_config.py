@@ -102,7 +102,7 @@ def test_text_stays_as_it_was_written(presets):
         ("allocator.name=fixd", ["allocator.name", "one of fixed, coupled, optimum", "fixd"]),
         ("allocator.name=adaptve", ["allocator.name: must be one of", "did you mean adaptive?", "command line"]),
         ("labeler.name=nosy", ["labeler.name: must be one of", "did you mean noisy?", "command line"]),
-        ("labeler.name=null", ["labeler.name: must be one of env_reward, noisy or module:Class", "null"]),
+        ("labeler.name=null", ["labeler.name: must be one of env_reward, noisy, people or module:Class", "null"]),
         ("allocator.weights=3", ["allocator.weights", "list of numbers", "3"]),
         ("allocator.weights=[1,x]", ["allocator.weights", "list of numbers"]),
         ("allocator.weights=[1,.nan]", ["allocator.weights", "list of numbers"]),
