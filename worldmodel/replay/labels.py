@@ -114,6 +114,15 @@ class LabelReplay:
     def num_heldout(self) -> int:
         return int(self.heldout.alive[0])
 
+    @property
+    def mean_rows(self) -> float:
+        """That a label held is about; 1 while there is none."""
+        if self.form.length == 1:
+            return 1.0
+        held = [rings.columns["num_rows"][: int(rings.alive[0])] for rings in (self.training, self.heldout)]
+        rows = np.concatenate(held)
+        return float(rows.mean()) if len(rows) else 1.0
+
     def copies(self, transitions: TransitionReplay, clips: Sequence[Clip]) -> list[Copy]:
         """What the labels of these clips will need, in their order. KeyError where a row is gone."""
         return transitions.copies(clips, self.config.burn_in + self.form.length - 1)
