@@ -308,7 +308,8 @@ def _eval(arguments: list[str]) -> None:
 
 
 def _plan(arguments: list[str]) -> None:
-    from .budget.ledger import Ledger, PriceConfig
+    from .budget.ledger import Ledger
+    from .budget.money import PriceConfig
     from .budget.reports.laws import run_terms
     from .budget.reports.plan import plan_answer, plan_table
     from .budget.reports.raters import parse_tiers

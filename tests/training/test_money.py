@@ -13,7 +13,8 @@ import pytest
 import tandem.cli
 import tandem.training.phases
 import tandem.training.purchases.transitions
-from tandem.budget.ledger import BudgetConfig, Ledger
+from tandem.budget.ledger import Ledger
+from tandem.budget.money import BudgetConfig
 from tandem.training.build import build
 from tandem.training.config import Config, ConfigError
 from tandem.training.phases import train

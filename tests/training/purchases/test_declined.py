@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import tandem.training.build
-from tandem.budget.ledger import BudgetConfig
+from tandem.budget.money import BudgetConfig
 from tandem.envs.records import Answer, Declined
 from tandem.envs.vault import RewardVault
 from tandem.errors import UserError

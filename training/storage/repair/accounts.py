@@ -36,7 +36,8 @@ def settle_accounts(bench: Bench, config: Config, rows: Rows, questions: Questio
         lost = list(_lost(states, rows, questions))
         unknown = _unknown(states, rows, questions, config, ledger.prices, is_rebuilt)
         orphans = list(_orphans(states, rows, questions, is_rebuilt))
-        if not (lost or unknown or orphans):
+        works = [key for key, state in states.items() if state.is_open and state.purchase.kind == "work"]
+        if not (lost or unknown or orphans or works):
             return False
     bench.are_rows_changed = True
     upgrade(bench.folder.ledger)
@@ -46,6 +47,9 @@ def settle_accounts(bench: Bench, config: Config, rows: Rows, questions: Questio
             freed = sum(states[key].purchase.cost for key in orphans)
             ledger.release(orphans)
             bench.say(f"released: {in_coins(freed)} reserved for what is lost: {_some(orphans)}")
+        if works:  # booked as paid in one commit, of which the second row was lost
+            ledger.settle(dict.fromkeys(works, 1))
+            bench.say(f"booked: people's time whose payment is lost, not who they were: {_some(works)}")
         _book(bench, ledger, unknown)
     return True
 
@@ -58,6 +62,8 @@ def _reason(rows: Rows, questions: Questions) -> str:
 def _orphans(states: dict[str, KeyState], rows: Rows, questions: Questions, is_rebuilt: bool) -> Iterator[str]:
     """Open purchases of which nothing is left. In a whole run they are what a crash cut off, and are gone on with."""
     for key, state in states.items():
+        if state.purchase.kind == "work":
+            continue
         is_label = state.purchase.kind == "label"
         is_damaged = is_rebuilt or bool((questions if is_label else rows).why)
         is_there = key in questions.asked if is_label else rows.units[key.removeprefix(PREFIX)] > 0
@@ -70,6 +76,8 @@ def _lost(states: dict[str, KeyState], rows: Rows, questions: Questions) -> Iter
     money: dict[str, int] = defaultdict(int)
     for key, state in states.items():
         bought = state.purchase
+        if bought.kind == "work":
+            continue  # nobody holds it
         if bought.kind == "transition":
             noun, held = "transitions", rows.units[key.removeprefix(PREFIX)]
         else:

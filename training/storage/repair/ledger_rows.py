@@ -1,7 +1,7 @@
 """A damaged ledger: bookings that can still be read, each proved by its hash, put into a new file."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -9,7 +9,7 @@ from ....budget.books.rebuild import rebuild
 from ....budget.books.rows import Booking, Decision, Entry, Refused, link, root
 from ....budget.books.state import Books
 from ....budget.ledger_file import LedgerError
-from ....budget.money import KINDS, MICRO, to_micro
+from ....budget.money import MICRO, PRICED, to_micro
 from ....budget.reports.verify import verify_ledger
 from ....durable import publish
 from ...config import Config
@@ -90,7 +90,7 @@ def _with_what_it_needs(books: Books, booking: Booking) -> list[Booking]:
         before = _before(books, booking)
     else:
         return [booking]
-    trial = replace(books, keys=dict(books.keys), sold=dict(books.sold))
+    trial = books.copy()
     try:
         for one in (*before, booking):
             _take(trial, one)
@@ -171,7 +171,7 @@ def _summed(rows: dict[int, tuple]) -> Iterator[Entry]:
 
 def _prices(rows: dict[int, tuple]) -> dict[str, int] | None:
     found = {kind: price for kind, price, written in rows.values() if written == link(root("prices"), (kind, price))}
-    return found if sorted(found) == sorted(KINDS) else None
+    return found if sorted(found) == sorted(PRICED) else None
 
 
 def in_coins(micro: int) -> str:
