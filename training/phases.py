@@ -16,6 +16,7 @@ from .config import Config, ConfigError
 from .measurements import raters
 from .measurements.findings import Findings
 from .measurements.latents import refresh
+from .measurements.people import owners_facts
 from .pace import catch_up, check_skipped, learn, pause, show, show_if_due, updates_owed, write_row
 from .parallel.place import Place
 from .parallel.team import Solo, team_of
@@ -250,9 +251,11 @@ def measure(run: Run) -> Findings:
     if run.measurer is None:
         return Findings({})
     findings = run.measurer.measure(run.progress.phase)
-    run.desk.told(people_facts(run, findings))
+    predict, labels = run.measurer.predictor(run.progress.phase), run.measurer.labels
+    if run.desk.is_showing:
+        run.desk.told(owners_facts(labels, findings.tiers, findings.residual, run.ledger.by_rater(), predict))
     if findings.residual:
-        raters.apply(run.measurer.labels, findings.tiers, findings.residual, run.measurer.predictor(run.progress.phase))
+        raters.apply(labels, findings.tiers, findings.residual, predict)
         for line in raters.biased(findings.tiers):
             run.logger.line(line)
     return findings

@@ -26,6 +26,7 @@ from .block import Block, block_of
 from .bounds import bounds
 from .dynamics_gap import DynamicsGap, adjoint_gap, dynamics_gap, explained_variance
 from .features import mean_prediction, predictor, sampled
+from .people import has_unit, judge_pairs
 from .raters import TierEstimates
 from .reward_refit import LabelledFeatures, RefitError, clean_part, moved, noise_free, only_answers, refit_errors
 from .snapshots import Snapshots
@@ -81,6 +82,9 @@ class Measurer:
     def measure(self, phase: int) -> Findings:
         """All there is to measure on; takes the phase's snapshot."""
         generator = self._generator(Channel.MEASURING, phase)
+        judged = judge_pairs(self.models, self.labels, self._generator(Channel.RATERS, phase))
+        if not has_unit(self.labels):
+            self.warn("the unit of rewards is not known, since no clip was scored: plans are half of the spend each")
         episodes = [
             episode.to(self.models.device) for episode in self.transitions.heldout_episodes(self.config.episodes)
         ]
@@ -93,7 +97,7 @@ class Measurer:
         known = self._known(estimates, residual)
         block = block_of(episodes, self.config.windows)
         if block is None:
-            return Findings({}, **known)
+            return Findings(judged, **known)
         gap = self.gap_on(self.models, block, self.horizon, generator)
         adjoint = adjoint_gap(self.models, block, self.horizon, self.config.samples, generator)
         rows = self.labels.mean_rows
@@ -103,6 +107,7 @@ class Measurer:
             **_dynamics_scalars(gap, adjoint),
             **_reward_scalars(refits, curve, live, factor / rows, rows),
             "gap/explained_variance": variance,
+            **judged,
             **bounds(self.models, block, live.abs() / rows, self.horizon, generator),
         }
         scalars = {key: value for key, value in scalars.items() if not math.isnan(value)}

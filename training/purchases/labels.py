@@ -289,11 +289,14 @@ class LabelDesk:
         with calling(self.stop, "labeler.name"):
             return str(status())
 
+    @property
+    def is_showing(self) -> bool:
+        """Whether the labeler has an owner to whom it shows what is known of those who answer."""
+        return hasattr(self.labeler, "told")
+
     def told(self, facts: dict) -> None:
-        """Let a labeler that asks people show its owner what is known of them."""
-        if hasattr(self.labeler, "told"):
-            with calling(self.stop, "labeler.name"):
-                self.labeler.told(facts)  # type: ignore[attr-defined]
+        with calling(self.stop, "labeler.name"):
+            self.labeler.told(facts)  # type: ignore[attr-defined]  is_showing says so
 
     def close(self) -> None:
         if hasattr(self.labeler, "close"):

@@ -231,6 +231,17 @@ class LabelReplay:
         rings = self.heldout if is_heldout else self.training
         return self._batch(rings, _scored(rings, None)[index])
 
+    def pairs(self, most: int) -> tuple[LabelBatch, np.ndarray]:
+        """The newest `most` pairs of training episodes, and the tiers (n,) of those who judged them."""
+        slot = _newest(self.training, None)
+        slot = slot[self.training.columns["is_pair"][slot]][-most:]
+        return self._batch(self.training, slot), self.training.columns["tier"][slot]
+
+    def judge(self, judgement: Mapping[str, tuple[float, float]]) -> None:
+        """Sensitivity and lapse rate by tier, of those who judge pairs."""
+        for name, terms in judgement.items():
+            self.judgement[self.tiers.index(name)] = terms
+
     def weigh(self, precision: Mapping[str, float]) -> None:
         """Relative precision of a label by tier, above 0. Those of the most precise tier that holds labels weigh
         exactly 1, so that a run with a single tier trains as if there were no weights."""
