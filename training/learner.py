@@ -48,7 +48,7 @@ class Noise:
     """All randomness of one update. B batch, T time, L labels of W rows each, N = B*T starts, H horizon, S groups."""
 
     observe: Tensor  # (B, T, S) uniform
-    label: Tensor  # (L, W, S) uniform; L = 0 in coupled mode
+    label: Tensor  # (L, W, S) uniform, twice L of pairs; L = 0 in coupled mode
     imagine: Tensor  # (N, H, S) uniform
     action: Tensor  # (N, H, *): a normal number for each of an action, then a uniform one for each of its choices
 
@@ -168,10 +168,20 @@ class Learner:
         return dynamics_loss + reward_loss + behaviour_loss, metrics, latent
 
     def reward_loss(self, labels: LabelBatch, noise: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """The reward model on bought labels, its features encoded afresh and without gradient into the dynamics model."""
-        feat = self.dynamics.encode(labels, noise)  # (L, F)
+        """The reward model on bought labels, its features encoded afresh and without gradient into the dynamics model.
+
+        noise (L, W, S), of pairs (2 L, W, S)."""
         weight = fold_weights(labels.fold, labels.weight, self.reward.config.members)
-        return self.reward(feat, labels.value, weight, self.ranks)
+        if labels.rows is None:
+            feat = self.dynamics.encode(labels, noise)  # (L, F)
+            return self.reward(feat, labels.value, weight, self.ranks)
+        feat = self.dynamics.encode_rows(labels, noise[: len(labels.value)], labels.length)  # (L, R, F)
+        if labels.right is not None:
+            right = self.dynamics.encode_rows(labels.right, noise[len(labels.value) :], labels.length)
+            feat = torch.stack([feat, right])  # (2, L, R, F)
+            # Whoever leaves out the episode of either clip learns nothing from the pair.
+            weight = weight * (fold_weights(labels.right.fold, labels.weight, self.reward.config.members) > 0)
+        return self.reward.judge(labels, feat, weight, self.ranks)
 
     def models(self) -> list[DynamicsModel | RewardModel | ActorCritic]:
         return list(self.models_by_name().values())

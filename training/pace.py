@@ -120,7 +120,7 @@ def draw_inputs(run: Run) -> tuple[Address, Batch, LabelBatch | None, Noise]:
     with run.watch("sample"):
         batch = run.transitions.sample(train_config.batch, run.numpy_rng)
         batch, labels = run.labels.draw(batch, train_config.label_batch, run.numpy_rng)
-        rows = (0, 1) if labels is None else labels.is_first.shape
+        rows = (0, 1) if labels is None else (len(labels.value) * labels.sides, labels.is_first.shape[1])
         noise = Noise.draw(run.noise_rng, train_config, config.dynamics.stoch, run.spaces, *rows)
     with run.watch("copy"):
         return batch.address, batch.to(run.device), None if labels is None else labels.to(run.device), noise

@@ -2,6 +2,8 @@
 
 import os
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from ..budget.ledger import Diverged
@@ -96,10 +98,43 @@ def spend(run: Run, plan: Plan) -> None:
         return
     learn(run)  # a run that goes on does first what was due
     while run.collector.chunk.is_open or has_more(run, plan) or has_more_once_booked(run, plan):
+        plan = wait_for_room(run, plan)
         collect_chunk(run)
         trade(run, plan)
         learn(run)
     learn(run)  # what was booked last
+
+
+def wait_for_room(run: Run, plan: Plan) -> Plan:
+    """While as many questions are open as may be: nothing is bought, and nothing learned that the money did not pay for.
+
+    -> the plan, without further labels where nobody answered in time: the next one is made from what is known then.
+    """
+    if run.waiting.room(len(run.labels.pending)) or wait(run, lambda: bool(run.waiting.room(len(run.labels.pending)))):
+        return plan
+    plan = replace(plan, labels=run.desk.num_bought - run.progress.stock[1])
+    run.progress.plan = plan
+    return plan
+
+
+def wait(run: Run, is_enough: Callable[[], bool]) -> bool:
+    """Look for answers until it is enough. -> False where patience ran out: what was open is given up then."""
+    with run.watch("wait"):
+        while not is_enough():
+            num_heard = hear(run)
+            if run.waiting.is_out_of_patience(num_heard):
+                tell(run, run.desk.expire(f"nobody answered within {run.waiting.patience:g} seconds"))
+                run.waiting.over()
+                return False
+            if run.waiting.is_to_tell():
+                run.logger.line(f"waiting for answers: {run.desk.status()}")
+                run.logger.scalars(run.env_steps, {"budget/labels_outstanding": len(run.labels.pending)})
+            if not (num_heard or run.desk.ahead):  # what is done again is not waited for
+                run.waiting.rest()
+            learn(run)  # what the answers paid for
+            pause(run)
+    run.waiting.over()
+    return True
 
 
 def collect_chunk(run: Run) -> None:
@@ -137,6 +172,7 @@ def order_labels(run: Run, plan: Plan) -> None:
             due = 0  # fewer than an item is answered with: they wait for the next ones
     else:
         due = min(due, run.config.train.label_batch)
+    due = int(min(due, run.waiting.room(len(run.labels.pending))))
     run.desk.order(due, run.numpy_rng, plan.offer)
 
 
@@ -216,6 +252,7 @@ def measure(run: Run) -> Findings:
     if run.measurer is None:
         return Findings({})
     findings = run.measurer.measure(run.progress.phase)
+    run.desk.told(people_facts(run, findings))
     if findings.residual:
         raters.apply(run.measurer.labels, findings.tiers, findings.residual, run.measurer.predictor(run.progress.phase))
         for line in raters.biased(findings.tiers):
@@ -257,7 +294,10 @@ def look(run: Run, findings: Findings) -> None:
 
 
 def wait_for_answers(run: Run) -> None:
-    """A little while, at the end of a run."""
+    """At the end of a run: for whoever has to look as long as it takes, for the others a little while."""
+    if run.config.labeler.is_looking:
+        wait(run, lambda: not run.labels.pending)
+        return
     for _ in range(LAST_CALLS):
         if run.labels.pending and not hear(run):
             with run.watch("labels"):

@@ -155,8 +155,13 @@ class DynamicsModel(nn.Module):
     @torch.no_grad()
     def encode(self, window: Window, noise: Tensor) -> Tensor:
         """Features of the last row of each window, (B, F), without gradient: nothing that reads them shapes the latent."""
+        return self.encode_rows(window, noise, 1)[:, -1]
+
+    @torch.no_grad()
+    def encode_rows(self, window: Window, noise: Tensor, rows: int) -> Tensor:
+        """The same of the last `rows` rows of each window, (B, rows, F)."""
         latent, _ = self.observe(window, noise)
-        return latent.feat[:, -1]
+        return latent.feat[:, -rows:]
 
     def cont_loss(self, feat: Tensor, is_terminal: Tensor) -> Tensor:
         target = (1.0 - is_terminal.float()) * self.config.discount

@@ -19,10 +19,11 @@ class Window:
     start_stoch: Tensor  # (B, S) int64, class indices
 
     def each(self, function: Callable[[Tensor], Tensor]) -> Self:
-        """Every tensor through `function`; what is no tensor stays."""
-        changed = {one.name: getattr(self, one.name) for one in fields(self)}
-        tensors = {name: function(value) for name, value in changed.items() if isinstance(value, Tensor)}
-        return replace(self, obs={key: function(value) for key, value in self.obs.items()}, **tensors)
+        """Every tensor through `function`, those of a window inside too; what is no tensor stays."""
+        values = {one.name: getattr(self, one.name) for one in fields(self)}
+        changed = {name: function(value) for name, value in values.items() if isinstance(value, Tensor)}
+        changed |= {name: value.each(function) for name, value in values.items() if isinstance(value, Window)}
+        return replace(self, obs={key: function(value) for key, value in self.obs.items()}, **changed)
 
     def to(self, device: torch.device | str) -> Self:
         """On a GPU from pinned memory, so that the host does not wait for the copy."""
@@ -57,14 +58,33 @@ class Batch(Window):
 
 
 @dataclass(frozen=True)
+class Side(Window):
+    """The right clips of pairs: each is the last `rows` of the T = burn_in + R rows of its window."""
+
+    rows: Tensor  # (B,) int64, from 1 to R
+    fold: Tensor  # (B,) int64, as in LabelBatch
+
+
+@dataclass(frozen=True)
 class LabelBatch(Window):
-    """Labelled rows: the label is about the last of the T = burn_in + 1 rows of each window."""
+    """Answers about the last rows of windows of T = burn_in + R rows, R being the most rows that an answer is about."""
 
     value: Tensor  # (B,) float32, the answer, less what is known of its tier's bias
     weight: Tensor  # (B,) float32, 1 for the most precise tier there is, 0 where there is no label at all
     fold: (
         Tensor  # (B,) int64, one number for an episode; modulo the members it deals folds. Negative: all learn from it
     )
+    length: int = 1  # R
+    rows: Tensor | None = None  # (B,) int64, how many rows each is about; None: the last alone
+    marks: Tensor | None = None  # (B, R) float32, the rewards of the rows, where moments were marked
+    right: Side | None = None  # of pairs; a copy of the left ones where an answer is about one clip
+    is_pair: Tensor | None = None  # (B,) bool; None: none is
+    judgement: Tensor | None = None  # (B, 2) float32, of each pair's rater: sensitivity (1 / reward) and lapse rate
+
+    @property
+    def sides(self) -> int:
+        """Windows of each answer."""
+        return 1 if self.right is None else 2
 
 
 def _pinned(value: Tensor) -> Tensor:

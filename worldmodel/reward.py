@@ -9,9 +9,10 @@ from .caps import SpectralCap, check_limits
 from .distributions import twohot_bins, twohot_mean
 from .fused import norm_silu
 from .networks import Linear, init_weight
-from .objectives import step_loss
+from .objectives import clip_sum, clip_targets, is_scored, pair_step, pair_targets, preference_log_likelihood, step_loss
 from .optimizer import OptimizerConfig
 from .ranks import ALONE, Ranks
+from .records import LabelBatch
 
 
 @dataclass(frozen=True)
@@ -71,15 +72,57 @@ class RewardModel(nn.Module):
             weight = weight.unsqueeze(-1).expand(*weight.shape, self.config.members)
         logits = self.logits(feat)  # (M, ..., bins)
         weight = weight.movedim(-1, 0)
-        own = weight.flatten(1)  # (M, rows)
-        everyones = ranks.gather(own.mT).mT  # (M, rows of all ranks)
+        per_member = step_loss(logits, value, weight, self.bins)
+        with torch.no_grad():
+            error = (twohot_mean(logits, self.bins).mean(0) - value).abs()
+        return self._shared(per_member, error, weight.flatten(1), ranks)
+
+    def judge(
+        self, labels: LabelBatch, feat: Tensor, weight: Tensor, ranks: Ranks = ALONE
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The same on answers about the rows of clips. feat (B, R, F), of pairs (2, B, R, F), left and right; weight (B, M).
+
+        The error is that of the sum, in the answer's unit; of a pair it is how unlikely the answer was, 0 to 1.
+        """
+        assert labels.rows is not None, "answers about single rows go through forward"
+        logits = self.logits(feat)  # (M, [2,] B, R, bins)
+        with torch.no_grad():  # targets: what they are moved from must not be moved by them
+            mean = twohot_mean(logits, self.bins)
+            target, scored, error = self._targets(labels, mean)
+        each = weight.mT / scored.sum(-1).clamp(min=1)  # (M, B): of a row of it
+        if labels.is_pair is not None:
+            each = weight.mT.unsqueeze(1) / scored.sum(-1).clamp(min=1)  # (M, 2, B)
+            each = each * torch.stack([torch.ones_like(labels.is_pair), labels.is_pair])  # only a pair has a right side
+        per_member = step_loss(logits, target, each.unsqueeze(-1) * scored, self.bins)
+        return self._shared(per_member, error, weight.mT, ranks)
+
+    def _targets(self, labels: LabelBatch, mean: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """mean (M, [2,] B, R) -> the rows' targets, which rows are scored ([2,] B, R), and the ensemble's errors (B,)."""
+        assert labels.rows is not None
+        scored = is_scored(labels.rows, labels.length)
+        if labels.is_pair is None or labels.right is None or labels.judgement is None:
+            error = (clip_sum(mean, scored).mean(0) - labels.value).abs()
+            target = clip_targets(mean, labels.value, scored) if labels.marks is None else labels.marks
+            return target, scored, error
+        both = torch.stack([scored, is_scored(labels.right.rows, labels.length)])
+        left, right = clip_sum(mean, both).unbind(1)  # (M, B) each
+        sensitivity, lapse = labels.judgement.unbind(-1)
+        step = pair_step(left - right, labels.value, sensitivity, lapse)
+        as_clips = clip_targets(mean, labels.value.expand(2, -1), both)
+        target = torch.where(labels.is_pair[:, None], pair_targets(mean, both, step), as_clips)
+        difference = (left - right).mean(0)
+        unlikely = 1 - preference_log_likelihood(difference, labels.value, sensitivity, lapse).exp()
+        return target, both, torch.where(labels.is_pair, unlikely, (left.mean(0) - labels.value).abs())
+
+    def _shared(self, per_member: Tensor, error: Tensor, own: Tensor, ranks: Ranks) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss (M,) as this rank's part of that over all ranks' answers, and metrics. own (M, answers): their weights."""
+        everyones = ranks.gather(own.mT).mT  # (M, answers of all ranks)
         # Its own mean counts by what its labels weigh among those of all ranks: 1 where there is one rank.
         part = own.sum(1).clamp(min=1.0) / (everyones.sum(1).clamp(min=1.0) / ranks.size)
-        per_member = part * step_loss(logits, value, weight, self.bins)
-        any_weight = (weight.amax(0) > 0).float()
-        num_labels = (everyones.amax(0) > 0).float().sum().clamp(min=1.0) / ranks.size
+        per_member = part * per_member
         with torch.no_grad():
-            error = (twohot_mean(logits, self.bins).mean(0) - value).abs() * any_weight
+            num_labels = (everyones.amax(0) > 0).float().sum().clamp(min=1.0) / ranks.size
+            error = error.flatten() * (own.amax(0) > 0).float()
         metrics = {
             "reward/loss": per_member.mean().detach(),
             "reward/train_error": error.sum() / num_labels,

@@ -1,8 +1,9 @@
 """From the name of a labeler to the one who answers."""
 
 from ...outside import make_own
+from ..question_keys import DEFAULT
 from ..vault import RewardVault
-from .base import DEFAULT, Labeler, LabelerConfig
+from .base import Labeler, LabelerConfig
 from .env_reward import EnvReward
 from .rater import Rater, TierConfig
 from .router import Router

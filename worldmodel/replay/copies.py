@@ -81,3 +81,13 @@ def copy_rows(rings: Rings, stream: np.ndarray, row: np.ndarray, burn_in: int, i
         )
         for i in range(number)
     ]
+
+
+def run_lengths(rings: Rings, stream: np.ndarray, row: np.ndarray, most: int) -> np.ndarray:
+    """(n,): rows with a reward, of one episode and still held, that end at the rows `row` (n,) of the rings `stream` (n,)."""
+    rows = row[:, None] + np.arange(1 - most, 1)
+    is_held = rings.is_alive(stream[:, None], rows)
+    slot = np.where(is_held, rings.slot(stream[:, None], rows), rings.slot(stream, row)[:, None])
+    episode, is_first = rings.columns["episode"][slot], rings.columns["is_first"][slot]
+    is_real = is_held & (episode == episode[:, -1:]) & ~is_first
+    return np.maximum(1, np.cumprod(is_real[:, ::-1], 1).sum(1))

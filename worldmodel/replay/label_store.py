@@ -19,6 +19,11 @@ class Asked:
     question: Question
     copy: Copy | None  # None in coupled mode, where the answer joins the row itself
     is_uniform: bool  # the first answer about a row that was drawn uniformly, so that it may serve as a measurement
+    right: Copy | None = None  # of a pair: that of the right clip
+
+    @property
+    def copies(self) -> tuple[Copy, ...]:
+        return tuple(copy for copy in (self.copy, self.right) if copy is not None)
 
 
 class LabelStore(Protocol):
@@ -39,6 +44,17 @@ class LabelStore(Protocol):
 
     def decline(self, key: str) -> None:
         """Nobody waits for an answer to this question any more. KeyError where nobody did."""
+        ...
+
+    def whole(self, key: str) -> Asked:
+        """A pending question with its copies as they were when it was asked. KeyError where nobody waits for it."""
+        ...
+
+    @property
+    def retracted(self) -> frozenset[str]: ...  # people whose labels weigh nothing
+
+    def retract(self, raters: frozenset[str]) -> None:
+        """The labels of these people weigh nothing from now on."""
         ...
 
     def draw(self, batch: Batch, number: int, rng: np.random.Generator) -> tuple[Batch, LabelBatch | None]:
@@ -65,8 +81,8 @@ def asked_arrays(asked: Iterable[Asked]) -> Iterator[tuple[str, np.ndarray]]:
     for one in asked:
         clip, key = one.question.clip, one.question.key
         yield f"{key} of {one.question.tier}", np.array([clip.env, clip.step, clip.length, one.is_uniform])
-        if one.copy is not None:
-            for field in fields(one.copy):
-                value = getattr(one.copy, field.name)
+        for copy in one.copies:
+            for field in fields(copy):
+                value = getattr(copy, field.name)
                 inside = sorted(value.items()) if isinstance(value, dict) else [("", value)]
                 yield from ((f"{key} {field.name} {name}", np.asarray(part)) for name, part in inside)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ...envs.records import Clip, Spaces
 from ..records import Address, Batch
-from .copies import Copy, copy_rows
+from .copies import Copy, copy_rows, run_lengths
 from .counts import Counts
 from .fingerprint import fingerprint
 from .late import Late
@@ -244,8 +244,7 @@ class TransitionReplay:
         return self.copies([clip], burn_in)[0]
 
     def copies(self, clips: Sequence[Clip], burn_in: int) -> list[Copy]:
-        """Own copies of what the labels of these clips need, in their order. KeyError where a row is gone."""
-        assert all(clip.length == 1 for clip in clips), "clips of more than one row are not built yet"
+        """Copies that end with these clips, of `burn_in` rows more than one, in their order. KeyError where a row is gone."""
         stream, step = stream_and_step(clips)
         found: dict[int, Copy] = {}  # by place
         for rings in (self.training, self.heldout):
@@ -257,6 +256,21 @@ class TransitionReplay:
             if place not in found:
                 raise KeyError(f"{clip}: not in the replay")
         return [found[place] for place in range(len(clips))]
+
+    def clips(self, rows: Sequence[Clip], length: int) -> list[Clip]:
+        """The clips of at most `length` rows of one episode that end at these rows: shorter where the episode began, or where
+        its first rows are gone. A reset row has no reward and is in none."""
+        stream, step = stream_and_step(rows)
+        found = np.ones(len(rows), np.int64)
+        for rings in (self.training, self.heldout):
+            row = rings.find(stream, step)
+            here = np.flatnonzero(row >= 0)
+            found[here] = run_lengths(rings, stream[here], row[here], length)
+        return [replace(one, length=number) for one, number in zip(rows, found.tolist(), strict=True)]
+
+    def is_heldout(self, clips: Sequence[Clip]) -> list[bool]:
+        """Whether each lies in a held-out episode."""
+        return (self.heldout.find(*stream_and_step(clips)) >= 0).tolist()
 
     def latents(self, stream: np.ndarray, step: np.ndarray, is_heldout: bool) -> tuple[np.ndarray, ...]:
         """(is_found (n,), deter, stoch) with the stored latents of the rows (stream, step) that were found."""

@@ -9,7 +9,7 @@ from ....budget.books.rebuild import upgrade
 from ....budget.books.state import KeyState
 from ....budget.ledger import BudgetExceeded, Ledger
 from ....budget.money import Purchase, price_in_micro
-from ....envs.labelers.base import DEFAULT
+from ....envs.question_keys import DEFAULT
 from ....worldmodel.replay.journal.transitions import PREFIX
 from ...config import Config
 from .bench import Bench
