@@ -1,6 +1,5 @@
 """Putting a run together: every part made from its own section of the configuration, fresh or from a run's folder."""
 
-import math
 import random
 import sys
 from dataclasses import replace
@@ -267,8 +266,7 @@ def make_desk(
     choice = Choice(learner.reward, learner.dynamics, labels_config.uniform) if by_disagreement else None
     labeler_config = config.labeler
     drawer = Drawer(transitions, labeler_config.kind, labeler_config.rows, labeler_config.anchors, choice)
-    ceiling = ledger.prices["label"] * (labeler_config.ceiling if labeler_config.asks_people else 1)
-    prices = {DEFAULT: math.ceil(ceiling), **tier_prices(labeler_config)}
+    prices = {DEFAULT: labeler_config.most_micro(ledger.prices["label"]), **tier_prices(labeler_config)}
     terms = DeskTerms(prices, price_in_micro(labeler_config.item_price), labeler_config.refusals)
     looks = Looks() if labeler_config.is_looking else None
     return LabelDesk(drawer, labels, labeler, ledger, LabelJournal(folder.labels), stop, terms, looks)

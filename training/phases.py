@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..budget.ledger import Diverged
 from ..budget.money import MICRO, to_micro
+from ..budget.phase import fit_capacity
 from ..budget.plan import Plan, checked
 from ..errors import UserError
 from ..seeds import Channel, derive_seed
@@ -83,6 +84,7 @@ def decide(run: Run) -> Plan:
     known = run.evidence()
     with run.watch("measure"):
         plan = checked(run.allocator.plan(known, run.ledger), run.config.allocator.name, run.desk.tiers)
+        plan = fit_capacity(plan, known, run.ledger)
     run.ledger.record_decision(progress.phase, known.record(), plan.record())
     run.logger.scalars(run.env_steps, {"plan/transitions": plan.transitions, "plan/labels": plan.labels})
     if plan.note:
@@ -278,6 +280,7 @@ def keep_record(run: Run, findings: Findings) -> None:
         clean_labels=findings.clean_labels,
         offers=findings.offers,
         gaps={name: findings.scalars[key] for name, key in GAPS.items() if key in findings.scalars},
+        raters=raters.told(findings.tiers, findings.residual),
     )
     # A run that goes on for late answers alone does its last phase again.
     progress.history = [*(one for one in progress.history if one.phase != record.phase), record]

@@ -122,6 +122,7 @@ class Run:
             labels=self.desk.num_bought,
             rows_asked=self.desk.num_items,
             pending=len(self.labels.pending),
+            label_price_micro=self.ledger.mean_price("label"),
         )
         last = self.progress.history[-1] if self.progress.history else None
         return evidence(self.terms, self.progress.phase, self.progress.phases, stock, last)

@@ -87,6 +87,10 @@ class LabelerConfig:
         """Whose time it is that is paid, so that what an answer costs is known afterwards."""
         return self.name == "people" and not self.tiers and not self.is_program
 
+    def most_micro(self, price_micro: int) -> int:
+        """What is reserved for an answer of the default tier, and may be paid for it, at that price of a label."""
+        return math.ceil(price_micro * self.ceiling) if self.asks_people else price_micro
+
     @property
     def is_program(self) -> bool:
         return bool(self.command or self.url)

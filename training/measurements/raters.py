@@ -139,6 +139,22 @@ def apply(labels: LabelReplay, estimates: TierEstimates | None, s0_squared: floa
                 labels.correct(piece, amount, is_heldout)
 
 
+def told(estimates: TierEstimates | None, s0_squared: float | None) -> dict[str, dict[str, float]]:
+    """Tier -> "sigma" and "bias", a deviation and a bound in reward units, and "clean", the perfect labels that one of its
+    is worth; nothing while that is not known."""
+    known = _known(estimates, s0_squared)
+    if known is None:
+        return {}
+    return {
+        name: {
+            "sigma": tier.noise.variance**0.5,
+            "bias": tier.bias.bound**0.5,
+            "clean": clean_worth([tier.noise.variance], known[1]),
+        }
+        for name, tier in known[0].tiers.items()
+    }
+
+
 def biased(estimates: TierEstimates | None) -> list[str]:
     """A line for the log about every tier whose bias is evident."""
     return [

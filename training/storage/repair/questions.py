@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from ....budget.books.state import KeyState
 from ....envs.question_keys import question_of
-from ....envs.records import Clip, Declined
+from ....envs.records import Answer, Clip, Declined, Work
 from ....worldmodel.replay.copies import Copy
 from ....worldmodel.replay.journal.labels import Entry, LabelJournal, entry_of
 from ....worldmodel.replay.journal.rows import ReadRows
@@ -22,18 +22,20 @@ class Questions:
     """What the journal holds after the repair, by key."""
 
     asked: dict[str, Asked] = field(default_factory=dict)
-    answered: set[str] = field(default_factory=set)
+    answered: dict[str, Answer] = field(default_factory=dict)
     declined: set[str] = field(default_factory=set)
+    works: dict[str, Work] = field(default_factory=dict)
     why: str = ""  # what was wrong with the journal; empty: nothing
 
     def take(self, entry: Entry) -> None:
         self.asked |= {item.question.key: item for item in entry.asked}
-        self.answered |= {answer.key for answer in entry.answers}
+        self.answered |= {answer.key: answer for answer in entry.answers}
+        self.works |= {work.key: work for work in entry.works}
         self.declined |= {one.key for one in entry.declined}
 
     @property
     def replied(self) -> set[str]:
-        return self.answered | self.declined
+        return self.answered.keys() | self.declined
 
 
 def read_questions(bench: Bench) -> tuple[list[Entry], Questions]:
