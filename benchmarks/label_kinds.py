@@ -136,9 +136,7 @@ class World:
         judgement = torch.tensor([[2 / spread, LAPSE]]).expand(count, 2)
         right = Side(**none, rows=rows, fold=episode[1])
         value = torch.where(is_pair, better, seen[0])
-        labels = LabelBatch(
-            **none, value=value, rows=rows, right=right, is_pair=is_pair, judgement=judgement, **fields
-        )
+        labels = LabelBatch(**none, value=value, rows=rows, right=right, is_pair=is_pair, judgement=judgement, **fields)
         return labels, feat
 
 

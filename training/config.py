@@ -88,5 +88,7 @@ class Config:
         if self.labels.choice == "disagreement" and (self.mode == "coupled" or self.reward.members < 2):
             why = f"mode={self.mode} and reward.members={self.reward.members}"
             raise ValueError(f"labels.choice: must be uniform without an ensemble of the decoupled mode, got {why}")
+        if self.mode == "coupled" and self.labeler.kind != "step":
+            raise ValueError(f"labeler.kind: must be step where mode=coupled, got {self.labeler.kind}")
         if self.mode == "coupled" and self.labeler.tiers:
             raise ValueError(f"labeler.tiers: must be none where mode=coupled, got {', '.join(self.labeler.tiers)}")
