@@ -20,10 +20,10 @@ from ..budget.phase import check_budget
 from ..budget.plan import Allocator
 from ..envs.labelers.base import Labeler
 from ..envs.labelers.make import make_labeler
+from ..envs.labelers.question_keys import DEFAULT
 from ..envs.make import episode_length, make_env, spaces_of
 from ..envs.pool import look_at
 from ..envs.probe import look
-from ..envs.question_keys import DEFAULT
 from ..envs.records import Spaces
 from ..envs.vault import RewardVault
 from ..envs.vector import VectorEnv
