@@ -127,17 +127,29 @@ def killed_at_random(folder: Path, kills: int, seed: int) -> None:
     for number in range(kills + 3):
         name = (TRAINER, *RATERS)[number] if number < 3 else rng.choice(list(running))
         if name in running:
-            time.sleep(rng.uniform(0.005, 0.08))
+            await_progress(folder)
+            time.sleep(rng.uniform(0.0, 0.05))
             os.kill(running[name].pid, signal.SIGKILL)
             running[name].join()
         target, arguments = (train, (folder, number)) if name == TRAINER else (rate, (folder, name, number))
         running[name] = FORK.Process(target=target, args=arguments, daemon=True)
         running[name].start()
-    time.sleep(0.3)
+    await_progress(folder)
     for process in running.values():
         assert process.is_alive(), "it ended by itself"
         process.kill()
         process.join()
+
+
+def await_progress(folder: Path) -> None:
+    """Until both raters have written something more."""
+    stores = [folder / f"store-{name}" for name in RATERS]
+    before = [store.stat().st_size if store.exists() else 0 for store in stores]
+    for _ in range(2000):
+        if all(store.exists() and store.stat().st_size > size for store, size in zip(stores, before, strict=True)):
+            return
+        time.sleep(0.01)
+    raise AssertionError("nobody works")
 
 
 def check_books(folder: Path) -> None:
