@@ -19,6 +19,7 @@ MOST_HELD = 2  # questions of a rater at a time: the one looked at and the next
 LONGEST_HOLD = 20  # allowances, after which a heartbeat does not hold a question any longer
 PRACTICE = 5  # questions that a rater begins with, as far as the owner has marked some
 GOLD_EVERY = 20  # about so many questions hold one that the owner has marked
+SEEN_SECONDS = 5.0  # how exactly it is known when a rater was last heard of
 SKIPS = 2  # raters after whom a question is given up
 OUTCOMES = ("skipped", "cannot_tell")
 
@@ -196,7 +197,9 @@ class Counter:
             return self._today(db, find(db, rater))
 
     def _see(self, db: sqlite3.Connection, who: Rater) -> None:
-        db.execute("UPDATE rater SET seen = ? WHERE id = ?", (self.queue.now(), who.id))
+        """Not at every call: a page that asks again and again must not make the disk write each time."""
+        if who.seen is None or self.queue.now() - who.seen >= SEEN_SECONDS:
+            db.execute("UPDATE rater SET seen = ? WHERE id = ?", (self.queue.now(), who.id))
 
     def _check_works(self, who: Rater) -> None:
         if who.is_retracted:

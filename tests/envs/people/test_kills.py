@@ -73,6 +73,7 @@ def train(folder: Path, seed: int, is_ending: bool = False) -> None:
         pending = [step for step in pending if f"key/{step}" not in gone]
         if is_ending:
             answer_all(folder)
+        time.sleep(0.002)
     people.collect()
     people.close()
 
@@ -86,6 +87,7 @@ def rate(folder: Path, name: str, seed: int) -> None:
     while True:
         item = counter.next(name)
         if item is None:
+            time.sleep(0.002)
             continue
         uuid = str(UUID(int=rng.getrandbits(128)))
         if rng.random() < 0.2:
