@@ -121,16 +121,16 @@ class People:
             self._prompt(question.kind),
             _clips(question),
             question.clip.length,
-            packed(question.sights),
             self._config.low,
             self._config.high,
             self.queue.now(),
         )
         row = db.execute(
-            "INSERT INTO question (key, kind, tier, prompt, clips, num_rows, sights, low, high, asked) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO question (key, kind, tier, prompt, clips, num_rows, low, high, asked) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             values,
         )
+        db.execute("INSERT INTO sight VALUES (?, ?)", (row.lastrowid, packed(question.sights)))
         self.queue.note(db, "queued", row.lastrowid)
 
     def _ask_again(self, db: sqlite3.Connection, question: Question, known: sqlite3.Row) -> None:
