@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ..agents.actor_critic import ActorCriticConfig
-from ..budget.ledger import BudgetConfig, PriceConfig
+from ..budget.money import BudgetConfig, PriceConfig
 from ..budget.plan import AllocatorConfig
 from ..envs.labelers.base import LabelerConfig
 from ..envs.make import EnvConfig

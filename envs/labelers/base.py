@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from ...outside import check_name, is_class
+from ..question_keys import DEFAULT
 from ..records import QUESTION_KINDS, Question, QuestionKind, Reply
 from .programs.address import check_program
 from .rater import TierConfig
 
-DEFAULT = "default"
-LABELERS = ("env_reward", "noisy", "people")  # those of ours
+KNOWING = ("env_reward", "noisy")
+LABELERS = (*KNOWING, "people")  # those of ours
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,29 @@ class LabelerConfig:
             raise ValueError(f"gold: must be one of the tiers ({', '.join(self.tiers) or 'none'}), got {self.gold}")
         if self.item_price and not self.tiers:
             raise ValueError(f"item_price: must be 0 without tiers, got {self.item_price}")
+
+    @property
+    def asks_people(self) -> bool:
+        """Whose time it is that is paid, so that what an answer costs is known afterwards."""
+        return self.name == "people" and not self.tiers and not self.is_program
+
+    def most_micro(self, price_micro: int) -> int:
+        """What is reserved for an answer of the default tier, and may be paid for it, at that price of a label."""
+        return math.ceil(price_micro * self.ceiling) if self.asks_people else price_micro
+
+    @property
+    def is_program(self) -> bool:
+        return bool(self.command or self.url)
+
+    @property
+    def is_looking(self) -> bool:
+        """Whether whoever answers has to look: all but those that know the rewards."""
+        return not self.tiers and (self.is_program or self.name not in KNOWING)
+
+    @property
+    def rows(self) -> int:
+        """That an answer is about, at most."""
+        return 1 if self.kind == "step" else self.length
 
     @property
     def gold_tier(self) -> str:

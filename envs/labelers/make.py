@@ -4,9 +4,11 @@ from functools import partial
 from pathlib import Path
 
 from ...outside import make_own
+from ..question_keys import DEFAULT
 from ..vault import RewardVault
-from .base import DEFAULT, Labeler, LabelerConfig
+from .base import Labeler, LabelerConfig
 from .env_reward import EnvReward
+from .people.people import People
 from .programs.account import Account
 from .programs.address import shown
 from .programs.command import Program, check_found
@@ -18,16 +20,20 @@ from .rater import Rater, TierConfig
 from .router import Router
 
 
-def make_labeler(config: LabelerConfig, vault: RewardVault, seed: int, folder: Path = Path()) -> Labeler:
+def make_labeler(
+    config: LabelerConfig, vault: RewardVault, seed: int, run: Path = Path(), label_micro: int = 0
+) -> Labeler:
     """The configured labeler. `seed` fixes what is random in its answers; simulated ones know the true rewards in `vault`.
 
+    People are asked through a file in the folder `run`; label_micro: price.label, which theirs are held against.
+
     A class of a person's own never gets the vault: it is made without arguments, or with `seed` where its constructor
-    names it. Nor does a program or a server, which keeps what it said in `folder`, the run's. UserError "labeler.name: ..."
+    names it. Nor does a program or a server, which keeps what it said in the folder `run`. UserError "labeler.name: ..."
     for a class that cannot be made or does not submit and collect, "labeler.command: ..." for a program that is not there.
     """
-    if config.command or config.url:
-        return _programs(config, folder)
-    default = _default_labeler(config, vault, seed)
+    if config.is_program:
+        return _programs(config, run)
+    default = People(run, config, label_micro) if config.asks_people else _default_labeler(config, vault, seed)
     if not config.tiers:
         return default
     raters = {tier: Rater(EnvReward(vault, config.delay), one, seed) for tier, one in config.tiers.items()}
