@@ -369,7 +369,7 @@ def load_trained(folder: Path, is_trusted: bool = False) -> tuple[Models, Agent]
     with fitting(found):
         learner.load_state_dict(found.parts["learner"])
     seed = derive_seed(config.seed, Channel.LOADED_AGENT)
-    return Models.of(learner), Agent(learner.dynamics, learner.actor_critic, spaces, seed)
+    return Models.of(learner), Agent(learner.dynamics, learner.actor_critic, spaces, seed, learner.reward)
 
 
 def task_spaces(config: Config) -> Spaces:
