@@ -56,7 +56,6 @@ from .purchases.labels import LabelDesk
 from .purchases.labels import Terms as DeskTerms
 from .purchases.looks import Looks
 from .purchases.transitions import PREFIX, Collector
-from .purchases.waiting import Waiting
 from .reports import pictures, status
 from .reports.evaluate import Evaluator
 from .reports.films.studio import Studio
@@ -173,7 +172,6 @@ def assemble(
         keeper=Keeper(folder.checkpoints, config.checkpoint),
         stop=stop,
         lock=lock,
-        waiting=Waiting(config.labeler.ahead, config.labeler.patience),
     )
     take_up(run, begin, later)
     return run
