@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
-from ..ledger import Ledger, PriceConfig
+from ..ledger import Ledger
+from ..money import PriceConfig
 from .laws import run_terms
 from .plan import plan_answer, plan_table
 from .raters import parse_tiers
