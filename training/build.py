@@ -216,6 +216,7 @@ def terms_of(config: Config) -> Terms:
         min_transitions=config.train.batch * config.train.length + config.envs.num * (config.train.length + 1),
         labeler=config.labeler,
         seed=config.seed,
+        label_micro=config.price.in_micro()["label"],
     )
 
 
