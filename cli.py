@@ -1,4 +1,4 @@
-"""The command line: `tandem train | eval | ledger | repair | plan`.
+"""The command line: `tandem train | eval | ledger | repair | plan | label`.
 
 Parts are imported inside the commands: `tandem plan` answers without starting torch.
 """
@@ -228,6 +228,7 @@ def _ledger(arguments: list[str]) -> None:
     parser.add_argument("run", type=Path, help="the run's folder")
     parser.add_argument("--json", action="store_true", help="for machines")
     parser.add_argument("--decisions", action="store_true", help="what each phase planned, and from which evidence")
+    parser.add_argument("--raters", action="store_true", help="who answered, for how much, how fast and how well")
     parser.add_argument(
         "--verify", action="store_true", help="check every row, every sum and every file, also of a run that goes on"
     )
@@ -235,6 +236,7 @@ def _ledger(arguments: list[str]) -> None:
     from .budget.ledger import Ledger
     from .budget.reports.accounts import account_lines
     from .budget.reports.decisions import decision_lines
+    from .budget.reports.people import measured_raters, rater_lines, rater_rows
     from .budget.reports.verify import verify_ledger
 
     path = _run_folder(options.run) / "ledger.db"
@@ -246,7 +248,10 @@ def _ledger(arguments: list[str]) -> None:
         print("\n".join(verify_ledger(path) + (verify_files(folder) if folder.checkpoints.is_dir() else [])))
         return
     ledger = Ledger.open(path)
-    if options.json:
+    if options.raters:
+        rows = rater_rows(ledger.by_rater(), measured_raters(options.run / "phases.jsonl"))
+        print(json.dumps(rows) if options.json else "\n".join(rater_lines(rows)))
+    elif options.json:
         print(json.dumps(ledger.decisions() if options.decisions else ledger.summary()))
     else:
         print("\n".join(decision_lines(ledger.decisions()) if options.decisions else account_lines(ledger.summary())))
@@ -308,7 +313,8 @@ def _eval(arguments: list[str]) -> None:
 
 
 def _plan(arguments: list[str]) -> None:
-    from .budget.ledger import Ledger, PriceConfig
+    from .budget.ledger import Ledger
+    from .budget.money import PriceConfig
     from .budget.reports.laws import run_terms
     from .budget.reports.plan import plan_answer, plan_table
     from .budget.reports.raters import parse_tiers
@@ -353,6 +359,12 @@ def _plan_parser(known: dict) -> Parser:
     return parser
 
 
+def _label(arguments: list[str]) -> None:
+    from .envs.labelers.people.commands import label
+
+    label(arguments, Parser(prog="tandem label", description="Raters of a run with labeler.name=people."))
+
+
 def _pair(text: str) -> tuple[float, float]:
     """Two numbers with a comma between them."""
     try:
@@ -389,4 +401,5 @@ COMMANDS = {
     "ledger": (_ledger, "what a run has bought and what is left"),
     "repair": (_repair, "set aside what is damaged in a run, and say what is lost"),
     "plan": (_plan, "how many transitions and labels a budget should buy"),
+    "label": (_label, "people who answer: the page, raters, answers out and in"),
 }

@@ -18,14 +18,16 @@ from ..budget.ledger import Ledger
 from ..budget.money import MICRO, price_in_micro, to_micro
 from ..budget.phase import check_budget
 from ..budget.plan import Allocator
-from ..envs.labelers.base import DEFAULT, Labeler
+from ..envs.labelers.base import Labeler
 from ..envs.labelers.make import make_labeler
 from ..envs.make import episode_length, make_env, spaces_of
 from ..envs.pool import look_at
 from ..envs.probe import look
+from ..envs.question_keys import DEFAULT
 from ..envs.records import Spaces
+from ..envs.sights.reel import Reel
 from ..envs.vault import RewardVault
-from ..envs.vector import VectorEnv
+from ..envs.vector import VectorEnv, to_stderr
 from ..heap import keep_memory
 from ..seeds import Channel, derive_seed
 from ..watch import Watch
@@ -33,6 +35,7 @@ from ..worldmodel.dynamics import DynamicsModel
 from ..worldmodel.replay.journal.labels import LabelJournal
 from ..worldmodel.replay.journal.transitions import TransitionJournal, refill
 from ..worldmodel.replay.label_column import LabelColumn
+from ..worldmodel.replay.label_form import LabelForm
 from ..worldmodel.replay.label_store import LabelStore
 from ..worldmodel.replay.labels import LabelReplay
 from ..worldmodel.replay.tick import Ticks
@@ -49,8 +52,12 @@ from .measurements.snapshots import Snapshots
 from .models import Models
 from .progress import Progress
 from .purchases.choice import Choice
+from .purchases.items import Drawer
 from .purchases.labels import LabelDesk
+from .purchases.labels import Terms as DeskTerms
+from .purchases.looks import Looks
 from .purchases.transitions import PREFIX, Collector
+from .purchases.waiting import Waiting
 from .reports import pictures, status
 from .reports.evaluate import Evaluator
 from .reports.films.studio import Studio
@@ -81,7 +88,8 @@ def build(config: Config, is_resumed: bool, is_exact: bool = True) -> Run:
     # The task is tried before anything is made: UserError where it does not keep to what it states.
     spaces, notes = look_at(config.task, config.envs, config.seed, partial(look, task=config.task))
     vault = RewardVault(folder.vault)
-    labeler = make_labeler(config.labeler, vault, config.seed)
+    reel = Reel(folder.sights, to_stderr) if config.labeler.is_looking else None
+    labeler = make_labeler(config.labeler, vault, config.seed, folder.path, config.price.in_micro()["label"])
     allocator = make_allocator(config.allocator)
     if not is_resumed:
         check_pilot(config)
@@ -100,7 +108,9 @@ def build(config: Config, is_resumed: bool, is_exact: bool = True) -> Run:
             )
         begin = standpoint(folder, is_exact, told.append) if is_resumed else Standpoint(None, is_exact=True)
         vault.load()
-        run = assemble(config, folder, spaces, device, learner, vault, labeler, allocator, begin, lock)
+        if reel is not None:
+            reel.load()
+        run = assemble(config, folder, spaces, device, learner, vault, reel, labeler, allocator, begin, lock)
     except BaseException:
         lock.close()
         raise
@@ -127,6 +137,7 @@ def assemble(
     device: torch.device,
     learner: Learner,
     vault: RewardVault,
+    reel: Reel | None,
     labeler: Labeler,
     allocator: Allocator,
     begin: Standpoint,
@@ -138,11 +149,12 @@ def assemble(
     transitions = make_transitions(config, spaces)
     later = refill(transitions, journal, begin.positions.ticks if begin.is_exact else None)
     labels = make_labels(config, spaces)
-    desk = make_desk(config, folder, learner, labeler, transitions, labels, ledger, stop)
+    desk = make_desk(config, folder, learner, labeler, transitions, labels, ledger, stop, reel)
     desk.reopen(begin.positions.entries if begin.is_exact else None)
     check_received(folder, ledger, journal.received, desk.num_answers, vault.num_rows, desk.waiting)
     logger = Logger(folder.path, config.log, purge_step=begin.purge_step)
-    env = VectorEnv(config.task, config.envs, config.seed, vault, logger.line)
+    looks = config.labeler.look if reel else ""
+    env = VectorEnv(config.task, config.envs, config.seed, vault, logger.line, reel=reel, looks=looks)
     run = Run(
         config=config,
         folder=folder,
@@ -167,6 +179,7 @@ def assemble(
         keeper=Keeper(folder.checkpoints, config.checkpoint),
         stop=stop,
         lock=lock,
+        waiting=Waiting(config.labeler.ahead, config.labeler.patience),
     )
     take_up(run, begin, later)
     return run
@@ -240,8 +253,9 @@ def make_labels(config: Config, spaces: Spaces) -> LabelStore:
         return LabelColumn(config.envs.num)
     latent = (config.dynamics.deter, config.dynamics.stoch)
     tiers, members = (DEFAULT, *config.labeler.tiers), config.reward.members
-    form = {"folds": members, "latents": config.replay.latents, "scratch": scratch_of(config)}
-    return LabelReplay(config.labels, spaces, *latent, tiers, **form)
+    form = LabelForm(config.labeler.kind, config.labeler.rows)
+    kept = {"folds": members, "latents": config.replay.latents, "scratch": scratch_of(config), "form": form}
+    return LabelReplay(config.labels, spaces, *latent, tiers, **kept)
 
 
 def make_desk(
@@ -253,20 +267,16 @@ def make_desk(
     labels: LabelStore,
     ledger: Ledger,
     stop: Stop,
+    reel: Reel | None,
 ) -> LabelDesk:
-    by_disagreement = config.labels.choice == "disagreement"
-    return LabelDesk(
-        transitions,
-        labels,
-        labeler,
-        ledger,
-        LabelJournal(folder.labels),
-        stop,
-        tier_prices(config.labeler),
-        price_in_micro(config.labeler.item_price),
-        Choice(learner.reward, learner.dynamics, config.labels.uniform) if by_disagreement else None,
-        config.labeler.refusals,
-    )
+    by_disagreement, labels_config = config.labels.choice == "disagreement", config.labels
+    choice = Choice(learner.reward, learner.dynamics, labels_config.uniform) if by_disagreement else None
+    labeler_config = config.labeler
+    drawer = Drawer(transitions, labeler_config.kind, labeler_config.rows, labeler_config.anchors, choice)
+    prices = {DEFAULT: labeler_config.most_micro(ledger.prices["label"]), **tier_prices(labeler_config)}
+    terms = DeskTerms(prices, price_in_micro(labeler_config.item_price), labeler_config.refusals)
+    looks = Looks(reel) if labeler_config.is_looking else None
+    return LabelDesk(drawer, labels, labeler, ledger, LabelJournal(folder.labels), stop, terms, looks)
 
 
 def make_agent(config: Config, spaces: Spaces, learner: Learner, logger: Logger) -> Agent:

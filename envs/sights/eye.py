@@ -11,7 +11,7 @@ from PIL import Image
 from ...errors import UserError
 from ..make import EnvConfig, make_env
 
-Looks = Literal["auto", "snapshots", "frames", ""]  # ""; nothing is kept
+Looks = Literal["auto", "snapshots", "frames", "traces", ""]  # traces and "": nothing is kept
 SNAPSHOT, FRAME = b"S", b"F"  # what a sight begins with; then the snapshot, or a picture as webp
 MOST_PIXELS = 320  # of a frame's longer side
 QUALITY = 60  # of a frame, 100 at most
@@ -41,7 +41,7 @@ def make_seen(task: str, config: EnvConfig, seed: int, looks: Looks) -> gymnasiu
     if looks == "frames":
         return Seen(make_env(task, config, seed, render=True), FRAME)
     env = make_env(task, config, seed)
-    if not looks:
+    if looks in ("", "traces"):
         return env
     if has_snapshots(env):
         return Seen(env, SNAPSHOT)
@@ -56,6 +56,11 @@ def make_seen(task: str, config: EnvConfig, seed: int, looks: Looks) -> gymnasiu
         return env
     env.close()
     return Seen(drawn, FRAME)
+
+
+def sight_of(env: gymnasium.Env) -> bytes:
+    """Of the present row of an environment of `make_seen`."""
+    return env.sight() if isinstance(env, Seen) else b""
 
 
 def has_snapshots(env: gymnasium.Env) -> bool:

@@ -1,0 +1,46 @@
+"""What people's time costs, in whole micro-coins."""
+
+import math
+import sqlite3
+import statistics
+
+from .queue import Queue
+from .schema import QueueRefused
+
+MICRO, HOUR = 1_000_000, 3600.0
+LEAST_SECONDS, MEDIANS = 60.0, 3.0  # of a lease, and the most that is paid for one question
+RECENT = 50  # answers that a median is taken of
+
+
+def to_micro(name: str, coins: float) -> int:
+    """QueueRefused (invalid) for what is no sum of coins from 0 to a million."""
+    if (
+        isinstance(coins, bool)
+        or not isinstance(coins, int | float)
+        or not (math.isfinite(coins) and 0 <= coins <= 1e6)
+    ):
+        raise QueueRefused("invalid", f"{name}: must be coins from 0 to 1,000,000, got {coins!r}")
+    return round(coins * MICRO)
+
+
+def price_micro(wage_micro: int, seconds: float, fee_micro: int = 0, ceiling_micro: int | None = None) -> int:
+    """Wage for these seconds of active work and the fee, at most the ceiling."""
+    price = round(wage_micro * seconds / HOUR) + fee_micro
+    return price if ceiling_micro is None else min(price, ceiling_micro)
+
+
+def price(queue: Queue, wage_micro: int, seconds: float, has_fee: bool) -> int:
+    """The same by the run's own fee and ceiling."""
+    prices = queue.meta("prices", {})
+    return price_micro(wage_micro, seconds, prices.get("fee_micro", 0) if has_fee else 0, prices.get("ceiling_micro"))
+
+
+def median_seconds(db: sqlite3.Connection, rater: int) -> float:
+    """Of the rater's last answers; 0 without any."""
+    rows = db.execute("SELECT seconds FROM answer WHERE rater = ? ORDER BY id DESC LIMIT ?", (rater, RECENT))
+    return statistics.median([row["seconds"] for row in rows] or [0.0])
+
+
+def allowance(db: sqlite3.Connection, rater: int) -> float:
+    """Seconds that a question is held for a rater, and the most of them that are paid."""
+    return max(LEAST_SECONDS, MEDIANS * median_seconds(db, rater))
