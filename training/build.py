@@ -20,10 +20,10 @@ from ..budget.phase import check_budget
 from ..budget.plan import Allocator
 from ..envs.labelers.base import Labeler
 from ..envs.labelers.make import make_labeler
+from ..envs.labelers.question_keys import DEFAULT
 from ..envs.make import episode_length, make_env, spaces_of
 from ..envs.pool import look_at
 from ..envs.probe import look
-from ..envs.question_keys import DEFAULT
 from ..envs.records import Spaces
 from ..envs.vault import RewardVault
 from ..envs.vector import VectorEnv
@@ -56,7 +56,6 @@ from .purchases.labels import LabelDesk
 from .purchases.labels import Terms as DeskTerms
 from .purchases.looks import Looks
 from .purchases.transitions import PREFIX, Collector
-from .purchases.waiting import Waiting
 from .reports import pictures, status
 from .reports.evaluate import Evaluator
 from .reports.films.studio import Studio
@@ -173,7 +172,6 @@ def assemble(
         keeper=Keeper(folder.checkpoints, config.checkpoint),
         stop=stop,
         lock=lock,
-        waiting=Waiting(config.labeler.ahead, config.labeler.patience),
     )
     take_up(run, begin, later)
     return run
@@ -369,7 +367,7 @@ def load_trained(folder: Path, is_trusted: bool = False) -> tuple[Models, Agent]
     with fitting(found):
         learner.load_state_dict(found.parts["learner"])
     seed = derive_seed(config.seed, Channel.LOADED_AGENT)
-    return Models.of(learner), Agent(learner.dynamics, learner.actor_critic, spaces, seed)
+    return Models.of(learner), Agent(learner.dynamics, learner.actor_critic, spaces, seed, learner.reward)
 
 
 def task_spaces(config: Config) -> Spaces:
