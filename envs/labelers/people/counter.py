@@ -206,6 +206,11 @@ class Counter:
             raise QueueRefused("retracted", "your answers are not counted any more; ask the owner of the run")
         if who.is_paused or self.queue.meta("is_paused", False):
             raise QueueRefused("paused", "there is a pause; what you have done is saved")
+        known = self.queue.meta("facts", {}).get("raters", {}).get(who.name, {})
+        if known.get("is_left"):
+            raise QueueRefused(
+                "paused", "no more of your answers are needed now; thank you, what you have done is saved"
+            )
 
     def _holding(self, db: sqlite3.Connection, who: Rater) -> list[int]:
         """Questions that the rater holds and whose answers would be of use, the oldest first."""
