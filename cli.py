@@ -20,6 +20,7 @@ from .errors import Damaged, UserError
 from .links import refuse_links
 from .outside import look_in, place_outside
 from .training.stop import at_once, listening
+from .usage import Parser, UsageError
 
 USER_ERROR, SIGNALLED = 2, 128  # what a shell adds to the number of a signal that ended a command
 LONGEST_NAME = 255  # of a file, in bytes
@@ -36,17 +37,6 @@ DISK_ERRORS = {
     errno.EEXIST,
     errno.EISDIR,
 }
-
-
-class UsageError(UserError):
-    """A command line that cannot be run; the message is one line."""
-
-
-class Parser(argparse.ArgumentParser):
-    """argparse whose complaint is one line, without the usage before it."""
-
-    def error(self, message: str):
-        raise UsageError(f"{message} (see {self.prog} --help)")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -324,7 +314,7 @@ def _plan(arguments: list[str]) -> None:
 def _label(arguments: list[str]) -> None:
     from .envs.labelers.people.commands import label
 
-    label(arguments, Parser(prog="tandem label", description="Raters of a run with labeler.name=people."))
+    label(arguments)
 
 
 def _count(text: str) -> int:

@@ -179,6 +179,7 @@ def check_books(folder: Path) -> None:
     assert acknowledged and acknowledged <= uuids
 
 
+@pytest.mark.run
 @pytest.mark.parametrize("kills", [5, pytest.param(50, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_whoever_is_killed_whenever_each_answer_is_counted_and_paid_once(tmp_path, kills, seed):
@@ -197,6 +198,7 @@ def grab(folder: Path, name: str, start, found) -> None:
         found.put((name, item and item.question))
 
 
+@pytest.mark.run
 def test_of_two_processes_that_ask_at_once_one_gets_the_question(tmp_path):
     people = People(tmp_path, CONFIG, LABEL_MICRO)
     for name in RATERS:
