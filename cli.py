@@ -223,9 +223,7 @@ def _ledger(arguments: list[str]) -> None:
     )
     options = parser.parse_args(arguments)
     from .budget.ledger import Ledger
-    from .budget.reports.accounts import account_lines
-    from .budget.reports.decisions import decision_lines
-    from .budget.reports.people import measured_raters, rater_lines, rater_rows
+    from .budget.reports.told import told
     from .budget.reports.verify import verify_ledger
 
     path = _run_folder(options.run) / "ledger.db"
@@ -236,14 +234,8 @@ def _ledger(arguments: list[str]) -> None:
         folder = RunFolder(options.run)
         print("\n".join(verify_ledger(path) + (verify_files(folder) if folder.checkpoints.is_dir() else [])))
         return
-    ledger = Ledger.open(path)
-    if options.raters:
-        rows = rater_rows(ledger.by_rater(), measured_raters(options.run / "phases.jsonl"))
-        print(json.dumps(rows) if options.json else "\n".join(rater_lines(rows)))
-    elif options.json:
-        print(json.dumps(ledger.decisions() if options.decisions else ledger.summary()))
-    else:
-        print("\n".join(decision_lines(ledger.decisions()) if options.decisions else account_lines(ledger.summary())))
+    plain, lines = told(Ledger.open(path), options.run, options.decisions, options.raters)
+    print(json.dumps(plain) if options.json else "\n".join(lines))
 
 
 def _run_folder(folder: Path) -> Path:
