@@ -5,7 +5,7 @@ import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 import torch
@@ -169,14 +169,19 @@ def assemble(
         onlooker=make_onlooker(config, spaces, learner, transitions, labels, logger, env),
         logger=logger,
         progress=first_progress(config, ledger),
-        numpy_rng=np.random.default_rng(derive_seed(config.seed, Channel.DRAWS)),
-        noise_rng=torch.Generator(device).manual_seed(derive_seed(config.seed, Channel.NOISE)),
+        **generators(config.seed, device),
         keeper=Keeper(folder.checkpoints, config.checkpoint),
         stop=stop,
         lock=lock,
     )
     take_up(run, begin, later)
     return run
+
+
+def generators(seed: int, device: torch.device) -> dict[str, Any]:
+    """Those that a run draws from."""
+    noise = torch.Generator(device).manual_seed(derive_seed(seed, Channel.NOISE))
+    return {"numpy_rng": np.random.default_rng(derive_seed(seed, Channel.DRAWS)), "noise_rng": noise}
 
 
 def take_up(run: Run, begin: Standpoint, later: list[Ticks]) -> None:
