@@ -141,9 +141,8 @@ def assemble(
     """All parts, as they were at the point where the run begins; what is on disk beyond it comes again."""
     ledger, stop, watch = open_ledger(config, folder), Stop(), Watch(tuple(status.PARTS))
     journal = TransitionJournal(folder.transitions)
-    transitions = make_transitions(config, spaces)
+    transitions, labels = make_transitions(config, spaces), make_labels(config, spaces)
     later = refill(transitions, journal, begin.positions.ticks if begin.is_exact else None)
-    labels = make_labels(config, spaces)
     drawer, entries = drawer_for(config.labeler, transitions, make_choice(config, learner)), LabelJournal(folder.labels)
     desk = open_desk(config.labeler, drawer, labels, labeler, ledger, entries, stop, reel)
     desk.reopen(begin.positions.entries if begin.is_exact else None)
