@@ -41,7 +41,7 @@ class Shift:
 
 
 class Overview:
-    """Reads; only `mark` writes."""
+    """Reads; only `mark` and `expire_open` write."""
 
     def __init__(self, queue: Queue):
         self.queue = queue
@@ -72,6 +72,15 @@ class Overview:
         since = self.queue.now() - HOUR
         return self.queue.read("SELECT COUNT(*) FROM answer WHERE time > ? AND state != 'undone'", (since,))[0][0]
 
+    def last_hour_coins(self) -> float:
+        """What answers and other work of the last hour cost."""
+        rows = self.queue.read(
+            "SELECT (SELECT TOTAL(price_micro) FROM answer WHERE time > :since AND state = 'counted') + "
+            "(SELECT TOTAL(price_micro) FROM work WHERE time > :since)",
+            {"since": self.queue.now() - HOUR},
+        )
+        return rows[0][0] / MICRO
+
     def has_trainer(self) -> bool:
         """Whether a trainer has asked for answers in the last minute."""
         trainer = self.queue.meta("trainer")
@@ -98,6 +107,16 @@ class Overview:
             stated = None if verdict is None else json.dumps(checked(row["kind"], row["num_rows"], verdict))
             db.execute("UPDATE question SET mark = ? WHERE id = ?", (stated, question))
             self.queue.note(db, "marked", question, detail=stated or "")
+
+    def expire_open(self) -> int:
+        """Give up all questions that are open, held ones too. -> how many. The trainer gets their money back."""
+        reason = "the owner has let it expire"
+        with self.queue.writing() as db:
+            rows = db.execute("SELECT id FROM question WHERE state = 'queued'").fetchall()
+            for row in rows:
+                db.execute("UPDATE question SET state = 'declined', reason = ? WHERE id = ?", (reason, row["id"]))
+                self.queue.note(db, "declined", row["id"], detail=reason)
+        return len(rows)
 
     def _shift(self, rater: Rater) -> Shift:
         now = self.queue.now()

@@ -1,0 +1,59 @@
+"""`serve`: one server a run, on the loopback alone unless it is exposed."""
+
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+
+import pytest
+
+from tandem.envs.labelers.people.server.serve import LOCK, bound, held
+from tandem.errors import UserError
+
+SERVE = "import sys; from pathlib import Path; from tandem.envs.labelers.people.server.serve import serve; serve(Path(sys.argv[1]), int(sys.argv[2]), False)"
+
+
+def test_the_second_server_of_a_run_says_where_the_first_is(tmp_path):
+    with held(tmp_path) as lock:
+        lock.write("http://127.0.0.1:8612")
+        lock.flush()
+        with pytest.raises(UserError, match=r"is served already, at http://127\.0\.0\.1:8612$"), held(tmp_path):
+            pass
+    with held(tmp_path):  # the first has ended
+        assert (tmp_path / LOCK).read_text() == ""
+
+
+def test_it_listens_on_the_loopback_alone_unless_it_is_exposed():
+    with bound(False, 0) as own, bound(True, 0) as exposed:
+        assert (own.getsockname()[0], exposed.getsockname()[0]) == ("127.0.0.1", "0.0.0.0")
+
+
+def test_a_port_that_is_taken_is_named_and_without_a_wish_the_next_one_is_taken():
+    with bound(False, None) as first, bound(False, None) as second:
+        taken = first.getsockname()[1]
+        assert second.getsockname()[1] > taken
+        with pytest.raises(UserError, match=rf"^--port: {taken} cannot be had \(Address already in use\)"):
+            bound(False, taken)
+
+
+@pytest.mark.run
+def test_a_server_greets_serves_and_ends_by_a_signal_without_a_word_of_python(tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    process = subprocess.Popen([sys.executable, "-c", SERVE, str(tmp_path), str(port)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)  # fmt: skip
+    try:
+        assert process.stdout is not None and process.stderr is not None
+        owner = process.stdout.readline().removeprefix("owner: ").strip()
+        assert owner.startswith(f"http://127.0.0.1:{port}/?token=")
+        assert "none yet" in process.stdout.readline()
+        time.sleep(0.1)
+        with urllib.request.urlopen(owner) as page:
+            assert page.url == f"http://127.0.0.1:{port}/owner" and b"<title>Owner" in page.read()
+    finally:
+        process.send_signal(signal.SIGINT)
+    told, complained = process.communicate(timeout=20)
+    assert (complained, "what was said is kept" in told) == ("", True)
+    assert (tmp_path / LOCK).read_text() == ""
