@@ -1,4 +1,4 @@
-"""The command line: `tandem train | eval | ledger | repair | plan`.
+"""The command line: `tandem train | eval | ledger | repair | plan | label`.
 
 Parts are imported inside the commands: `tandem plan` answers without starting torch.
 """
@@ -353,6 +353,12 @@ def _plan_parser(known: dict) -> Parser:
     return parser
 
 
+def _label(arguments: list[str]) -> None:
+    from .envs.labelers.people.commands import label
+
+    label(arguments, Parser(prog="tandem label", description="Raters of a run with labeler.name=people."))
+
+
 def _pair(text: str) -> tuple[float, float]:
     """Two numbers with a comma between them."""
     try:
@@ -389,4 +395,5 @@ COMMANDS = {
     "ledger": (_ledger, "what a run has bought and what is left"),
     "repair": (_repair, "set aside what is damaged in a run, and say what is lost"),
     "plan": (_plan, "how many transitions and labels a budget should buy"),
+    "label": (_label, "people who answer: the page, raters, answers out and in"),
 }

@@ -81,7 +81,7 @@ def build(config: Config, is_resumed: bool, is_exact: bool = True) -> Run:
     # The task is tried before anything is made: UserError where it does not keep to what it states.
     spaces, notes = look_at(config.task, config.envs, config.seed, partial(look, task=config.task))
     vault = RewardVault(folder.vault)
-    labeler = make_labeler(config.labeler, vault, config.seed)
+    labeler = make_labeler(config.labeler, vault, config.seed, folder.path, config.price.in_micro()["label"])
     allocator = make_allocator(config.allocator)
     if not is_resumed:
         check_pilot(config)

@@ -8,6 +8,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from . import pay
+from .answers import Stated, keep, owe, state_of
 from .queue import Queue
 from .raters import PRIME, Rater, find
 from .schema import QueueRefused
@@ -65,13 +66,10 @@ class Counter:
         with self.queue.writing() as db:
             who = find(db, rater)
             self._see(db, who)
-            holding = db.execute(
-                "SELECT question FROM assignment WHERE rater = ? AND outcome IS NULL AND until > ? ORDER BY since",
-                (who.id, self.queue.now()),
-            ).fetchall()
-            for row in holding:
-                if row["question"] not in held and self._is_still_asked(db, row["question"], who):
-                    return self._item(db, who, row["question"])
+            holding = self._holding(db, who)
+            for question in holding:
+                if question not in held:
+                    return self._item(db, who, question)
             self._check_works(who)
             if len(holding) >= MOST_HELD:
                 return None
@@ -175,7 +173,7 @@ class Counter:
             )
             self.queue.note(db, outcome, question, who.id, uuid)
             price = pay.price(self.queue, who.wage_micro, paid, has_fee=False)
-            pay.pay_work(self.queue, db, f"work/{uuid}", who.id, paid, price, outcome)
+            owe(self.queue, db, uuid, who.id, paid, price, outcome)
             give_up_skipped(self.queue, db)
 
     def heartbeat(self, rater: str, question: int | None = None) -> None:
@@ -206,14 +204,14 @@ class Counter:
         if who.is_paused or self.queue.meta("is_paused", False):
             raise QueueRefused("paused", "there is a pause; what you have done is saved")
 
-    def _is_still_asked(self, db: sqlite3.Connection, question: int, who: Rater) -> bool:
-        """Whether an answer to a held question would be of use."""
-        row = db.execute(
-            "SELECT 1 FROM question q JOIN assignment a ON a.question = q.id WHERE q.id = ? AND a.rater = ? AND "
-            "(q.state = 'queued' OR a.purpose != 'label')",
-            (question, who.id),
-        ).fetchone()
-        return row is not None
+    def _holding(self, db: sqlite3.Connection, who: Rater) -> list[int]:
+        """Questions that the rater holds and whose answers would be of use, the oldest first."""
+        rows = db.execute(
+            "SELECT q.id FROM question q JOIN assignment a ON a.question = q.id WHERE a.rater = ? AND a.outcome IS NULL "
+            "AND a.until > ? AND (q.state = 'queued' OR a.purpose != 'label') ORDER BY a.since, q.id",
+            (who.id, self.queue.now()),
+        )
+        return [row["id"] for row in rows]
 
     def _draw(self, db: sqlite3.Connection, who: Rater) -> tuple[int, str] | None:
         """(question, purpose) of what the rater is to do next."""
@@ -222,7 +220,7 @@ class Counter:
             return marked, purpose
         row = db.execute(
             f"""SELECT q.id FROM question q WHERE q.state = 'queued' AND q.tier IN ('default', :name)
-            AND (q.expires IS NULL OR q.expires > :now) AND NOT EXISTS (
+            AND NOT EXISTS (
                 SELECT 1 FROM assignment a WHERE a.question = q.id AND (
                     (a.outcome IS NULL AND a.until > :now)
                     OR (a.rater = :rater AND a.outcome IN ('answered', 'skipped', 'cannot_tell'))))
@@ -271,24 +269,14 @@ class Counter:
         given: Given,
         verdict: Verdict,
     ) -> sqlite3.Row:
-        state = _state(who, question, lease, self.queue.now())
-        seconds = self._seconds(db, who, lease, given.seconds)
-        price = pay.price(self.queue, who.wage_micro, seconds, has_fee=True)
-        values = (given.uuid, question["id"], who.id, json.dumps(verdict), seconds, price, self.queue.now(), state)
-        row = db.execute("INSERT INTO answer VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (*values, lease["replaces"]))
+        state = state_of(who.is_retracted, question, lease["purpose"])
+        seconds, undo_until = self._seconds(db, who, lease, given.seconds), self.queue.now() + UNDO_SECONDS
         db.execute(
             "UPDATE assignment SET outcome = 'answered', carried = 0 WHERE question = ? AND rater = ?",
             (question["id"], who.id),
         )
-        if state == "counted":
-            db.execute(
-                "UPDATE question SET state = 'answered', answer = ?, undo_until = ? WHERE id = ?",
-                (row.lastrowid, self.queue.now() + UNDO_SECONDS, question["id"]),
-            )
-        else:
-            pay.pay_work(self.queue, db, f"work/{given.uuid}", who.id, seconds, price, state)
-        self.queue.note(db, "answered" if state == "counted" else state, question["id"], who.id, given.uuid)
-        return db.execute("SELECT * FROM answer WHERE id = ?", (row.lastrowid,)).fetchone()
+        stated = Stated(who.id, who.wage_micro, given.uuid, verdict, seconds, state, undo_until, lease["replaces"])
+        return keep(self.queue, db, question["id"], stated)
 
     def _item(self, db: sqlite3.Connection, who: Rater, question: int) -> Item:
         row = db.execute("SELECT * FROM question WHERE id = ?", (question,)).fetchone()
@@ -306,7 +294,7 @@ class Counter:
     def _receipt(self, db: sqlite3.Connection, who: Rater, question: sqlite3.Row, answer: sqlite3.Row) -> Receipt:
         is_open = answer["state"] == "counted" and question["state"] == "answered"
         feedback = None
-        if answer["state"] == "practice":
+        if answer["state"] == "practice" and question["mark"] is not None:
             feedback = json.loads(question["mark"])
             feedback = mirrored(feedback) if self._is_swapped(question, who) else feedback
         undo_until = question["undo_until"] if is_open else 0.0
@@ -346,13 +334,3 @@ def give_up_skipped(queue: Queue, db: sqlite3.Connection) -> None:
         reason = f"{row['skips']} {'rater has' if row['skips'] == 1 else 'raters have'} skipped it"
         db.execute("UPDATE question SET state = 'declined', reason = ? WHERE id = ?", (reason, row["id"]))
         queue.note(db, "declined", row["id"], detail=reason)
-
-
-def _state(who: Rater, question: sqlite3.Row, lease: sqlite3.Row, now: float) -> str:
-    """Of an answer: the first one to a question counts."""
-    if lease["purpose"] != "label":
-        return lease["purpose"]
-    if who.is_retracted:
-        return "retracted"
-    is_over = question["expires"] is not None and question["expires"] <= now
-    return "counted" if question["state"] == "queued" and not is_over else "duplicate"

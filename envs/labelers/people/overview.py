@@ -14,6 +14,7 @@ from .verdict import CHOICES, checked
 
 ACTIVE_SECONDS = 120.0  # since a rater was last heard of
 TRAINER_SECONDS = 60.0
+GIVEN_UP = "given up by the owner"
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Shift:
 
 
 class Overview:
-    """Reads; only `mark` and `expire_open` write."""
+    """Reads; `mark` and `expire` write."""
 
     def __init__(self, queue: Queue):
         self.queue = queue
@@ -108,14 +109,13 @@ class Overview:
             db.execute("UPDATE question SET mark = ? WHERE id = ?", (stated, question))
             self.queue.note(db, "marked", question, detail=stated or "")
 
-    def expire_open(self) -> int:
-        """Give up all questions that are open, held ones too. -> how many. The trainer gets their money back."""
-        reason = "the owner has let it expire"
+    def expire(self) -> int:
+        """Give up what is open: the trainer hears that it was declined. -> how many. Who looks at one still is paid."""
         with self.queue.writing() as db:
             rows = db.execute("SELECT id FROM question WHERE state = 'queued'").fetchall()
             for row in rows:
-                db.execute("UPDATE question SET state = 'declined', reason = ? WHERE id = ?", (reason, row["id"]))
-                self.queue.note(db, "declined", row["id"], detail=reason)
+                db.execute("UPDATE question SET state = 'declined', reason = ? WHERE id = ?", (GIVEN_UP, row["id"]))
+                self.queue.note(db, "declined", row["id"], detail=GIVEN_UP)
         return len(rows)
 
     def _shift(self, rater: Rater) -> Shift:

@@ -44,11 +44,3 @@ def median_seconds(db: sqlite3.Connection, rater: int) -> float:
 def allowance(db: sqlite3.Connection, rater: int) -> float:
     """Seconds that a question is held for a rater, and the most of them that are paid."""
     return max(LEAST_SECONDS, MEDIANS * median_seconds(db, rater))
-
-
-def pay_work(
-    queue: Queue, db: sqlite3.Connection, key: str, rater: int, seconds: float, price: int, reason: str
-) -> None:
-    """Owe a rater for time that brought no label, once for each key."""
-    row = (key, rater, seconds, price, reason, queue.now())
-    db.execute("INSERT OR IGNORE INTO work VALUES (?, ?, ?, ?, ?, ?, 'open')", row)

@@ -1,6 +1,7 @@
 """The labeler that asks people: the trainer's side of RUN/questions.db."""
 
 import json
+import math
 import os
 import sqlite3
 import time
@@ -10,6 +11,7 @@ from pathlib import Path
 from ...records import Answer, Declined, Question, Reply, Work
 from ..base import LabelerConfig
 from . import pay
+from .answers import demote, owe, promote
 from .counter import give_up_skipped
 from .films import packed
 from .overview import Overview
@@ -39,7 +41,7 @@ class People:
         """Opens nothing yet: the run's folder may still have to be made. label_micro: price.label."""
         self._folder, self._config, self._now = Path(folder), config, now
         self._prices = {
-            "ceiling_micro": round(config.ceiling * label_micro),
+            "ceiling_micro": math.ceil(config.ceiling * label_micro),
             "fee_micro": pay.to_micro("labeler.fee", config.fee),
         }
         self._queue: Queue | None = None
@@ -142,8 +144,8 @@ class People:
             state = "declined" if known["answer"] is None else "answered"
             db.execute("UPDATE question SET state = ?, undo_until = 0 WHERE id = ?", (state, known["id"]))
             self.queue.note(db, state, known["id"], detail="asked again")
-        elif state == "expired":
-            db.execute("UPDATE question SET state = 'queued', expires = NULL WHERE id = ?", (known["id"],))
+        elif state == "expired" and not promote(self.queue, db, known["id"]):
+            db.execute("UPDATE question SET state = 'queued' WHERE id = ?", (known["id"],))
             self.queue.note(db, "queued", known["id"], detail="asked again")
 
     def _confirm(self, db: sqlite3.Connection, asked_again: set[str]) -> None:
@@ -170,8 +172,7 @@ class People:
             self.queue.note(db, "lapsed", *whose)
             if one["carried"]:
                 price = pay.price(self.queue, one["wage_micro"], one["carried"], has_fee=False)
-                key = f"work/{one['replaces']}"
-                pay.pay_work(self.queue, db, key, one["rater"], one["carried"], price, "taken back")
+                owe(self.queue, db, one["replaces"], one["rater"], one["carried"], price, "taken back")
 
     def _answers(self, db: sqlite3.Connection) -> list[Answer]:
         rows = db.execute(
@@ -203,11 +204,12 @@ class People:
         if row["state"] == "handed":  # the trainer has it and says so
             return
         if row["state"] == "answered":
-            answer = db.execute("SELECT * FROM answer WHERE id = ?", (row["answer"],)).fetchone()
-            db.execute("UPDATE answer SET state = 'duplicate' WHERE id = ?", (answer["id"],))
-            key = f"work/{answer['uuid']}"
-            terms = answer["rater"], answer["seconds"], answer["price_micro"]
-            pay.pay_work(self.queue, db, key, *terms, "duplicate")
+            demote(
+                self.queue,
+                db,
+                db.execute("SELECT * FROM answer WHERE id = ?", (row["answer"],)).fetchone(),
+                "duplicate",
+            )
         db.execute("UPDATE question SET state = 'expired', answer = NULL WHERE id = ?", (row["id"],))
         self.queue.note(db, "expired", row["id"])
 

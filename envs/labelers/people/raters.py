@@ -6,7 +6,9 @@ import secrets
 import sqlite3
 from dataclasses import dataclass
 
-from .pay import pay_work, to_micro
+from ..base import DEFAULT
+from .answers import take_back_retracted
+from .pay import to_micro
 from .queue import Queue
 from .schema import QueueRefused
 
@@ -34,8 +36,9 @@ class Raters:
 
     def add(self, name: str, wage: float | None = None, is_owner: bool = False) -> str:
         """A new rater. wage: coins an hour; None: the run's. -> the token. QueueRefused for a name that is taken or odd."""
-        if not re.fullmatch(r"[A-Za-z0-9_.-]{1,40}", name):
-            raise QueueRefused("invalid", f"name: up to 40 letters, digits, _, . and -, got {name!r}")
+        check_name(name)
+        if name == OWNER and not is_owner:
+            raise QueueRefused("invalid", f"name: {OWNER} is whoever serves the page, choose another")
         token = secrets.token_urlsafe(24)
         with self.queue.writing() as db:
             if db.execute("SELECT 1 FROM rater WHERE name = ?", (name,)).fetchone():
@@ -88,10 +91,16 @@ class Raters:
                 return
             db.execute("UPDATE rater SET is_retracted = 1 WHERE id = ?", (rater.id,))
             self.queue.note(db, "retracted", rater=rater.id)
-            _take_back(self.queue, db, rater)
+            take_back_retracted(self.queue, db, rater.id)
 
     def retracted(self) -> set[str]:
         return {row["name"] for row in self.queue.read("SELECT name FROM rater WHERE is_retracted")}
+
+
+def check_name(name: object) -> None:
+    """QueueRefused (invalid) for what cannot be a rater's."""
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_.-]{1,40}", name) or name == DEFAULT:
+        raise QueueRefused("invalid", f"name: up to 40 letters, digits, _, . and -, not {DEFAULT}, got {name!r:.60}")
 
 
 def login_address(base: str, token: str) -> str:
@@ -109,8 +118,8 @@ def find(db: sqlite3.Connection, name: str) -> Rater:
 
 def add(
     queue: Queue, db: sqlite3.Connection, name: str, wage: float | None, token: str | None, is_owner: bool = False
-) -> None:
-    """In a transaction of the caller's. token None: one who cannot log in."""
+) -> Rater:
+    """In a transaction of the caller's. token None: one who cannot log in. -> the new rater"""
     wage_micro = to_micro("wage", wage) if wage is not None else queue.meta("wage_micro", 0)
     order = secrets.randbelow(PRIME - 1) + 1, secrets.randbelow(PRIME)
     row = db.execute(
@@ -118,25 +127,12 @@ def add(
         (name, _hash(token) if token else None, wage_micro, is_owner, *order),
     )
     queue.note(db, "added", rater=row.lastrowid)
+    return find(db, name)
 
 
 def rater_of(row: sqlite3.Row) -> Rater:
     is_owner, is_paused, is_retracted = (bool(row[flag]) for flag in ("is_owner", "is_paused", "is_retracted"))
     return Rater(row["id"], row["name"], row["wage_micro"], is_owner, is_paused, is_retracted, row["seen"])
-
-
-def _take_back(queue: Queue, db: sqlite3.Connection, rater: Rater) -> None:
-    """Answers that the trainer has not got become paid work, and their questions are asked anew."""
-    own = db.execute(
-        "SELECT q.id AS question, a.* FROM question q JOIN answer a ON a.id = q.answer WHERE q.state = 'answered' AND "
-        "q.undo_until > 0 AND a.rater = ?",
-        (rater.id,),
-    ).fetchall()
-    for one in own:
-        db.execute("UPDATE answer SET state = 'retracted' WHERE id = ?", (one["id"],))
-        db.execute("UPDATE question SET state = 'queued', answer = NULL WHERE id = ?", (one["question"],))
-        queue.note(db, "queued", one["question"], rater.id, "retracted")
-        pay_work(queue, db, f"work/{one['uuid']}", rater.id, one["seconds"], one["price_micro"], "retracted")
 
 
 def _hash(token: str) -> str:

@@ -34,7 +34,6 @@ CREATE TABLE question (
     sights BLOB NOT NULL,             -- npz
     low REAL NOT NULL,
     high REAL NOT NULL,
-    expires REAL,
     state TEXT NOT NULL DEFAULT 'queued',
     asked REAL NOT NULL,
     undo_until REAL,                  -- of the answer that counts; 0: there is no undo any more

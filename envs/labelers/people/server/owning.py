@@ -3,9 +3,11 @@
 from dataclasses import asdict, dataclass
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from ..exchange.forms import FORMS
+from ..exchange.records import records
 from ..films import Films
 from ..gallery import Exhibit, Gallery
 from ..overview import Overview, Shift
@@ -16,6 +18,11 @@ from .doors import Doors
 from .rating import shown_film
 
 LEAST_WAGE = 8.0  # coins an hour: below it people are paid less than crowd work's minimum, where a coin is a dollar
+FILES = {
+    "jsonl": ("jsonl", "application/x-ndjson"),
+    "csv": ("csv", "text/csv"),
+    "label_studio": ("json", "application/json"),
+}  # form -> ending and type
 SHOWN = 24  # clips of the gallery at a time
 
 
@@ -30,6 +37,7 @@ class Owning:
         return [
             Route("/api/owner", self.overview),
             Route("/api/owner/gallery", self.gallery),
+            Route("/api/owner/export/{form}", self.export),
             *(Route(f"/api/owner/{name}", act, methods=["POST"]) for name, act in posts.items()),
         ]
 
@@ -44,6 +52,17 @@ class Owning:
             raise Refused(400, "order: residual or newest; after: a number")
         total, exhibits = await answered(Gallery(self.queue).exhibits, order, int(after), SHOWN)
         return JSONResponse({"total": total, "clips": await answered(lambda: [self._shown(one) for one in exhibits])})
+
+    async def export(self, request: Request) -> Response:
+        """All questions and answers as a file; the form is one of those of `tandem label export`."""
+        await answered(self.doors.owner, request)
+        form = request.path_params["form"]
+        if form not in FORMS:
+            raise Refused(404, f"an export is one of {', '.join(FORMS)}")
+        text = await answered(lambda: FORMS[form](records(self.queue)))
+        ending, media_type = FILES[form]
+        headers = {"content-disposition": f'attachment; filename="answers.{ending}"'}
+        return Response(text, headers=headers, media_type=media_type)
 
     async def pause(self, request: Request) -> JSONResponse:
         await answered(self.doors.owner, request)
@@ -66,7 +85,7 @@ class Owning:
     async def expire(self, request: Request) -> JSONResponse:
         await answered(self.doors.owner, request)
         fields(await read(request))
-        number = await answered(Overview(self.queue).expire_open)
+        number = await answered(Overview(self.queue).expire)
         return JSONResponse({"note": f"{number} {'question has' if number == 1 else 'questions have'} expired."})
 
     def _told(self) -> dict:

@@ -26,16 +26,17 @@ EXPOSED = (
 )
 
 
-def serve(run: Path, port: int | None, is_exposed: bool, name: str = "") -> None:
-    """Serve the run's questions until a signal. name: of an exposed server, as browsers know it, beside its addresses.
+def serve(run: Path, port: int | None, expose: str | None) -> None:
+    """Serve the run's questions until a signal. expose: to other machines, by this name or, if empty, the machine's own.
 
     UserError where another process serves the run, or the port is taken. QueueRefused of a queue that is another run's.
     """
+    is_exposed = expose is not None
     with held(run) as lock, Queue.create(run) as queue, closing(bound(is_exposed, port)) as listener:
         own = listener.getsockname()[1]
-        named = {one.lower() for one in (name, socket.gethostname(), socket.getfqdn()) if one}
-        app = make_app(queue, own, Hosts(is_exposed, frozenset(named if is_exposed else ())))
-        address = f"http://{(name or socket.gethostname()) if is_exposed else '127.0.0.1'}:{own}"
+        names = (expose, socket.gethostname(), socket.getfqdn()) if is_exposed else ()
+        app = make_app(queue, own, Hosts(is_exposed, frozenset(name.lower() for name in names if name)))
+        address = f"http://{expose or socket.gethostname() if is_exposed else '127.0.0.1'}:{own}"
         lock.write(address)
         lock.flush()
         queue.set_meta(address=address)

@@ -1,0 +1,141 @@
+"""`tandem label ...`: raters, what they do, and answers out and in."""
+
+import argparse
+from pathlib import Path
+
+from ....durable import whole_file
+from ....errors import UserError
+from ....links import refuse_links
+from .exchange.forms import FORMS, read_strangers
+from .exchange.imports import import_answers
+from .exchange.records import records
+from .overview import Overview, Shift
+from .queue import Queue
+from .raters import LOCAL, Raters, login_address
+
+COLUMNS = ("rater", "today", "answers", "s each", "per hour", "wage", "earned", "skips", "agreement", "")
+
+
+def label(arguments: list[str], parser: argparse.ArgumentParser) -> None:
+    """Run `tandem label ARGUMENTS`. UserError for what a person can set right."""
+    options = _understood(arguments, parser)
+    refuse_links(options.run)
+    if options.verb == "serve":
+        _serve(options)
+        return
+    with Queue.open(options.run) as queue:
+        for line in VERBS[options.verb](queue, options):
+            print(line, flush=True)
+
+
+def _understood(arguments: list[str], parser: argparse.ArgumentParser) -> argparse.Namespace:
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+
+    def verb(name: str, told: str) -> argparse.ArgumentParser:
+        one = verbs.add_parser(name, help=told, description=told)
+        one.add_argument("run", type=Path, metavar="RUN", help="the run's folder")
+        return one
+
+    serve = verb("serve", "the page for raters and owner; needs the extra [people]")
+    serve.add_argument("--port", type=int, metavar="N", help="default: the first free one from 8600 on")
+    told = "to other machines too, unencrypted: behind a proxy alone; NAME: what browsers call it (default: this machine's)"
+    serve.add_argument("--expose", nargs="?", const="", metavar="NAME", help=told)
+    adding = verb("add", "add a rater; prints an address to begin at, once")
+    adding.add_argument("name", metavar="NAME")
+    adding.add_argument("--wage", type=float, metavar="COINS", help="an hour (default: labeler.wage)")
+    adding.add_argument("--renew", action="store_true", help="another address for a rater that there is")
+    verb("status", "what is open, who answers, and what it costs")
+    for name, told in (("pause", "give out no more questions"), ("resume", "give them out again")):
+        verb(name, f"{told}; without NAME to nobody").add_argument("name", nargs="?", metavar="NAME")
+    verb("retract", "let the rater's labels weigh nothing; the pay stays").add_argument("name", metavar="NAME")
+    verb("expire", "give up all open questions; their money goes back")
+    exporting = verb("export", "write questions and answers").add_mutually_exclusive_group(required=True)
+    for form in FORMS:
+        exporting.add_argument(f"--{form.replace('_', '-')}", type=Path, metavar="FILE")
+    verb("import", "take in answers: an export of ours or of Label Studio").add_argument(
+        "file", type=Path, metavar="FILE"
+    )
+    return parser.parse_args(arguments)
+
+
+def _serve(options: argparse.Namespace) -> None:
+    try:
+        from .server.serve import serve
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"label serve: needs the extra [people]: pip install 'tandem[people]' ({error.name})"
+        ) from error
+    serve(options.run, options.port, options.expose)
+
+
+def _add(queue: Queue, options: argparse.Namespace) -> list[str]:
+    raters = Raters(queue)
+    token = raters.renew(options.name) if options.renew else raters.add(options.name, options.wage)
+    address = login_address(queue.meta("address", LOCAL), token)
+    return [f"{options.name}: {address}", "told this once: whoever has the address answers in this name"]
+
+
+def _status(queue: Queue, options: argparse.Namespace) -> list[str]:
+    overview = Overview(queue)
+    counts = overview.counts()
+    states = ("queued", "leased", "answered", "handed", "collected", "declined", "expired")
+    numbers = ", ".join(f"{counts[state]} {state}" for state in states if counts.get(state))
+    shifts = overview.shifts()
+    table = [COLUMNS, *(_row(shift) for shift in shifts)] if shifts else []
+    widths = [max(len(row[column]) for row in table) for column in range(len(COLUMNS))] if table else []
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
+    trainer = "the trainer is there" if overview.has_trainer() else "no trainer asks for answers now"
+    return [overview.line(), f"{numbers or 'no questions yet'}; {trainer}", *lines]
+
+
+def _row(shift: Shift) -> tuple[str, ...]:
+    flags = {"paused": shift.rater.is_paused, "retracted": shift.rater.is_retracted, "there": shift.is_active}
+    agreement = "-" if shift.agreement is None else f"{shift.agreement:.2f}"
+    numbers = (str(shift.today), str(shift.answers), f"{shift.median_seconds:.1f}", f"{shift.hourly:.0f}")
+    money = (f"{shift.wage:g}", f"{shift.coins:.2f}", str(shift.skips), agreement)
+    return (shift.rater.name, *numbers, *money, ", ".join(name for name, holds in flags.items() if holds))
+
+
+def _pause(queue: Queue, options: argparse.Namespace) -> list[str]:
+    is_paused = options.verb == "pause"
+    Raters(queue).pause(options.name, is_paused)
+    return [f"{options.name or 'everybody'}: {'pauses' if is_paused else 'goes on'}"]
+
+
+def _retract(queue: Queue, options: argparse.Namespace) -> list[str]:
+    Raters(queue).retract(options.name)
+    return [f"{options.name}: labels weigh nothing once the trainer asks for answers; the pay stays"]
+
+
+def _expire(queue: Queue, options: argparse.Namespace) -> list[str]:
+    return [f"{Overview(queue).expire()} open questions are given up"]
+
+
+def _export(queue: Queue, options: argparse.Namespace) -> list[str]:
+    form, path = next((form, getattr(options, form)) for form in FORMS if getattr(options, form))
+    found = records(queue)
+    with whole_file(path, "w") as file:
+        file.write(FORMS[form](found))
+    answers = sum(record["verdict"] is not None for record in found)
+    return [f"{path}: {answers} answers to {len({record['key'] for record in found})} questions"]
+
+
+def _import(queue: Queue, options: argparse.Namespace) -> list[str]:
+    try:
+        text = options.file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{options.file}: is no UTF-8 text") from error
+    done = import_answers(queue, read_strangers(text))
+    return [f"{options.file}: {done.counted} labels, {done.others} kept beside them, {done.known} were there before"]
+
+
+VERBS = {
+    "add": _add,
+    "status": _status,
+    "pause": _pause,
+    "resume": _pause,
+    "retract": _retract,
+    "expire": _expire,
+    "export": _export,
+    "import": _import,
+}
