@@ -18,7 +18,7 @@ from .guards import Hosts
 
 PORT = 8600
 TRIED = 20  # ports from PORT on, where none is asked for
-LOCK = "questions.served"
+LOCK, SAVED_AS = "questions.served", "config.yaml"
 MOST_CONNECTIONS = 500  # at a time: twenty raters' browsers have some six each
 EXPOSED = (
     "warning: anybody who can reach this machine can reach the page, and without https anybody on the way can read the "
@@ -32,6 +32,8 @@ def serve(run: Path, port: int | None, expose: str | None) -> None:
     UserError where another process serves the run, or the port is taken. QueueRefused of a queue that is another run's.
     """
     is_exposed = expose is not None
+    if not (run / SAVED_AS).is_file():
+        raise UserError(f"{run}: is no run's folder, it has no {SAVED_AS}")
     with held(run) as lock, Queue.create(run) as queue, closing(bound(is_exposed, port)) as listener:
         own = listener.getsockname()[1]
         names = (expose, socket.gethostname(), socket.getfqdn()) if is_exposed else ()
@@ -92,6 +94,8 @@ def bound(is_exposed: bool, port: int | None) -> socket.socket:
 
     port None: PORT, or the first free one after it. UserError where a port cannot be had.
     """
+    if port is not None and not 0 <= port < 2**16:
+        raise UserError(f"--port: must be from 0 to {2**16 - 1}, got {port}")
     last = OSError()
     for one in range(PORT, PORT + TRIED) if port is None else (port,):
         listener = socket.socket()

@@ -1,18 +1,15 @@
 """`serve`: one server a run, on the loopback alone unless it is exposed."""
 
 import signal
-import socket
 import subprocess
 import sys
-import time
 import urllib.request
 
 import pytest
 
+from tandem.cli import main
 from tandem.envs.labelers.people.server.serve import LOCK, bound, held
 from tandem.errors import UserError
-
-SERVE = "import sys; from pathlib import Path; from tandem.envs.labelers.people.server.serve import serve; serve(Path(sys.argv[1]), int(sys.argv[2]), False)"
 
 
 def test_the_second_server_of_a_run_says_where_the_first_is(tmp_path):
@@ -39,21 +36,26 @@ def test_a_port_that_is_taken_is_named_and_without_a_wish_the_next_one_is_taken(
 
 
 @pytest.mark.run
-def test_a_server_greets_serves_and_ends_by_a_signal_without_a_word_of_python(tmp_path):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    process = subprocess.Popen([sys.executable, "-c", SERVE, str(tmp_path), str(port)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)  # fmt: skip
+def test_a_server_greets_serves_and_ends_by_a_signal_in_words(tmp_path):
+    (tmp_path / "config.yaml").touch()
+    command = [sys.executable, "-m", "tandem", "label", "serve", str(tmp_path), "--port", "0"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
-        assert process.stdout is not None and process.stderr is not None
+        assert process.stdout is not None
         owner = process.stdout.readline().removeprefix("owner: ").strip()
-        assert owner.startswith(f"http://127.0.0.1:{port}/?token=")
         assert "none yet" in process.stdout.readline()
-        time.sleep(0.1)
         with urllib.request.urlopen(owner) as page:
-            assert page.url == f"http://127.0.0.1:{port}/owner" and b"<title>Owner" in page.read()
+            assert page.url == f"{owner.partition('/?')[0]}/owner" and b"<title>Owner" in page.read()
     finally:
-        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)
     told, complained = process.communicate(timeout=20)
     assert (complained, "what was said is kept" in told) == ("", True)
     assert (tmp_path / LOCK).read_text() == ""
+
+
+def test_what_is_no_run_and_what_is_no_port_is_said_in_a_line(tmp_path, capsys):
+    assert main(["label", "serve", str(tmp_path)]) == 2
+    (tmp_path / "config.yaml").touch()
+    assert main(["label", "serve", str(tmp_path), "--port", "70000"]) == 2
+    told = capsys.readouterr().err.splitlines()
+    assert told == [f"error: {tmp_path}: is no run's folder, it has no config.yaml", "error: --port: must be from 0 to 65535, got 70000"]  # fmt: skip
