@@ -19,7 +19,8 @@ class Exhibit:
     sides: int
     rater: str
     seconds: float
-    label: float
+    verdict: float | str | list  # what the rater said
+    label: float  # and what that is worth
     prediction: float | None
     low: float  # the least and the most that the label could be
     high: float
@@ -62,5 +63,5 @@ def _exhibit(row) -> Exhibit:
     mark = json.loads(row["mark"]) if row["mark"] else None
     sides = len(json.loads(row["clips"]))
     return Exhibit(
-        row["id"], row["kind"], sides, row["rater"], row["seconds"], label, row["prediction"], low, high, mark
+        row["id"], row["kind"], sides, row["rater"], row["seconds"], verdict, label, row["prediction"], low, high, mark
     )

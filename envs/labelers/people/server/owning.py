@@ -34,6 +34,7 @@ class Owning:
     @property
     def routes(self) -> list[Route]:
         posts = {"pause": self.pause, "add": self.add, "retract": self.retract, "expire": self.expire}
+        posts |= {"mark": self.mark}
         return [
             Route("/api/owner", self.overview),
             Route("/api/owner/gallery", self.gallery),
@@ -87,6 +88,13 @@ class Owning:
         fields(await read(request))
         number = await answered(Overview(self.queue).expire)
         return JSONResponse({"note": f"{number} {'question has' if number == 1 else 'questions have'} expired."})
+
+    async def mark(self, request: Request) -> JSONResponse:
+        """The owner's own answer to a question, for practice and as gold; null takes it away."""
+        await answered(self.doors.owner, request)
+        said = fields(await read(request), question=int, verdict=(int, float, str, list, type(None)))
+        await answered(Overview(self.queue).mark, said["question"], said["verdict"])
+        return JSONResponse({})
 
     def _told(self) -> dict:
         overview = Overview(self.queue)

@@ -98,7 +98,8 @@ def bound(is_exposed: bool, port: int | None) -> socket.socket:
         raise UserError(f"--port: must be from 0 to {2**16 - 1}, got {port}")
     last = OSError()
     for one in range(PORT, PORT + TRIED) if port is None else (port,):
-        listener = socket.socket()
+        # asyncio turns the wait for full packets off only where the protocol is named
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind(("0.0.0.0" if is_exposed else "127.0.0.1", one))

@@ -102,3 +102,36 @@ def test_pages_hold_no_inline_script_or_style_and_name_nothing_outside(site):
         if name.endswith(".html"):
             assert "<script>" not in text and " style=" not in text and " on" + "click=" not in text, name
             assert site.client().get(f"/{name.removesuffix('.html')}").status_code == 200
+
+
+def test_a_mark_of_the_owner_makes_a_clip_practice_whose_answer_the_rater_is_told(site):
+    ann, owner = site.client("ann"), site.client("owner")
+    question = score(ann, site.clock, 1.0)
+    site.clock.seconds += 60
+    site.people.collect(), site.people.collect()  # the trainer has it
+    assert owner.post("/api/owner/mark", json={"question": question, "verdict": 0.75}).status_code == 200
+    bob = site.client("bob")
+    given = bob.post("/api/next", json={}).json()["question"]
+    assert given["id"] == question and given.keys() == {"id", "kind", "prompt", "rows", "films"}  # looks like any other
+    said = {"uuid": "00000000-0000-4000-8000-000000000001", "question": question, "seconds": 0, "value": 0}
+    assert "said: 4.0 of 5" in bob.post("/api/answer", json=said).json()["feedback"]
+    for wrong in (
+        {"verdict": "left"},
+        {"verdict": 7},
+        {"verdict": True},
+        {"question": 99},
+        {"question": "1"},
+        {"x": 1},
+    ):
+        refused = owner.post("/api/owner/mark", json={"question": question, "verdict": 0.5} | wrong)
+        assert refused.status_code in (400, 404), wrong
+
+
+@pytest.mark.parametrize("form", ["jsonl", "csv", "label_studio"])
+def test_answers_are_exported_as_a_file(site, form):
+    owner = site.client("owner")
+    score(site.client("ann"), site.clock, 0.25)
+    exported = owner.get(f"/api/owner/export/{form}")
+    assert "ann" in exported.text and "attachment; filename=" in exported.headers["content-disposition"]
+    assert owner.get("/api/owner/export/exe").status_code == 404
+    assert site.client("ann").get(f"/api/owner/export/{form}").status_code == 401

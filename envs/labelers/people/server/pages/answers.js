@@ -36,6 +36,7 @@ export class Answers {
     $("slider").setAttribute("aria-valuetext", `${points(score)} of 5`);
     this.isSet ||= isNew;
     $("send-slider").disabled = !this.isSet;
+    $("slider").classList.toggle("unset", !this.isSet);
     if (isNew) this.changed();
   }
 

@@ -1,7 +1,7 @@
 // The gallery: answered clips, what was said beside what the reward model predicts, the largest difference first.
 
 import { Film, Player } from "./film.js";
-import { ask } from "./outbox.js";
+import { ask, post } from "./outbox.js";
 
 const $ = (id) => document.getElementById(id);
 let count = 0;
@@ -50,7 +50,23 @@ function words(clip) {
   who.append(clip.rater, make("span", "", `${number(clip.seconds)} s`));
   const values = make("p");
   values.append(mark("said", `said ${number(clip.label)}`), mark("thought", clip.prediction === null ? "no prediction yet" : `model ${number(clip.prediction)}`));
-  return [values, scale(clip), who];
+  return [values, scale(clip), who, practice(clip)];
+}
+
+/** The owner's own answer, which makes the clip practice for new raters, and later a question whose answer is known. */
+function practice(clip) {
+  const box = make("label", "practice soft", "Practice: ");
+  const select = document.createElement("select");
+  const as = { pair: [["left", "left"], ["same", "same"], ["right", "right"]], moments: [["as it was said", clip.verdict]] };
+  const choices = as[clip.kind] ?? [1, 2, 3, 4, 5].map((one) => [`the answer is ${one}`, (one - 1) / 4]);
+  select.append(new Option("not used", "null"), ...choices.map(([text, verdict]) => new Option(text, JSON.stringify(verdict))));
+  select.value = JSON.stringify(clip.mark);
+  select.onchange = async () => {
+    const { status, words } = await post("/api/owner/mark", { question: clip.question, verdict: JSON.parse(select.value) });
+    if (status !== 200) $("word").textContent = words;
+  };
+  box.append(select);
+  return box;
 }
 
 function mark(look, text) {

@@ -29,8 +29,14 @@ async function start() {
 
 function instruct() {
   $("instructions").replaceChildren(...me.instructions.map((text) => Object.assign(document.createElement("p"), { textContent: text })));
+  nameKeys(me.kind);
   $("worst").textContent = `1  ${me.worst}`;
   $("best").textContent = `${me.best}  5`;
+}
+
+/** Of the keys only those that mean something for this kind of question. */
+function nameKeys(shown) {
+  for (const kind of ["clip", "pair", "moments"]) document.querySelectorAll(`.for-${kind}`).forEach((one) => (one.hidden = kind !== shown));
 }
 
 /** The next question, after all that was said before has arrived. */
@@ -86,9 +92,9 @@ function begin(films) {
   const context = films[0].film.context;
   player = new Player(films, moved);
   $("scrub").max = player.frames - 1;
-  $("track-context").style.width = `${(100 * context) / Math.max(1, player.frames - 1)}%`;
+  $("scrub").style.setProperty("--edge", `${(100 * context) / Math.max(1, player.frames - 1)}%`);
   $("prompt").textContent = question.prompt;
-  for (const kind of ["clip", "pair", "moments"]) document.querySelectorAll(`.for-${kind}`).forEach((one) => (one.hidden = kind !== question.kind));
+  nameKeys(question.kind);
   const mine = draft?.id === question.id ? draft : {};
   answers.begin(question.kind, player, context, mine);
   [$("room").hidden, $("work").hidden] = [true, false];
@@ -232,6 +238,7 @@ $("unsure").onclick = KEYS.x;
 $("skip").onclick = KEYS.n;
 $("open-help").onclick = help;
 $("close-help").onclick = () => $("help").close();
+$("help").onkeydown = (event) => { if (event.key === "Enter") $("help").close(); };
 $("answer").onsubmit = (event) => event.preventDefault();
 setInterval(saveDraft, 1000);
 setInterval(() => { if (question && activity.isActive) post("/api/heartbeat", { question: question.id }); }, HEARTBEAT);

@@ -21,13 +21,13 @@ const COLUMNS = [
   ["Answers", (one) => number(one.answers), true],
   ["Today", (one) => number(one.today), true],
   ["Each", (one) => (one.seconds_each ? `${number(one.seconds_each, 1)} s` : "–"), true],
-  ["Coins an hour", (one) => number(one.wage, 2), true],
+  ["Wage / h", (one) => number(one.wage, 2), true],
   ["Earned", (one) => number(one.coins, 2), true],
   ["Skips", (one) => part(one.skip_rate), true],
   ["Agreement", (one) => part(one.agreement), true],
   ["Sigma", (one) => number(one.sigma, 2), true],
   ["Bias", (one) => number(one.bias, 2), true],
-  ["Clean a coin", (one) => number(one.clean_per_coin, 2), true],
+  ["Clean / coin", (one) => number(one.clean_per_coin, 2), true],
 ];
 
 async function refresh() {
@@ -56,9 +56,9 @@ function draw(told) {
 
 function drawFigures(figures) {
   const told = [
-    ["Open", number(figures.open)], ["Being looked at", number(figures.leased)], ["Oldest", duration(figures.oldest)],
-    ["Answers an hour", number(figures.answers_per_hour)], ["Coins an hour", number(figures.coins_per_hour, 2)],
-    ["Answered", number(figures.answered)], ["Paid, coins", number(figures.coins, 2)], ["Skips", part(figures.skip_rate)], ["Agreement", part(figures.agreement)],
+    ["Open", number(figures.open)], ["In work", number(figures.leased)], ["Oldest", duration(figures.oldest)],
+    ["Answers / h", number(figures.answers_per_hour)], ["Coins / h", number(figures.coins_per_hour, 2)],
+    ["Answered", number(figures.answered)], ["Coins paid", number(figures.coins, 2)], ["Skips", part(figures.skip_rate)], ["Agreement", part(figures.agreement)],
   ];
   $("figures").replaceChildren(...told.map(([name, value]) => make("div", {}, make("dt", { textContent: name }), make("dd", { textContent: value }))));
 }
@@ -75,7 +75,7 @@ function row(one, least) {
   const cells = COLUMNS.map(([name, cell, isNumber]) => {
     const made = make("td", { textContent: cell(one), className: isNumber ? "number" : "" });
     made.dataset.column = name;
-    if (name === "Coins an hour" && one.wage < least) {
+    if (name === "Wage / h" && one.wage < least) {
       made.classList.add("bad");
       made.title = `below the minimum of ${least} an hour`;
     }
