@@ -228,6 +228,7 @@ def _ledger(arguments: list[str]) -> None:
     parser.add_argument("run", type=Path, help="the run's folder")
     parser.add_argument("--json", action="store_true", help="for machines")
     parser.add_argument("--decisions", action="store_true", help="what each phase planned, and from which evidence")
+    parser.add_argument("--raters", action="store_true", help="who answered, for how much, how fast and how well")
     parser.add_argument(
         "--verify", action="store_true", help="check every row, every sum and every file, also of a run that goes on"
     )
@@ -235,6 +236,7 @@ def _ledger(arguments: list[str]) -> None:
     from .budget.ledger import Ledger
     from .budget.reports.accounts import account_lines
     from .budget.reports.decisions import decision_lines
+    from .budget.reports.people import measured_raters, rater_lines, rater_rows
     from .budget.reports.verify import verify_ledger
 
     path = _run_folder(options.run) / "ledger.db"
@@ -246,7 +248,10 @@ def _ledger(arguments: list[str]) -> None:
         print("\n".join(verify_ledger(path) + (verify_files(folder) if folder.checkpoints.is_dir() else [])))
         return
     ledger = Ledger.open(path)
-    if options.json:
+    if options.raters:
+        rows = rater_rows(ledger.by_rater(), measured_raters(options.run / "phases.jsonl"))
+        print(json.dumps(rows) if options.json else "\n".join(rater_lines(rows)))
+    elif options.json:
         print(json.dumps(ledger.decisions() if options.decisions else ledger.summary()))
     else:
         print("\n".join(decision_lines(ledger.decisions()) if options.decisions else account_lines(ledger.summary())))
@@ -308,7 +313,8 @@ def _eval(arguments: list[str]) -> None:
 
 
 def _plan(arguments: list[str]) -> None:
-    from .budget.ledger import Ledger, PriceConfig
+    from .budget.ledger import Ledger
+    from .budget.money import PriceConfig
     from .budget.reports.laws import run_terms
     from .budget.reports.plan import plan_answer, plan_table
     from .budget.reports.raters import parse_tiers

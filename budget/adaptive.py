@@ -14,7 +14,7 @@ import numpy as np
 from .market import Counts, Market, at_label_share, best_spend, gap, split
 from .money import MICRO
 from .offers import LabelOffer
-from .phase import UNMEASURED_LABEL_SHARE, cap_note, phase_money, plan_by, rows_asked
+from .phase import UNMEASURED_LABEL_SHARE, answer_price, cap_note, phase_money, plan_by, rows_asked
 from .plan import AllocatorConfig, Evidence, Facts, Plan, Purse
 from .scaling import ErrorLaw, LawSamples, MeanLaw, Posterior, fit_posterior, tail
 
@@ -157,7 +157,7 @@ def _half_each(config: AllocatorConfig, evidence: Evidence, ledger: Purse, troub
 
 
 def _offers(evidence: Evidence, ledger: Purse) -> tuple[LabelOffer, ...]:
-    return evidence.offers or (LabelOffer(tier="default", price_micro=ledger.prices["label"]),)
+    return evidence.offers or (LabelOffer(tier="default", price_micro=answer_price(evidence, ledger.prices)),)
 
 
 def _believe(evidence: Evidence) -> Belief:

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Literal
 
 from ..errors import UserError
+from .books.earned import settlement
 from .books.log import Log, read_prices
 from .books.rebuild import rebuild
 from .books.rows import Booking, Decision, Entry, Refused, exact, first_difference
 from .books.schema import VERSION
-from .books.state import Books, KeyState
+from .books.state import Books, KeyState, TimeWorked
 from .ledger_file import DamagedLedger, LedgerError, as_damage, as_ledger_error, checked_copy, file_version, open_file
-from .money import KINDS, MICRO, Balance, Purchase, check_coins, price_in_micro
+from .money import KINDS, MICRO, Balance, Paid, Purchase
 
 
 class BudgetExceeded(UserError):
@@ -27,28 +28,6 @@ class BudgetExceeded(UserError):
 
 class Diverged(UserError):
     """A rewound ledger was asked for another booking than the file holds next; nothing of the commit was written."""
-
-
-@dataclass(frozen=True)
-class BudgetConfig:
-    total: float = 20_000.0  # coins there are to spend; a resumed run may raise it
-
-    def __post_init__(self):
-        check_coins("total", self.total)
-
-
-@dataclass(frozen=True)
-class PriceConfig:
-    transition: float = 1.0  # coins for one agent step, after action repeat
-    label: float = 4.0  # coins for the reward of one agent step, default tier
-
-    def __post_init__(self):
-        check_coins("transition", self.transition)
-        check_coins("label", self.label)
-
-    def in_micro(self) -> dict[str, int]:
-        """Kind -> micro-coins a unit, as `Ledger.create` takes them."""
-        return {"transition": price_in_micro(self.transition), "label": price_in_micro(self.label)}
 
 
 @dataclass(frozen=True)
@@ -127,11 +106,27 @@ class Ledger:
             _check_fits(wanted, books.balance)
             self._book([Booking("reserve", purchase) for purchase in wanted])
 
-    def settle(self, received: Mapping[str, int]) -> None:
-        """Pay for what arrived: key -> units, at most those reserved; money for the rest is free again. One commit."""
+    def settle(self, received: Mapping[str, int], terms: Mapping[str, Paid] | None = None) -> None:
+        """Pay for what arrived: key -> units, at most those reserved; money for the rest is free again. One commit.
+
+        terms: of those labels that cost less than was reserved, or whose rater is known. LedgerError for a higher price.
+        """
+        terms = terms or {}
+        if extra := terms.keys() - received.keys():
+            raise LedgerError(f"{self.path}: terms of {min(extra)}, which did not arrive")
         with self._booking() as books:
-            arrived = [replace(books.open_purchase(key), units=index(units)) for key, units in received.items()]
-            self._book([Booking("settle", purchase) for purchase in arrived])
+            self._book([settlement(books.open_purchase(key), units, terms.get(key)) for key, units in received.items()])
+
+    def pay(self, works: Iterable[TimeWorked]) -> list[str]:
+        """Pay people's time that brought no label, in its order, each where the money that is left suffices. One commit.
+
+        A key that was paid already is left as it is. -> keys that could not be paid: nothing of them was booked.
+        """
+        with self._booking() as books:
+            wanted, unpaid = books.payable(works)
+            self._book([Booking("reserve", purchase) for purchase, _ in wanted])
+            self._book([Booking("settle", purchase, note=note) for purchase, note in wanted])
+        return unpaid
 
     def release(self, keys: Iterable[str]) -> None:
         """Give reserved purchases up: nothing of them arrived or will. One commit."""
@@ -267,6 +262,14 @@ class Ledger:
         """Tier -> {"labels": units settled and not lost, "spent": micro-coins, "written_off": units lost,
         "written_off_spent": of the micro-coins, those for them}. Transitions have no tiers and do not appear."""
         return self._books_now().by_tier()
+
+    def by_rater(self) -> dict[str, dict]:
+        """Name -> {"labels", "spent" (micro-coins), "seconds"} of labels given, lost ones too, {"work_spent", "work_seconds"}."""
+        return self._books_now().by_rater()
+
+    def mean_price(self, kind: Literal["label"], tier: str = "default") -> int | None:
+        """Micro-coins that the last labels of a tier cost on average; None while there are too few to say."""
+        return self._books_now().mean_price(tier)
 
     def summary(self) -> dict:
         """What `tandem ledger` prints: money in coins, counts of units settled."""

@@ -6,7 +6,8 @@ from decimal import Decimal
 from typing import Literal
 
 MICRO = 1_000_000  # micro-coins in a coin
-KINDS = ("transition", "label")
+PRICED = ("transition", "label")  # at prices that a ledger is made with
+KINDS = (*PRICED, "work")  # work: a person's paid time that brought no label
 _LARGEST_COINS = 1e12  # in micro-coins this still fits SQLite's 64-bit integers
 
 
@@ -37,12 +38,34 @@ def check_coins(field: str, coins: float) -> None:
         raise ValueError(f"{field}: must be positive (from {1 / MICRO:f} to {_LARGEST_COINS:g} coins), got {coins}")
 
 
+@dataclass(frozen=True)
+class BudgetConfig:
+    total: float = 20_000.0  # coins there are to spend; a resumed run may raise it
+
+    def __post_init__(self):
+        check_coins("total", self.total)
+
+
+@dataclass(frozen=True)
+class PriceConfig:
+    transition: float = 1.0  # coins for one agent step, after action repeat
+    label: float = 4.0  # coins for the reward of one agent step, default tier
+
+    def __post_init__(self):
+        check_coins("transition", self.transition)
+        check_coins("label", self.label)
+
+    def in_micro(self) -> dict[str, int]:
+        """Kind -> micro-coins a unit, as `Ledger.create` takes them."""
+        return {"transition": price_in_micro(self.transition), "label": price_in_micro(self.label)}
+
+
 @dataclass(frozen=True, slots=True)
 class Purchase:
     """`units` of one kind at one price, under a key that is unique in the run."""
 
     key: str
-    kind: Literal["transition", "label"]
+    kind: Literal["transition", "label", "work"]
     units: int
     price_micro: int  # per unit
     tier: str = "default"
@@ -51,6 +74,15 @@ class Purchase:
     def cost(self) -> int:
         """Micro-coins."""
         return self.units * self.price_micro
+
+
+@dataclass(frozen=True, slots=True)
+class Paid:
+    """What a label that arrived cost in truth, and who gave it."""
+
+    price_micro: int | None = None  # from 0 to the reserved price, which None stands for
+    rater: str = ""  # empty with 0 seconds: nobody is named
+    seconds: float = 0.0  # of active work
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +99,11 @@ class Balance:
     def remaining(self) -> int:
         return self.total - self.spent - self.reserved
 
-    def settled(self, purchase: Purchase, units: int) -> "Balance":
-        """After `units` of a reserved purchase arrived and the rest of it was given up."""
+    def settled(self, purchase: Purchase, units: int, price_micro: int) -> "Balance":
+        """After `units` of a reserved purchase arrived at that price each, and the rest of its money was given up."""
         return Balance(  # dataclasses.replace takes several times as long, and a large ledger has many rows
             self.total,
-            self.spent + units * purchase.price_micro,
+            self.spent + units * price_micro,
             self.reserved - purchase.cost,
             self.transitions + units * (purchase.kind == "transition"),
             self.labels + units * (purchase.kind == "label"),

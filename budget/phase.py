@@ -1,7 +1,9 @@
-"""A phase's money as a market, and the plan that a division of it makes."""
+"""A phase's money as a market, the plan that a division of it makes, and how that is fitted to what people can do."""
 
 import math
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 from ..errors import UserError
 from .ledger import BudgetExceeded
@@ -49,9 +51,10 @@ def usual_offer(offers: Sequence[LabelOffer]) -> LabelOffer:
 
 
 def answer_price(evidence: Evidence, prices: dict[str, int]) -> int:
-    """Micro-coins an answer costs on average: the default tier's price, or what the usual offer comes to."""
+    """Micro-coins an answer costs on average: what was paid of late or the default tier's price, or what the usual offer
+    comes to."""
     if not evidence.offers:
-        return prices["label"]
+        return prices["label"] if evidence.label_price_micro is None else evidence.label_price_micro
     offer = usual_offer(evidence.offers)
     return math.ceil(offer.price_micro / offer.answers)
 
@@ -138,3 +141,107 @@ def cap_note(held: Counts, market: Market) -> str:
 
 def _coins(micro: int) -> str:
     return f"{micro / MICRO:,.15g}"
+
+
+def fit_capacity(plan: Plan, evidence: Evidence, ledger: Purse) -> Plan:
+    """The plan with its labels between the least and the most of `evidence.labels_per_phase`; itself where they are, or
+    where there are no such bounds.
+
+    Money for labels beyond the most stays as far as people can answer for it in later phases, and buys transitions
+    beyond that. Labels up to the least are paid with transitions of the phase, then with money of later ones, as far as
+    there are money and rows for them; the pilot keeps its transitions, without which no training begins.
+    """
+    if evidence.labels_per_phase is None:
+        return plan
+    least, most = evidence.labels_per_phase
+    terms = _Terms.of(plan, evidence, ledger)
+    if plan.labels > most:
+        return _fewer(plan, evidence, terms, most)
+    if plan.labels < least:
+        return _more(plan, evidence, terms, least)
+    return plan
+
+
+@dataclass(frozen=True)
+class _Terms:
+    """What a phase's purchases cost and need, in micro-coins."""
+
+    transition: int
+    lot: int
+    item: int  # a row with all its answers
+    answers: float  # of an item
+    remaining: int
+
+    @classmethod
+    def of(cls, plan: Plan, evidence: Evidence, ledger: Purse) -> "_Terms":
+        offer = plan.offer
+        item, answers = (offer.price_micro, offer.answers) if offer else (answer_price(evidence, ledger.prices), 1.0)
+        return cls(ledger.prices["transition"], evidence.transition_lot, item, answers, ledger.remaining)
+
+    def labels(self, count: int) -> int:
+        return count * self.item if self.answers == 1 else math.ceil(count * self.item / self.answers)
+
+    def lots(self, micro: int) -> int:
+        """Transitions in whole lots for that money."""
+        return micro // (self.transition * self.lot) * self.lot
+
+
+def _fewer(plan: Plan, evidence: Evidence, terms: _Terms, most: int) -> Plan:
+    label_cost = plan.money_micro - plan.transitions * terms.transition
+    freed = max(0, label_cost - terms.labels(most))
+    later = evidence.phases - evidence.phase
+    wanted_later = plan.label_spend_share * (terms.remaining - plan.money_micro)
+    room = max(0, math.floor(later * terms.labels(most) - wanted_later))
+    more = terms.lots(max(0, freed - room))
+    left = freed - more * terms.transition
+    note = [f"labels at {most:,}, the most that people answer in a phase, planned were {plan.labels:,}"]
+    if more:
+        note.append(
+            f"{_in_coins(freed - left)} go to {more:,} transitions, as later phases have no room for such labels"
+        )
+    if left:
+        note.append(f"{_in_coins(left)} are kept{' for labels of later phases' if later and room else ''}")
+    return _changed(plan, terms, plan.transitions + more, most, note)
+
+
+def _more(plan: Plan, evidence: Evidence, terms: _Terms, least: int) -> Plan:
+    def transitions(labels: int) -> int:
+        """Of the plan, those that are still paid for beside so many labels, within the phase's money."""
+        if evidence.phase == 0:
+            return plan.transitions
+        return min(plan.transitions, terms.lots(max(0, plan.money_micro - terms.labels(labels))))
+
+    def is_too_many(labels: int) -> bool:
+        rows = evidence.labels_per_transition * (evidence.transitions + transitions(labels)) - rows_asked(evidence)
+        cost = terms.labels(labels) + transitions(labels) * terms.transition
+        return cost > terms.remaining or labels > rows * terms.answers
+
+    labels = plan.labels + bisect_left(range(plan.labels + 1, least + 1), True, key=is_too_many)
+    if labels == plan.labels:
+        note = [f"labels stay below {least:,}, the least that people come for: no money or rows for more"]
+        return replace(plan, note="; ".join(filter(None, [plan.note, *note])))
+    fewer = plan.transitions - transitions(labels)
+    why = "the least that people come for" if labels == least else f"as near to {least:,} as money and rows allow"
+    note = [f"labels at {labels:,}, {why}, planned were {plan.labels:,}"]
+    if fewer:
+        note.append(f"{fewer:,} transitions fewer pay for them")
+    return _changed(plan, terms, plan.transitions - fewer, labels, note)
+
+
+def _changed(plan: Plan, terms: _Terms, transitions: int, labels: int, note: list[str]) -> Plan:
+    label_cost = terms.labels(labels)
+    cost = transitions * terms.transition + label_cost
+    assert 0 <= cost <= terms.remaining and min(transitions, labels) >= 0, (plan, terms, transitions, labels)
+    return replace(
+        plan,
+        transitions=transitions,
+        labels=labels,
+        money_micro=cost,
+        label_spend_share=label_cost / cost if cost else 0.0,
+        note="; ".join(filter(None, [plan.note, *note])),
+        facts=plan.facts and replace(plan.facts, gap_after=None, stop_buying=None),  # they were about the plan before
+    )
+
+
+def _in_coins(micro: int) -> str:
+    return f"{micro / MICRO:,.6g} coins"

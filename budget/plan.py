@@ -81,6 +81,8 @@ class Evidence:
     pending: int = 0  # of the labels, not answered yet
     clean_labels: float | None = None  # the labels held in clean-label equivalents; None: as many as the labels
     offers: tuple[LabelOffer, ...] = ()  # the ways to buy labels; none: the ledger's price, one clean answer an item
+    label_price_micro: int | None = None  # what labels cost of late, to plan with; None: the ledger's price
+    labels_per_phase: tuple[int, int] | None = None  # the least and the most that people give; None: any number
     seed: int = 0  # the run's, 0 .. 2**32 - 1: of whatever an allocator draws
 
     def record(self) -> dict:

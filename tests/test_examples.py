@@ -1,13 +1,21 @@
 """The files of examples/ do what they say: each is copied into an empty folder and trained with, in a process of its own."""
 
+import importlib.util
 import shutil
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tandem.budget.ledger import Ledger
+from tandem.envs.labelers.base import LabelerConfig
+from tandem.envs.labelers.make import make_labeler
+from tandem.envs.records import Answer, Clip, Question, Sight
+from tandem.envs.vault import RewardVault
 from tandem.worldmodel.replay.journal.labels import LabelJournal
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
@@ -55,6 +63,82 @@ def test_a_labeler_of_ones_own_answers_late_and_alone(trained):
     answers = {label.key: label.value for label in journal.read_answers()}
     assert answers.keys() == {item.question.key for item in journal.read_asked()}
     assert len(set(answers.values())) > 20 and all(-1 <= value < 1 for value in answers.values())
+
+
+def test_a_program_is_asked_by_a_run_and_a_word_of_its_stands_in_the_log(trained):
+    """This one judges a row by its number: it needs no eyes."""
+    source = "import json, sys\nprint('here I am', file=sys.stderr)\nfor line in sys.stdin:\n    q = json.loads(line)\n"
+    source += "    print(json.dumps({'key': q['key'], 'value': q['clips'][0]['step'] % 7}), flush=True)\n"
+    folder = trained(
+        *("my_env", "task=toy_lq", f"labeler.command=[{sys.executable},-c,{source!r}]", "labeler.parallel=2"),
+        *("envs.time_limit=20", "budget.total=320"),
+    )
+    journal = LabelJournal(folder / "labels")
+    clips = {item.question.key: item.question.clip for item in journal.read_asked()}
+    answers = {label.key: label.value for label in journal.read_answers()}
+    assert answers == {key: clip.step % 7 for key, clip in clips.items()} and len(answers) > 20
+    assert (folder / "labeler.log").read_text().count("here I am") == 2
+
+
+# The pole hangs, lies and stands: cosines -1, 0, 1; the clip is the last two rows, worth 0.5 + 1.
+POLE = Sight(
+    {"position": np.array([[0, -1, 0], [0, 0, 1], [0, 1, 0]], np.float32), "velocity": np.zeros((3, 2), np.float32)},
+    np.zeros((3, 1), np.float32),
+)
+DOWN = Sight({"position": np.tile(np.float32([0, -1, 0]), (3, 1))}, np.zeros((3, 1), np.float32))
+QUESTIONS = [
+    Question("clip", Clip(0, 9, 2), kind="clip", sights=(POLE,)),
+    Question("step", Clip(0, 9), sights=(POLE,)),
+    Question("left", Clip(0, 9, 2), kind="pair", right=Clip(1, 5, 2), sights=(POLE, DOWN)),
+    Question("same", Clip(0, 9, 2), kind="pair", right=Clip(1, 5, 2), sights=(DOWN, DOWN)),
+    Question("blind", Clip(0, 9)),
+]
+
+
+def check_judge(labeler) -> None:
+    labeler.submit(QUESTIONS)
+    replies, until = [], time.monotonic() + 30
+    while len(replies) < len(QUESTIONS) and time.monotonic() < until:
+        replies += labeler.collect()
+        time.sleep(0.01)
+    said = {reply.key: reply.value if isinstance(reply, Answer) else None for reply in replies}
+    assert said == {"clip": 1.5, "step": 1.0, "left": 1.0, "same": 0.5, "blind": None}
+
+
+@pytest.fixture
+def make(tmp_path, monkeypatch) -> Callable:
+    monkeypatch.chdir(EXAMPLES)
+    made = []
+
+    def labeler(**settings):
+        made.append(make_labeler(LabelerConfig(**settings), RewardVault(), 0, tmp_path))
+        return made[-1]
+
+    yield labeler
+    for one in made:
+        one.close()
+
+
+def test_a_rater_of_ones_own_looks():
+    spec = importlib.util.spec_from_file_location("my_rater", EXAMPLES / "my_rater.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    check_judge(module.Upright())
+
+
+@pytest.mark.run
+def test_a_program_judges_what_it_is_shown(make):
+    check_judge(make(command=(sys.executable, "judge.py"), parallel=2))
+
+
+@pytest.mark.run
+def test_a_server_judges_what_it_is_shown(make):
+    server = subprocess.Popen([sys.executable, "judge_server.py", "0"], cwd=EXAMPLES, stdout=subprocess.PIPE, text=True)
+    try:
+        check_judge(make(url=server.stdout.readline().strip(), parallel=2))
+    finally:
+        server.kill()
+        server.wait()
 
 
 def test_an_allocator_of_ones_own_plans_every_phase(trained):

@@ -18,11 +18,12 @@ from ..budget.ledger import Ledger
 from ..budget.money import MICRO, price_in_micro, to_micro
 from ..budget.phase import check_budget
 from ..budget.plan import Allocator
-from ..envs.labelers.base import DEFAULT, Labeler
+from ..envs.labelers.base import Labeler
 from ..envs.labelers.make import make_labeler
 from ..envs.make import episode_length, make_env, spaces_of
 from ..envs.pool import look_at
 from ..envs.probe import look
+from ..envs.question_keys import DEFAULT
 from ..envs.records import Spaces
 from ..envs.vault import RewardVault
 from ..envs.vector import VectorEnv
@@ -33,6 +34,7 @@ from ..worldmodel.dynamics import DynamicsModel
 from ..worldmodel.replay.journal.labels import LabelJournal
 from ..worldmodel.replay.journal.transitions import TransitionJournal, refill
 from ..worldmodel.replay.label_column import LabelColumn
+from ..worldmodel.replay.label_form import LabelForm
 from ..worldmodel.replay.label_store import LabelStore
 from ..worldmodel.replay.labels import LabelReplay
 from ..worldmodel.replay.tick import Ticks
@@ -49,8 +51,12 @@ from .measurements.snapshots import Snapshots
 from .models import Models
 from .progress import Progress
 from .purchases.choice import Choice
+from .purchases.items import Drawer
 from .purchases.labels import LabelDesk
+from .purchases.labels import Terms as DeskTerms
+from .purchases.looks import Looks
 from .purchases.transitions import PREFIX, Collector
+from .purchases.waiting import Waiting
 from .reports import pictures, status
 from .reports.evaluate import Evaluator
 from .reports.films.studio import Studio
@@ -167,6 +173,7 @@ def assemble(
         keeper=Keeper(folder.checkpoints, config.checkpoint),
         stop=stop,
         lock=lock,
+        waiting=Waiting(config.labeler.ahead, config.labeler.patience),
     )
     take_up(run, begin, later)
     return run
@@ -240,8 +247,9 @@ def make_labels(config: Config, spaces: Spaces) -> LabelStore:
         return LabelColumn(config.envs.num)
     latent = (config.dynamics.deter, config.dynamics.stoch)
     tiers, members = (DEFAULT, *config.labeler.tiers), config.reward.members
-    form = {"folds": members, "latents": config.replay.latents, "scratch": scratch_of(config)}
-    return LabelReplay(config.labels, spaces, *latent, tiers, **form)
+    form = LabelForm(config.labeler.kind, config.labeler.rows)
+    kept = {"folds": members, "latents": config.replay.latents, "scratch": scratch_of(config), "form": form}
+    return LabelReplay(config.labels, spaces, *latent, tiers, **kept)
 
 
 def make_desk(
@@ -254,19 +262,14 @@ def make_desk(
     ledger: Ledger,
     stop: Stop,
 ) -> LabelDesk:
-    by_disagreement = config.labels.choice == "disagreement"
-    return LabelDesk(
-        transitions,
-        labels,
-        labeler,
-        ledger,
-        LabelJournal(folder.labels),
-        stop,
-        tier_prices(config.labeler),
-        price_in_micro(config.labeler.item_price),
-        Choice(learner.reward, learner.dynamics, config.labels.uniform) if by_disagreement else None,
-        config.labeler.refusals,
-    )
+    by_disagreement, labels_config = config.labels.choice == "disagreement", config.labels
+    choice = Choice(learner.reward, learner.dynamics, labels_config.uniform) if by_disagreement else None
+    labeler_config = config.labeler
+    drawer = Drawer(transitions, labeler_config.kind, labeler_config.rows, labeler_config.anchors, choice)
+    prices = {DEFAULT: labeler_config.most_micro(ledger.prices["label"]), **tier_prices(labeler_config)}
+    terms = DeskTerms(prices, price_in_micro(labeler_config.item_price), labeler_config.refusals)
+    looks = Looks() if labeler_config.is_looking else None
+    return LabelDesk(drawer, labels, labeler, ledger, LabelJournal(folder.labels), stop, terms, looks)
 
 
 def make_agent(config: Config, spaces: Spaces, learner: Learner, logger: Logger) -> Agent:

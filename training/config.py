@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ..agents.actor_critic import ActorCriticConfig
-from ..budget.ledger import BudgetConfig, PriceConfig
+from ..budget.money import BudgetConfig, PriceConfig
 from ..budget.plan import AllocatorConfig
 from ..envs.labelers.base import LabelerConfig
 from ..envs.make import EnvConfig
@@ -88,5 +88,7 @@ class Config:
         if self.labels.choice == "disagreement" and (self.mode == "coupled" or self.reward.members < 2):
             why = f"mode={self.mode} and reward.members={self.reward.members}"
             raise ValueError(f"labels.choice: must be uniform without an ensemble of the decoupled mode, got {why}")
+        if self.mode == "coupled" and self.labeler.kind != "step":
+            raise ValueError(f"labeler.kind: must be step where mode=coupled, got {self.labeler.kind}")
         if self.mode == "coupled" and self.labeler.tiers:
             raise ValueError(f"labeler.tiers: must be none where mode=coupled, got {', '.join(self.labeler.tiers)}")

@@ -27,6 +27,7 @@ class PhaseRecord:
     clean_labels: float = 0.0  # what all labels are worth in labels of a perfect rater
     offers: tuple[LabelOffer, ...] = ()  # the ways to buy more labels; none: the default tier alone
     gaps: dict[str, float] = field(default_factory=dict)  # for the picture of bounds, return units
+    raters: dict[str, dict[str, float]] = field(default_factory=dict)  # by tier: see `measurements.raters.told`
 
     def to_plain(self) -> dict:
         """Dicts, lists, numbers and text, for checkpoints and JSON."""

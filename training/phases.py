@@ -2,10 +2,13 @@
 
 import os
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from ..budget.ledger import Diverged
 from ..budget.money import MICRO, to_micro
+from ..budget.phase import fit_capacity
 from ..budget.plan import Plan, checked
 from ..errors import UserError
 from ..seeds import Channel, derive_seed
@@ -14,6 +17,7 @@ from .config import Config, ConfigError
 from .measurements import raters
 from .measurements.findings import Findings
 from .measurements.latents import refresh
+from .measurements.people import owners_facts
 from .pace import catch_up, check_skipped, learn, pause, show, show_if_due, updates_owed, write_row
 from .parallel.place import Place
 from .parallel.team import Solo, team_of
@@ -80,6 +84,7 @@ def decide(run: Run) -> Plan:
     known = run.evidence()
     with run.watch("measure"):
         plan = checked(run.allocator.plan(known, run.ledger), run.config.allocator.name, run.desk.tiers)
+        plan = fit_capacity(plan, known, run.ledger)
     run.ledger.record_decision(progress.phase, known.record(), plan.record())
     run.logger.scalars(run.env_steps, {"plan/transitions": plan.transitions, "plan/labels": plan.labels})
     if plan.note:
@@ -94,10 +99,43 @@ def spend(run: Run, plan: Plan) -> None:
         return
     learn(run)  # a run that goes on does first what was due
     while run.collector.chunk.is_open or has_more(run, plan) or has_more_once_booked(run, plan):
+        plan = wait_for_room(run, plan)
         collect_chunk(run)
         trade(run, plan)
         learn(run)
     learn(run)  # what was booked last
+
+
+def wait_for_room(run: Run, plan: Plan) -> Plan:
+    """While as many questions are open as may be: nothing is bought, and nothing learned that the money did not pay for.
+
+    -> the plan, without further labels where nobody answered in time: the next one is made from what is known then.
+    """
+    if run.waiting.room(len(run.labels.pending)) or wait(run, lambda: bool(run.waiting.room(len(run.labels.pending)))):
+        return plan
+    plan = replace(plan, labels=run.desk.num_bought - run.progress.stock[1])
+    run.progress.plan = plan
+    return plan
+
+
+def wait(run: Run, is_enough: Callable[[], bool]) -> bool:
+    """Look for answers until it is enough. -> False where patience ran out: what was open is given up then."""
+    with run.watch("wait"):
+        while not is_enough():
+            num_heard = hear(run)
+            if run.waiting.is_out_of_patience(num_heard):
+                tell(run, run.desk.expire(f"nobody answered within {run.waiting.patience:g} seconds"))
+                run.waiting.over()
+                return False
+            if run.waiting.is_to_tell():
+                run.logger.line(f"waiting for answers: {run.desk.status()}")
+                run.logger.scalars(run.env_steps, {"budget/labels_outstanding": len(run.labels.pending)})
+            if not (num_heard or run.desk.ahead):  # what is done again is not waited for
+                run.waiting.rest()
+            learn(run)  # what the answers paid for
+            pause(run)
+    run.waiting.over()
+    return True
 
 
 def collect_chunk(run: Run) -> None:
@@ -135,6 +173,7 @@ def order_labels(run: Run, plan: Plan) -> None:
             due = 0  # fewer than an item is answered with: they wait for the next ones
     else:
         due = min(due, run.config.train.label_batch)
+    due = int(min(due, run.waiting.room(len(run.labels.pending))))
     run.desk.order(due, run.numpy_rng, plan.offer)
 
 
@@ -214,8 +253,11 @@ def measure(run: Run) -> Findings:
     if run.measurer is None:
         return Findings({})
     findings = run.measurer.measure(run.progress.phase)
+    predict, labels = run.measurer.predictor(run.progress.phase), run.measurer.labels
+    if run.desk.is_showing:
+        run.desk.told(owners_facts(labels, findings.tiers, findings.residual, run.ledger.by_rater(), predict))
     if findings.residual:
-        raters.apply(run.measurer.labels, findings.tiers, findings.residual, run.measurer.predictor(run.progress.phase))
+        raters.apply(labels, findings.tiers, findings.residual, predict)
         for line in raters.biased(findings.tiers):
             run.logger.line(line)
     return findings
@@ -238,6 +280,7 @@ def keep_record(run: Run, findings: Findings) -> None:
         clean_labels=findings.clean_labels,
         offers=findings.offers,
         gaps={name: findings.scalars[key] for name, key in GAPS.items() if key in findings.scalars},
+        raters=raters.told(findings.tiers, findings.residual),
     )
     # A run that goes on for late answers alone does its last phase again.
     progress.history = [*(one for one in progress.history if one.phase != record.phase), record]
@@ -254,7 +297,10 @@ def look(run: Run, findings: Findings) -> None:
 
 
 def wait_for_answers(run: Run) -> None:
-    """A little while, at the end of a run."""
+    """At the end of a run: for whoever has to look as long as it takes, for the others a little while."""
+    if run.config.labeler.is_looking:
+        wait(run, lambda: not run.labels.pending)
+        return
     for _ in range(LAST_CALLS):
         if run.labels.pending and not hear(run):
             with run.watch("labels"):

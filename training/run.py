@@ -26,6 +26,7 @@ from .parallel.team import Solo
 from .progress import Progress
 from .purchases.labels import LabelDesk
 from .purchases.transitions import Collector
+from .purchases.waiting import Waiting
 from .reports.logger import Logger
 from .reports.look import Onlooker
 from .settings import to_yaml
@@ -63,6 +64,7 @@ class Run:
     keeper: Keeper
     stop: Stop
     lock: IO  # held while the run is open
+    waiting: Waiting = field(default_factory=Waiting)
     recorder: Recorder = field(default_factory=Recorder)
     team: Solo = field(default_factory=Solo)
     row_laps: Laps = field(init=False)  # between two rows of metrics
@@ -120,6 +122,7 @@ class Run:
             labels=self.desk.num_bought,
             rows_asked=self.desk.num_items,
             pending=len(self.labels.pending),
+            label_price_micro=self.ledger.mean_price("label"),
         )
         last = self.progress.history[-1] if self.progress.history else None
         return evidence(self.terms, self.progress.phase, self.progress.phases, stock, last)
@@ -139,7 +142,15 @@ class Run:
 
     def close(self) -> None:
         with ExitStack() as last:  # each of them, whatever another one raises
-            for one in (self.lock, self.ledger, self.logger, *self.logs(), self.collector.env, self.onlooker):
+            for one in (
+                self.lock,
+                self.ledger,
+                self.logger,
+                *self.logs(),
+                self.collector.env,
+                self.onlooker,
+                self.desk,
+            ):
                 last.callback(one.close)
             last.callback(self.keeper.wait)  # first: the lock must not end before the checkpoint under way is written
 

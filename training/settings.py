@@ -12,13 +12,14 @@ from omegaconf.errors import OmegaConfBaseException
 
 from .. import configs
 from ..durable import whole_file
+from ..envs.labelers.programs.address import without_secrets
 from ..links import refuse_links
 from .config import Config, ConfigError, DamagedConfig
 from .keys import keys_at, leaves, mapping_of, mappings, meaning, nearest, shown
 from .storage.card import RunCard
 from .storage.folder import SAVED_AS, RunFolder
 from .storage.older import ADDED
-from .storage.trust import check_trust
+from .storage.trust import URL, check_trust
 
 DEFAULT_PRESET = "quickstart"
 COMMAND_LINE = "command line"
@@ -34,6 +35,9 @@ CHANGEABLE = (  # at a resume; a section ends in a dot
     "labeler.patience",
     "labeler.per_phase",
     "labeler.refusals",
+    "labeler.timeout",
+    "labeler.retries",
+    "labeler.parallel",
     "replay.storage",
     "replay.folder",
     "run.forecast",
@@ -159,7 +163,8 @@ def _check_change(setting: Setting, was: Any, asked: Any) -> None:
     is_free = any(setting.key == key or (key.endswith(".") and setting.key.startswith(key)) for key in CHANGEABLE)
     if not is_free and asked != was:
         may = ", ".join(f"{key}*" if key.endswith(".") else key for key in CHANGEABLE)
-        raise setting.refused(f"cannot change in a resumed run, was {shown(was)}, got {shown(asked)}; what may: {may}")
+        before, now = (shown(without_secrets(one) if setting.key == URL else one) for one in (was, asked))
+        raise setting.refused(f"cannot change in a resumed run, was {before}, got {now}; what may: {may}")
 
 
 def _moved(config: Config, run_dir: Path) -> Config:

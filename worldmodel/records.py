@@ -31,8 +31,8 @@ class Window:
             return self.each(lambda value: _pinned(value).to(device, non_blocking=True))
         return self.each(lambda value: value.to(device))
 
-    def __getitem__(self, piece: slice) -> Self:
-        """Some of the windows."""
+    def __getitem__(self, piece: slice | Tensor) -> Self:
+        """Some of the windows; piece: which, or their places (n,)."""
         return self.each(lambda value: value[piece])
 
 

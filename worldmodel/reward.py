@@ -89,10 +89,10 @@ class RewardModel(nn.Module):
         with torch.no_grad():  # targets: what they are moved from must not be moved by them
             mean = twohot_mean(logits, self.bins)
             target, scored, error = self._targets(labels, mean)
-        each = weight.mT / scored.sum(-1).clamp(min=1)  # (M, B): of a row of it
-        if labels.is_pair is not None:
-            each = weight.mT.unsqueeze(1) / scored.sum(-1).clamp(min=1)  # (M, 2, B)
-            each = each * torch.stack([torch.ones_like(labels.is_pair), labels.is_pair])  # only a pair has a right side
+        counted = weight.mT  # (M, B)
+        if labels.is_pair is not None:  # (M, 2, B): only a pair has a right side
+            counted = counted.unsqueeze(1) * torch.stack([torch.ones_like(labels.is_pair), labels.is_pair])
+        each = counted / scored.sum(-1).clamp(min=1)  # of a row of it
         per_member = step_loss(logits, target, each.unsqueeze(-1) * scored, self.bins)
         return self._shared(per_member, error, weight.mT, ranks)
 

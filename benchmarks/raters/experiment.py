@@ -30,9 +30,11 @@ from tandem.budget.offers import LabelOffer, clean_labels
 from tandem.budget.scaling import Curve, MeanLaw, fit_posterior
 from tandem.envs.labelers.base import LabelerConfig
 from tandem.envs.labelers.make import make_labeler
+from tandem.envs.question_keys import DEFAULT
 from tandem.envs.vault import RewardVault
 from tandem.training.measurements import raters as tiers
-from tandem.training.purchases.labels import LabelDesk
+from tandem.training.purchases.items import Drawer
+from tandem.training.purchases.labels import LabelDesk, Terms
 from tandem.training.stop import Stop
 from tandem.worldmodel.records import LabelBatch
 from tandem.worldmodel.replay.journal.labels import LabelJournal
@@ -89,13 +91,13 @@ def run(method: str, money: int, seed: int) -> dict:
         prices = {"transition": MICRO, "label": MICRO}
         ledger = Ledger.create(Path(folder) / "ledger.db", to_micro(money), prices)
         desk = LabelDesk(
-            Pool(seen),
+            Drawer(Pool(seen)),
             new_replay(config),
             make_labeler(config, vault, seed),
             ledger,
             LabelJournal(Path(folder) / "labels"),
             Stop(),
-            tiers.tier_prices(config),
+            Terms({DEFAULT: MICRO, **tiers.tier_prices(config)}),
         )
         found = _run(method, desk, config, rng, lambda model: rms(predicted(model, fresh) - truth))
         ledger.close()

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from tandem.envs.labelers.base import DEFAULT, LabelerConfig
+from tandem.envs.labelers.base import LabelerConfig
+from tandem.envs.question_keys import DEFAULT
 from tandem.envs.records import Clip, ObsSpec, Spaces
 from tandem.worldmodel.replay.copies import Copy
 from tandem.worldmodel.replay.labels import LabelReplay, LabelReplayConfig
@@ -32,6 +33,9 @@ class Pool:
     def draw(self, number: int, rng: np.random.Generator) -> list[Clip]:
         first, self.sold = self.sold, min(self.sold + number, len(self.seen))
         return [Clip(0, step) for step in range(first + 1, self.sold + 1)]
+
+    def clips(self, rows: list[Clip], length: int) -> list[Clip]:
+        return rows
 
     def copies(self, clips: list[Clip], burn_in: int) -> list[Copy]:
         return [copy_of(clip.step, self.seen[clip.step - 1]) for clip in clips]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TypeVar
 
-from ..money import KINDS, Balance
+from ..money import PRICED, Balance
 from .rows import Booking, Decision, Entry, Refused, link, root
 from .schema import CHAINS, VERSION
 
@@ -24,6 +24,7 @@ _READ = {
         "decisions": f"SELECT {_DECISION}, hash FROM decisions WHERE id > ? ORDER BY id",
     },
 }
+_READ[3] = _READ[2]
 
 
 class Log:
@@ -87,8 +88,8 @@ class Log:
 def read_prices(db: sqlite3.Connection, version: int) -> dict[str, int]:
     """Kind -> micro-coins a unit; raises Refused where they are not as they were written."""
     rows = db.execute(f"SELECT kind, price_micro, {'NULL' if version == 1 else 'hash'} FROM prices").fetchall()
-    if sorted(str(kind) for kind, *_ in rows) != sorted(KINDS) or any(type(price) is not int for _, price, _ in rows):
-        raise Refused(f"prices of {KINDS} are expected, got {[row[:2] for row in rows]}")
+    if sorted(str(kind) for kind, *_ in rows) != sorted(PRICED) or any(type(price) is not int for _, price, _ in rows):
+        raise Refused(f"prices of {PRICED} are expected, got {[row[:2] for row in rows]}")
     for kind, price, written in rows:
         if version > 1 and written != link(root("prices"), (kind, price)):
             raise Refused(f"the price of a {kind} does not match its hash")
@@ -96,7 +97,7 @@ def read_prices(db: sqlite3.Connection, version: int) -> dict[str, int]:
 
 
 def write_prices(db: sqlite3.Connection, prices: dict[str, int]) -> None:
-    rows = [(kind, prices[kind], link(root("prices"), (kind, prices[kind]))) for kind in KINDS]
+    rows = [(kind, prices[kind], link(root("prices"), (kind, prices[kind]))) for kind in PRICED]
     db.executemany("INSERT INTO prices VALUES (?, ?, ?)", rows)
 
 

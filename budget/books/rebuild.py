@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ...durable import publish
 from ..ledger_file import LedgerError, as_damage, as_ledger_error, checked_copy, create_file, open_file, unfinished_file
-from ..money import KINDS
+from ..money import PRICED
 from .log import Log, read_prices, write_prices
 from .rows import Booking, Decision, Refused, exact
 from .schema import VERSION
@@ -29,8 +29,8 @@ def rebuild(
     decisions: as `Ledger.decisions` gives them. Raises LedgerError for a booking that makes no sense where it comes.
     """
     path = Path(path)
-    if set(prices) != set(KINDS) or min(prices.values()) <= 0 or total_micro <= 0:
-        raise LedgerError(f"{path}: needs a positive total and prices of {KINDS}, got {total_micro} and {prices}")
+    if set(prices) != set(PRICED) or min(prices.values()) <= 0 or total_micro <= 0:
+        raise LedgerError(f"{path}: needs a positive total and prices of {PRICED}, got {total_micro} and {prices}")
 
     def fill(db: sqlite3.Connection) -> None:
         write_prices(db, {kind: index(price) for kind, price in prices.items()})

@@ -30,9 +30,11 @@ class Booking:
     """One thing that happened to a purchase, or a larger total."""
 
     event: Event
-    purchase: Purchase | None = None  # settle: with the units that arrived; write_off: those lost; raise_total: None
+    purchase: Purchase | None = (
+        None  # settle: what arrived, at the price paid; write_off: the units lost; raise_total: None
+    )
     total: int | None = None  # raise_total: micro-coins
-    note: str | None = None  # write_off: the reason
+    note: str | None = None  # write_off: the reason; settle: who earned it, see `Note`
     time: float | None = field(default=None, compare=False)  # seconds since the epoch; None: when it is written
 
     def __str__(self) -> str:

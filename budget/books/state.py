@@ -1,11 +1,32 @@
 """Where every purchase and every coin stands after some bookings, and which booking may come next."""
 
-from dataclasses import dataclass, field, replace
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, replace
+from typing import Protocol
 
 from ..money import KINDS, MICRO, Balance, Purchase
-from .rows import Booking, Entry, Event, Refused
+from .earned import Earned, Note
+from .rows import Booking, Entry, Event, Refused, exact
 
 TERMS = ("key", "kind", "price_micro", "tier")  # of a purchase, all but the units: fewer may arrive
+WORK = "work/"  # before the keys of people's time that brought no label, which are unique among themselves
+NEWEST, FEWEST = 200, 10  # labels that a mean price is of: those settled last, and none while there are fewer
+
+
+class TimeWorked(Protocol):
+    """A person's paid time that brought no label."""
+
+    @property
+    def key(self) -> str: ...
+    @property
+    def rater(self) -> str: ...
+    @property
+    def seconds(self) -> float: ...
+    @property
+    def price_micro(self) -> int: ...
+    @property
+    def reason(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +34,7 @@ class KeyState:
     """All that is known of one key."""
 
     event: Event  # the last one
-    purchase: Purchase  # as it was reserved
+    purchase: Purchase  # as it was reserved; once it is settled, at the price that was paid
     settled: int = 0  # units paid for
     written_off: int = 0  # of those, units lost since
 
@@ -54,7 +75,14 @@ class Books:
     balance: Balance = field(default_factory=Balance)
     keys: dict[str, KeyState] = field(default_factory=dict)
     sold: dict[tuple[str, str], Sold] = field(default_factory=dict)  # by kind and tier
+    raters: dict[str, Earned] = field(default_factory=dict)  # by name
+    newest: dict[str, deque[int]] = field(default_factory=dict)  # tier -> prices paid for the last labels, micro-coins
     last_id: int = 0
+
+    def copy(self) -> "Books":
+        """Books of their own that go on from here."""
+        newest = {tier: prices.copy() for tier, prices in self.newest.items()}
+        return replace(self, keys=dict(self.keys), sold=dict(self.sold), raters=dict(self.raters), newest=newest)
 
     def by_tier(self) -> dict[str, dict[str, int]]:
         """Of labels alone: tier -> counts and micro-coins."""
@@ -83,7 +111,33 @@ class Books:
             "transitions_written_off": self._lost("transition"),
             "labels_written_off": self._lost("label"),
             "by_tier": {tier: _in_coins(row) for tier, row in self.by_tier().items()},
+            "work_spent": sum(one.work_spent for one in self.raters.values()) / MICRO,
+            "raters": {name: _in_coins(row) for name, row in self.by_rater().items()},
         }
+
+    def by_rater(self) -> dict[str, dict]:
+        """Name -> counts, micro-coins and seconds, those of lost labels included."""
+        return {name: asdict(one) for name, one in sorted(self.raters.items())}
+
+    def mean_price(self, tier: str) -> int | None:
+        """Micro-coins that the tier's last labels cost, rounded up and at least 1; None while there are few."""
+        paid = self.newest.get(tier, ())
+        return max(1, -(-sum(paid) // len(paid))) if len(paid) >= FEWEST else None
+
+    def payable(self, works: Iterable[TimeWorked]) -> tuple[list[tuple[Purchase, str]], list[str]]:
+        """What is to be paid now, with its note, as far as the money goes; and the keys of what it does not suffice for."""
+        money, wanted, unpaid = self.balance.remaining, {}, []
+        for work in works:
+            bought = exact(Purchase(WORK + work.key, "work", 1, work.price_micro))
+            state = self.keys.get(bought.key)
+            if bought.key in wanted or (state and state.event == "settle"):
+                continue
+            if bought.cost > money:
+                unpaid.append(work.key)
+                continue
+            money -= bought.cost
+            wanted[bought.key] = bought, Note(work.rater, work.seconds, work.reason).text()
+        return list(wanted.values()), unpaid
 
     def _lost(self, kind: str) -> int:
         return sum(row.lost for (of_kind, _), row in self.sold.items() if of_kind == kind)
@@ -142,18 +196,19 @@ class Books:
                 raise Refused(f"{purchase.key} cannot be written off without a reason")
             state = self.settled_state(purchase.key)
             _check_terms(purchase, state.purchase)
+            if purchase.kind == "work":
+                raise Refused(f"{purchase.key} is a person's time, which nobody holds and nobody loses")
             if not 1 <= purchase.units <= state.held:
                 raise Refused(f"{purchase.key} cannot lose {purchase.units} units, {state.held} are held")
             return balance.written_off(purchase)
         reserved = self.open_purchase(purchase.key)
-        _check_terms(purchase, reserved)
         if booking.event == "release":
+            _check_terms(purchase, reserved)
             if purchase.units != reserved.units:
                 raise Refused(f"{purchase.key} gives up {purchase.units} units, reserved were {reserved.units}")
-            return balance.settled(reserved, 0)
-        if not 0 <= purchase.units <= reserved.units:
-            raise Refused(f"{purchase.key} received {purchase.units} units, reserved were {reserved.units}")
-        return balance.settled(reserved, purchase.units)
+            return balance.settled(reserved, 0, 0)
+        _check_settled(booking, purchase, reserved)
+        return balance.settled(reserved, purchase.units, purchase.price_micro)
 
     def check_and_take(self, entry: Entry) -> None:
         """Count a row of the file; raises Refused where it does not follow from those before it."""
@@ -178,11 +233,23 @@ class Books:
         state, what = self.keys[bought.key], (bought.kind, bought.tier)
         if event == "settle":
             self.sold[what] = self.sold.get(what, Sold()).plus(bought.units, bought.price_micro)
+            self._credit(bought, booking.note)
+            if bought.price_micro != state.purchase.price_micro:
+                state = replace(state, purchase=replace(state.purchase, price_micro=bought.price_micro))
             state = replace(state, settled=bought.units)
         elif event == "write_off":
             self.sold[what] = self.sold[what].less(bought.units, bought.price_micro)
             state = replace(state, written_off=state.written_off + bought.units)
         self.keys[bought.key] = replace(state, event=event)
+
+    def _credit(self, bought: Purchase, note: str | None) -> None:
+        if bought.kind == "label":
+            newest = self.newest.setdefault(bought.tier, deque(maxlen=NEWEST))
+            newest.extend([bought.price_micro] * min(bought.units, NEWEST))
+        if note is not None:
+            by = Note.from_text(note)
+            earned = self.raters.get(by.rater, Earned())
+            self.raters[by.rater] = earned.plus(bought.units, bought.cost, by.seconds, bought.kind == "work")
 
 
 def _with_total(balance: Balance, total: int | None) -> Balance:
@@ -194,6 +261,20 @@ def _with_total(balance: Balance, total: int | None) -> Balance:
 def _check_terms(purchase: Purchase, reserved: Purchase) -> None:
     if any(getattr(purchase, name) != getattr(reserved, name) for name in TERMS):
         raise Refused(f"{purchase.key} is reserved as {reserved}, got {purchase}")
+
+
+def _check_settled(booking: Booking, purchase: Purchase, reserved: Purchase) -> None:
+    """A label may cost less than was reserved for it, and says who gave it; all else costs what was reserved."""
+    if purchase.price_micro != reserved.price_micro and purchase.kind == "label":
+        if not 0 <= purchase.price_micro <= reserved.price_micro:
+            paid, most = purchase.price_micro / MICRO, reserved.price_micro / MICRO
+            raise Refused(f"{purchase.key} costs {paid:,.15g} coins each, reserved were {most:,.15g}")
+        purchase = replace(purchase, price_micro=reserved.price_micro)
+    _check_terms(purchase, reserved)
+    if not 0 <= purchase.units <= reserved.units:
+        raise Refused(f"{purchase.key} received {purchase.units} units, reserved were {reserved.units}")
+    if booking.note is not None:
+        Note.from_text(booking.note)
 
 
 def _is_storable(text: str) -> bool:

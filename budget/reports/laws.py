@@ -97,8 +97,14 @@ def run_terms(ledger: Ledger, run: str, phases: Path | None = None) -> RunTerms:
         dynamics=dynamics,
         reward=reward,
         weights=smoothed(tuple(before) if before else None, tuple(measured["weights"])),
-        **_prices_and_stock(ledger.balance(), ledger.prices, decision),
+        **_prices_and_stock(ledger.balance(), ledger.prices | _paid_of_late(ledger), decision),
     )
+
+
+def _paid_of_late(ledger: Ledger) -> dict[str, int]:
+    """The price of a label where it is measured, by kind."""
+    price = ledger.mean_price("label")
+    return {} if price is None else {"label": price}
 
 
 def _after_last(decisions: list[dict], phases: Path | None) -> Iterator[dict]:

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..books.log import Log, read_prices
-from ..books.rows import Decision, Entry, Refused
+from ..books.rows import Booking, Decision, Entry, Refused
 from ..books.state import Books
 from ..ledger_file import as_damage, checked_copy, file_version, open_file
-from ..money import MICRO
+from ..money import MICRO, Purchase
 
 _DEFAULT_TIER = "default"  # sold at the ledger's price; other tiers have prices of their own
 
@@ -44,7 +44,7 @@ def verify_ledger(path: str | Path) -> list[str]:
         _hash_line(rows),
         "money: total = spent + reserved + remaining at every booking, each balance follows from the one before",
         "purchases: none paid twice, none paid, released or written off that was not bought before",
-        f"prices: {prices}, as recorded at every purchase of the default tier",
+        f"prices: {prices}, as recorded at every purchase of the default tier{_measured(rows)}",
     ]
 
 
@@ -68,11 +68,34 @@ def _hash_line(rows: Rows) -> str:
     return f"hashes: every row as it was written, in unbroken chains: {ends}"
 
 
+def _measured(rows: Rows) -> str:
+    """What people were paid by what it took them."""
+    number = sum(_is_measured(entry.booking, rows.prices) for entry in rows.entries)
+    return f", but for {number:,} that were measured, within what was reserved for them" if number else ""
+
+
+def _is_measured(booking: Booking, prices: dict[str, int]) -> bool:
+    bought = booking.purchase
+    if bought is None or booking.event != "settle" or not _is_default(bought):
+        return False
+    return bought.kind == "work" or bought.price_micro != prices[bought.kind]
+
+
+def _is_default(bought: Purchase) -> bool:
+    return bought.tier == _DEFAULT_TIER
+
+
 def _check_price(entry: Entry, prices: dict[str, int]) -> None:
-    bought = entry.booking.purchase
-    if bought is not None and bought.tier == _DEFAULT_TIER and bought.price_micro != prices[bought.kind]:
-        paid, price = bought.price_micro / MICRO, prices[bought.kind] / MICRO
-        raise Refused(f"booking {entry.id}: {bought.key} at {paid:,.15g} coins each, the price is {price:,.15g}")
+    """A label's is the least that is reserved: for people it is a ceiling. Below it what was reserved may be settled."""
+    bought, event = entry.booking.purchase, entry.booking.event
+    if bought is None or not _is_default(bought) or bought.kind == "work":
+        return
+    paid, price = bought.price_micro, prices[bought.kind]
+    is_wrong = event == "reserve" and paid < price if bought.kind == "label" else paid != price
+    if is_wrong:
+        raise Refused(
+            f"booking {entry.id}: {bought.key} at {paid / MICRO:,.15g} coins each, the price is {price / MICRO:,.15g}"
+        )
 
 
 def _check_sum(entry: Entry) -> None:

@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from ...outside import check_name, is_class
+from ..question_keys import DEFAULT
 from ..records import QUESTION_KINDS, Question, QuestionKind, Reply
+from .programs.address import check_program
 from .rater import TierConfig
 
-DEFAULT = "default"
-LABELERS = ("env_reward", "noisy", "people")  # those of ours
+KNOWING = ("env_reward", "noisy")
+LABELERS = (*KNOWING, "people")  # those of ours
 
 
 @dataclass(frozen=True)
@@ -36,11 +38,11 @@ class LabelerConfig:
     high: float = 1.0  # and their best
     prompt: str = ""  # the question that people read; empty: ours
     look: Literal["auto", "snapshots", "frames", "traces"] = "auto"  # how clips are drawn; auto: the first that works
-    command: tuple[str, ...] = ()  # a program in place of name, such as [python,judge.py]: JSON lines in and out
+    command: tuple[str, ...] = ()  # a program in place of name, such as [python,judge.py]: JSON lines
     url: str = ""  # a server in place of name, which JSON is POSTed to
-    timeout: float = 60.0  # seconds that a program or server has for an answer
+    timeout: float = 60.0  # seconds that a program (its start included) or server has for an answer
     retries: int = 2  # of a question that it failed at, before it counts as declined
-    parallel: int = 1  # questions that it works at at once
+    parallel: int = 1  # questions at once: so many copies of the program run, or so many requests
 
     def __post_init__(self):
         check_name(self.name, LABELERS)
@@ -69,8 +71,7 @@ class LabelerConfig:
             raise ValueError(f"timeout: must be above 0 and finite, got {self.timeout}")
         if self.per_phase and not (len(self.per_phase) == 2 and 0 < self.per_phase[0] <= self.per_phase[1]):
             raise ValueError(f"per_phase: must be least and most, such as [50,200], got {list(self.per_phase)}")
-        if self.command and self.url:
-            raise ValueError("url: only one of command and url can answer")
+        check_program(self.command, self.url, self.name, self.delay, self.tiers)
         if self.delay and is_class(self.name) and not self.tiers:
             raise ValueError(f"delay: must be 0 for a labeler of your own, {self.name}, got {self.delay}")
         for tier in self.tiers:
@@ -80,6 +81,29 @@ class LabelerConfig:
             raise ValueError(f"gold: must be one of the tiers ({', '.join(self.tiers) or 'none'}), got {self.gold}")
         if self.item_price and not self.tiers:
             raise ValueError(f"item_price: must be 0 without tiers, got {self.item_price}")
+
+    @property
+    def asks_people(self) -> bool:
+        """Whose time it is that is paid, so that what an answer costs is known afterwards."""
+        return self.name == "people" and not self.tiers and not self.is_program
+
+    def most_micro(self, price_micro: int) -> int:
+        """What is reserved for an answer of the default tier, and may be paid for it, at that price of a label."""
+        return math.ceil(price_micro * self.ceiling) if self.asks_people else price_micro
+
+    @property
+    def is_program(self) -> bool:
+        return bool(self.command or self.url)
+
+    @property
+    def is_looking(self) -> bool:
+        """Whether whoever answers has to look: all but those that know the rewards."""
+        return not self.tiers and (self.is_program or self.name not in KNOWING)
+
+    @property
+    def rows(self) -> int:
+        """That an answer is about, at most."""
+        return 1 if self.kind == "step" else self.length
 
     @property
     def gold_tier(self) -> str:

@@ -1,12 +1,21 @@
 """From the name of a labeler to the one who answers."""
 
+from functools import partial
 from pathlib import Path
 
 from ...outside import make_own
+from ..question_keys import DEFAULT
 from ..vault import RewardVault
-from .base import DEFAULT, Labeler, LabelerConfig
+from .base import Labeler, LabelerConfig
 from .env_reward import EnvReward
 from .people.people import People
+from .programs.account import Account
+from .programs.address import shown
+from .programs.command import Program, check_found
+from .programs.journal import Log
+from .programs.line import Line
+from .programs.programs import Programs
+from .programs.server import Server
 from .rater import Rater, TierConfig
 from .router import Router
 
@@ -19,10 +28,12 @@ def make_labeler(
     People are asked through a file in the folder `run`; label_micro: price.label, which theirs are held against.
 
     A class of a person's own never gets the vault: it is made without arguments, or with `seed` where its constructor
-    names it. UserError "labeler.name: ..." for one that cannot be made or does not submit and collect.
+    names it. Nor does a program or a server, which keeps what it said in the folder `run`. UserError "labeler.name: ..."
+    for a class that cannot be made or does not submit and collect, "labeler.command: ..." for a program that is not there.
     """
-    people = config.name == "people"
-    default = People(run, config, label_micro) if people else _default_labeler(config, vault, seed)
+    if config.is_program:
+        return _programs(config, run)
+    default = People(run, config, label_micro) if config.asks_people else _default_labeler(config, vault, seed)
     if not config.tiers:
         return default
     raters = {tier: Rater(EnvReward(vault, config.delay), one, seed) for tier, one in config.tiers.items()}
@@ -36,3 +47,16 @@ def _default_labeler(config: LabelerConfig, vault: RewardVault, seed: int) -> La
         # What it is paid does not matter to its answers: price.label is in the ledger.
         return Rater(EnvReward(vault, config.delay), TierConfig(price=1.0, sigma=config.sigma), seed)
     return make_own(config.name, "labeler.name", offered={"seed": seed}, methods=("submit", "collect"))
+
+
+def _programs(config: LabelerConfig, folder: Path) -> Programs:
+    if config.command:
+        check_found(config.command)
+    name, line = shown(config.command, config.url), partial(_line, config)
+    return Programs(name, line, folder, config.prompt, config.retries, config.parallel)
+
+
+def _line(config: LabelerConfig, account: Account, log: Log, run: str) -> Line:
+    if config.command:
+        return Program(config.command, config.timeout, account, log)
+    return Server(config.url, config.timeout, run)

@@ -6,14 +6,17 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ..question_keys import question_of
 from ..records import Answer, Declined, Question
-from .env_reward import EnvReward
+from .env_reward import EnvReward, preferred
 
 
 @dataclass(frozen=True)
 class TierConfig:
     price: float  # coins an answer
-    sigma: float = 0.0  # standard deviation of the noise, in reward units
+    sigma: float = (
+        0.0  # standard deviation of the noise of an answer, reward units; of pairs: of the difference they see
+    )
     bias: float = 0.0  # added to every answer
     slope: float = 0.0  # state-dependent bias, slope * sin(reward): no shift and no rescaling undoes it
     flip: float = 0.0  # probability that the reward's sign is turned before anything else happens to it
@@ -61,6 +64,11 @@ class Rater:
         digest = hashlib.sha256(answer.key.encode()).digest()  # hash() differs from process to process
         rng = np.random.default_rng([self._seed, int.from_bytes(digest, "little")])
         noise, is_flipped = float(rng.standard_normal()), rng.random() < self._config.flip
+        question = question_of(answer.key)
+        if question is not None and question.kind == "pair":
+            left, right = self._labeler.sums(question)
+            difference = (right - left if is_flipped else left - right) + self._config.sigma * noise
+            return preferred(difference)
         reward = -answer.value if is_flipped else answer.value
         bias = self._config.bias + self._config.slope * math.sin(answer.value)
         return reward + bias + self._config.sigma * noise

@@ -16,9 +16,9 @@ import pytest
 
 from tandem.budget.books.log import Log
 from tandem.budget.books.rows import Booking
-from tandem.budget.ledger import BudgetConfig, BudgetExceeded, Ledger, PriceConfig
+from tandem.budget.ledger import BudgetExceeded, Ledger
 from tandem.budget.ledger_file import LedgerError
-from tandem.budget.money import MICRO, Balance, Purchase, to_micro
+from tandem.budget.money import MICRO, Balance, BudgetConfig, PriceConfig, Purchase, to_micro
 
 PRICES = {"transition": MICRO, "label": 4 * MICRO}
 ROOT = Path(__file__).parents[2]
@@ -168,6 +168,8 @@ def test_the_summary_is_in_coins_by_tier(ledger):
             "cheap": {"labels": 3, "spent": 0.3, "written_off": 0, "written_off_spent": 0.0},
             "default": {"labels": 1, "spent": 4.0, "written_off": 0, "written_off_spent": 0.0},
         },
+        "work_spent": 0.0,
+        "raters": {},
     }
     assert json.loads(json.dumps(summary)) == summary
 

@@ -195,6 +195,10 @@ def test_tiers_make_no_sense_where_every_transition_has_its_label(presets):
     coupled = ["mode=coupled", "allocator.name=coupled", "envs.heldout_share=0"]
     assert load_config(coupled).mode == "coupled"
     assert refusal(*coupled, "labeler.tiers.cheap.price=1").startswith("labeler.tiers: must be none where mode=coupled")
+    assert (
+        refusal(*coupled, "labeler.kind=clip")
+        == "labeler.kind: must be step where mode=coupled, got clip (command line)"
+    )
 
 
 def test_a_saved_configuration_comes_back_equal(presets, tmp_path):

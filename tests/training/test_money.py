@@ -13,7 +13,8 @@ import pytest
 import tandem.cli
 import tandem.training.phases
 import tandem.training.purchases.transitions
-from tandem.budget.ledger import BudgetConfig, Ledger
+from tandem.budget.ledger import Ledger
+from tandem.budget.money import BudgetConfig
 from tandem.training.build import build
 from tandem.training.config import Config, ConfigError
 from tandem.training.phases import train
@@ -74,9 +75,9 @@ def assert_replays_hold_what_was_sold(config: Config) -> None:
     """In the run as a resume finds it, before it goes on."""
     run = build(config, is_resumed=True)
     assert run.transitions.received == run.ledger.units("transition")
-    assert run.labels.received == run.ledger.units("label") + len(run.desk.answered)
+    assert run.labels.received == run.ledger.units("label") + len(run.desk.till.answered)
     if not run.collector.chunk.is_open:
-        unpaid = [*run.labels.pending, *run.desk.answered, *run.desk.declined]
+        unpaid = [*run.labels.pending, *run.desk.till.answered, *run.desk.till.declined]
         assert run.ledger.reserved == len(unpaid) * run.ledger.prices["label"]
     run.close()
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 import tandem.training.build
-from tandem.budget.ledger import BudgetConfig, Ledger
+from tandem.budget.ledger import Ledger
+from tandem.budget.money import BudgetConfig
 from tandem.budget.offers import LabelOffer
 from tandem.budget.plan import Plan
 from tandem.errors import UserError

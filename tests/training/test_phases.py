@@ -14,7 +14,8 @@ import torch
 
 import tandem.cli
 import tandem.training.pace
-from tandem.budget.ledger import BudgetConfig, Ledger
+from tandem.budget.ledger import Ledger
+from tandem.budget.money import BudgetConfig
 from tandem.training.build import build
 from tandem.training.config import ConfigError
 from tandem.training.phases import train

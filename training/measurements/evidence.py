@@ -27,6 +27,7 @@ class Stock:
     labels: int = 0  # bought or asked
     rows_asked: int | None = None  # rows that the labels are about; None: as many as the labels
     pending: int = 0  # of the labels, not answered yet
+    label_price_micro: int | None = None  # that the default tier's last ones cost on average; None: too few to say
 
 
 def evidence(terms: Terms, phase: int, phases: int, stock: Stock, last: PhaseRecord | None) -> Evidence:
@@ -45,6 +46,8 @@ def evidence(terms: Terms, phase: int, phases: int, stock: Stock, last: PhaseRec
         rows_asked=stock.rows_asked,
         pending=stock.pending,
         clean_labels=clean_labels if terms.labeler.tiers else None,
+        label_price_micro=stock.label_price_micro,
+        labels_per_phase=(terms.labeler.per_phase[0], terms.labeler.per_phase[1]) if terms.labeler.per_phase else None,
         offers=(last.offers if last else ()) or raters.offers(terms.labeler, None, None),
         seed=terms.seed,
     )

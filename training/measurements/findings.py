@@ -26,8 +26,9 @@ from .block import Block, block_of
 from .bounds import bounds
 from .dynamics_gap import DynamicsGap, adjoint_gap, dynamics_gap, explained_variance
 from .features import mean_prediction, predictor, sampled
+from .people import has_unit, judge_pairs
 from .raters import TierEstimates
-from .reward_refit import LabelledFeatures, RefitError, clean_part, moved, noise_free, refit_errors
+from .reward_refit import LabelledFeatures, RefitError, clean_part, moved, noise_free, only_answers, refit_errors
 from .snapshots import Snapshots
 
 RECENCY = 0.9  # weight of a phase's dynamics error, for each phase that has passed since
@@ -81,6 +82,9 @@ class Measurer:
     def measure(self, phase: int) -> Findings:
         """All there is to measure on; takes the phase's snapshot."""
         generator = self._generator(Channel.MEASURING, phase)
+        judged = judge_pairs(self.models, self.labels, self._generator(Channel.RATERS, phase))
+        if not has_unit(self.labels):
+            self.warn("the unit of rewards is not known, since no clip was scored: plans are half of the spend each")
         episodes = [
             episode.to(self.models.device) for episode in self.transitions.heldout_episodes(self.config.episodes)
         ]
@@ -93,16 +97,18 @@ class Measurer:
         known = self._known(estimates, residual)
         block = block_of(episodes, self.config.windows)
         if block is None:
-            return Findings({}, **known)
+            return Findings(judged, **known)
         gap = self.gap_on(self.models, block, self.horizon, generator)
         adjoint = adjoint_gap(self.models, block, self.horizon, self.config.samples, generator)
-        curve = reward_curve(refits, noises, live, self.labels.num_training, known["clean_labels"])
+        rows = self.labels.mean_rows
+        curve = reward_curve(refits, noises, live, self.labels.num_training, known["clean_labels"], rows)
         factor = 1.0 / (1.0 - self.models.dynamics.config.discount)
         scalars = {
             **_dynamics_scalars(gap, adjoint),
-            **_reward_scalars(refits, curve, live, factor),
+            **_reward_scalars(refits, curve, live, factor / rows, rows),
             "gap/explained_variance": variance,
-            **bounds(self.models, block, live.abs(), self.horizon, generator),
+            **judged,
+            **bounds(self.models, block, live.abs() / rows, self.horizon, generator),
         }
         scalars = {key: value for key, value in scalars.items() if not math.isnan(value)}
         if not all(map(math.isfinite, (gap.one_step, gap.value_deviation, variance))):
@@ -162,13 +168,14 @@ class Measurer:
         if len(labels.value):
             labels, features = sampled(self.models, labels, self.config.samples, generator)
             is_uniform = is_uniform.to(self.models.device)
-            labelled = LabelledFeatures(features, labels.value, labels.weight, labels.fold, is_uniform)
+            clips = only_answers(labels)
+            labelled = LabelledFeatures(features, labels.value, labels.weight, labels.fold, is_uniform, clips)
             refits = refit_errors(labelled, self.models.reward.config, generator)
         heldout, is_uniform = self.labels.newest(self.config.labels, is_heldout=True)
         if not len(heldout.value):
             return refits, heldout.value
         heldout, features = sampled(self.models, heldout, self.config.samples, generator)
-        live = mean_prediction(self.models, features) - heldout.value
+        live = mean_prediction(self.models, features, heldout) - heldout.value
         return refits, live[is_uniform.to(live.device)]
 
     def label_noise(self, estimates: TierEstimates | None, is_heldout: bool = False) -> float:
@@ -186,9 +193,16 @@ class Measurer:
 
 
 def reward_curve(
-    refits: list[RefitError], noises: tuple[float, float], live: Tensor, training: int, clean: float
+    refits: list[RefitError],
+    noises: tuple[float, float],
+    live: Tensor,
+    training: int,
+    clean: float,
+    rows: float = 1.0,
 ) -> Curve:
-    """Absolute errors without the raters' noise, against labels held, in clean equivalents.
+    """Absolute errors of a row's reward without the raters' noise, against labels held, in clean equivalents.
+
+    An answer about a clip tells the error of its sum; that of a row is counted as the sum's over its rows: what adds up.
 
     The last point is moved towards the ensemble in use, in its level and in its count, as far as the labels of held-out
     episodes can tell of it, and the others with it.
@@ -198,6 +212,7 @@ def reward_curve(
         live: (K,) errors of the ensemble in use on labels of held-out episodes.
         training: labels that the ensemble learns from; the refits may have seen the newest of them alone.
         clean: clean equivalents of all labels held, those of held-out episodes, which train nothing, included.
+        rows: that an answer is about, on average.
     """
     if not refits:
         return Curve((), (), ())
@@ -210,7 +225,7 @@ def reward_curve(
     nearer = moved(levels[-1], live_level, number)
     further = moved(refits[-1].count, training, number) * clean / max(1, training)
     points = [
-        (one.count * further, level * nearer, 1.0)
+        (one.count * further, level * nearer / rows, 1.0)
         for one, level in zip(refits, levels, strict=True)
         if one.squared > 0 and math.isfinite(level)
     ]
@@ -229,10 +244,12 @@ def _dynamics_scalars(gap: DynamicsGap, adjoint: float) -> dict[str, float]:
     }
 
 
-def _reward_scalars(refits: list[RefitError], curve: Curve, live: Tensor, factor: float) -> dict[str, float]:
+def _reward_scalars(
+    refits: list[RefitError], curve: Curve, live: Tensor, factor: float, rows: float
+) -> dict[str, float]:
     scalars = {}
     if curve.errors:
-        scalars |= {"gap/reward": factor * curve.errors[-1], "gap/reward_signed": factor * refits[-1].signed}
+        scalars |= {"gap/reward": factor * rows * curve.errors[-1], "gap/reward_signed": factor * refits[-1].signed}
         scalars |= {"gap/reward_refit": factor * refits[-1].absolute}
     if len(live):
         scalars |= {"gap/reward_heldout": factor * float(live.abs().mean())}

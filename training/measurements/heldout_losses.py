@@ -7,6 +7,7 @@ from torch import Tensor
 from ...worldmodel.replay.labels import LabelReplay
 from ...worldmodel.replay.transitions import TransitionReplay
 from ..models import Models
+from .features import answered, encoded
 
 LABELS = 2048  # the newest, for the reward model's error
 WINDOWS = 32  # of the training length, for the dynamics model's losses
@@ -25,13 +26,14 @@ def heldout_dynamics(models: Models, transitions: TransitionReplay, seed: int) -
 
 @torch.no_grad()
 def heldout_reward(models: Models, labels: LabelReplay, seed: int) -> dict[str, Tensor]:
-    """Mean absolute error of the ensemble, and its disagreement, on labels bought inside held-out episodes."""
+    """Mean absolute error of the ensemble, in the unit of the answers, and its disagreement about rows, on labels bought
+    inside held-out episodes."""
     if not labels.num_heldout:
         return {}
-    batch = labels.heldout_labels(LABELS).to(models.device)
-    noise = models.noise(batch.is_first.shape, torch.Generator(models.device).manual_seed(seed))
-    feat = models.dynamics.encode(batch, noise)
-    error = (models.reward.predict(feat) - batch.value).abs()
+    batch, feat = encoded(models, labels.heldout_labels(LABELS), torch.Generator(models.device).manual_seed(seed))
+    if not len(batch.value):  # pairs alone: no error is known of them
+        return {}
+    error = (answered(models.reward.predict(feat), batch) - batch.value).abs()
     return {
         "reward/heldout_error": error.mean(),
         "reward/heldout_deviation": batch.value.std(correction=0),

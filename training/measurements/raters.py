@@ -7,6 +7,7 @@ Only answers about training episodes are used: what they say changes what is tra
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import permutations
 
 import numpy as np
 
@@ -43,16 +44,17 @@ def tier_prices(config: LabelerConfig) -> dict[str, int]:
 
 
 def estimate(labels: LabelReplay, config: LabelerConfig, predict: Predict) -> TierEstimates | None:
-    """Noise and bias of every tier, the default one included; None without named tiers or with fewer than two answers.
+    """Noise and bias of every tier, the default one included, and of every person who answered; None where nobody has a name,
+    or with fewer than two answers.
 
     A tier without duplicates has the noise that is believed of it (prior_sigma), and without a belief all of the answers'
     variance: more it cannot be. Without gold pairs its bias may be 2.8 times prior_bias, see `estimate_bias`.
     """
     answers = labels.answers()
-    if not config.tiers or len(answers.value) < 2:
+    if (not config.tiers and len(labels.tiers) < 2) or len(answers.value) < 2:
         return None
     spread = float(answers.value.var())
-    gold = config.gold_tier
+    gold = config.gold_tier if config.tiers else reference(answers, labels.tiers, config.gold)
     noises = {
         name: _noise(answers, labels.tiers.index(name), _feared_noise(config, name, spread)) for name in labels.tiers
     }
@@ -69,6 +71,26 @@ def estimate(labels: LabelReplay, config: LabelerConfig, predict: Predict) -> Ti
             noises[name], estimate_bias(difference, seen, known, _feared_bias(config, name, spread))
         )
     return TierEstimates({name: found[name] for name in labels.tiers}, tuple(mean.tolist()), tuple(scale.tolist()))
+
+
+def reference(answers: Answers, tiers: tuple[str, ...], wanted: str = "") -> str:
+    """Among people, whom the others are held against: the one that is wanted, or else the one who agrees best with others.
+
+    Agreement is the median distance to others' answers about the same items, over at least 3 of them; while nobody has as
+    many, it is who answered most.
+    """
+    held = [name for place, name in enumerate(tiers) if (answers.tier == place).any()]
+    if not held or wanted in held:
+        return wanted if wanted in held else tiers[0]
+    distances: dict[str, list[float]] = {name: [] for name in held}
+    order = np.argsort(answers.item, kind="stable")
+    for group in np.split(order, np.flatnonzero(np.diff(answers.item[order])) + 1):
+        for one, other in permutations(group.tolist(), 2):
+            if answers.tier[one] != answers.tier[other]:
+                distances[tiers[answers.tier[one]]].append(float(abs(answers.value[one] - answers.value[other])))
+    known = {name: float(np.median(found)) for name, found in distances.items() if len(found) >= 3}
+    most = max(held, key=lambda name: int((answers.tier == tiers.index(name)).sum()))
+    return min(known, key=lambda name: known[name]) if known else most
 
 
 def offers(config: LabelerConfig, estimates: TierEstimates | None, s0_squared: float | None) -> tuple[LabelOffer, ...]:
@@ -115,6 +137,22 @@ def apply(labels: LabelReplay, estimates: TierEstimates | None, s0_squared: floa
             for piece in (places[start : start + PIECE] for start in range(0, len(places), PIECE)):
                 amount = correction(tier.bias, estimates, labels.rows(piece, is_heldout), predict)
                 labels.correct(piece, amount, is_heldout)
+
+
+def told(estimates: TierEstimates | None, s0_squared: float | None) -> dict[str, dict[str, float]]:
+    """Tier -> "sigma" and "bias", a deviation and a bound in reward units, and "clean", the perfect labels that one of its
+    is worth; nothing while that is not known."""
+    known = _known(estimates, s0_squared)
+    if known is None:
+        return {}
+    return {
+        name: {
+            "sigma": tier.noise.variance**0.5,
+            "bias": tier.bias.bound**0.5,
+            "clean": clean_worth([tier.noise.variance], known[1]),
+        }
+        for name, tier in known[0].tiers.items()
+    }
 
 
 def biased(estimates: TierEstimates | None) -> list[str]:

@@ -5,14 +5,15 @@ not see its episode: folds by label would leak neighbours of the scored row.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from ...budget.offers import residual_squared
+from ...worldmodel.records import LabelBatch
 from ...worldmodel.reward import RewardConfig, RewardModel, fold_weights
-from .features import SampledFeatures
+from .features import SampledFeatures, answered
 
 FRACTIONS = (1 / 8, 1 / 4, 1 / 2, 1.0)
 BATCH = 256
@@ -29,12 +30,13 @@ class LabelledFeatures:
     weight: Tensor
     fold: Tensor
     is_uniform: Tensor  # (L,) bool: actively chosen labels never estimate an error
+    clips: LabelBatch | None = None  # what was answered, where that was about clips
 
 
 @dataclass(frozen=True)
 class RefitError:
     count: int  # labels that the refit had
-    absolute: float  # mean |rhat - y| over labels of episodes that the scoring member did not see
+    absolute: float  # mean |rhat - y|, of clips in units of their sums, over labels of episodes that the scoring member did not see
     squared: float
     signed: float  # mean rhat - y
 
@@ -65,7 +67,11 @@ def _refit(labels: LabelledFeatures, subset: Tensor, config: RewardConfig, gener
             drawn = torch.randint(len(subset), (min(BATCH, len(subset)),), generator=generator, device=subset.device)
             rows = subset[drawn]
             sample = torch.randint(labels.features.samples, rows.shape, generator=generator, device=rows.device)
-            loss, _ = model(labels.features.at(sample, rows), labels.value[rows], weight[rows])
+            feat = labels.features.at(sample, rows)
+            if labels.clips is None:
+                loss, _ = model(feat, labels.value[rows], weight[rows])
+            else:
+                loss, _ = model.judge(labels.clips[rows], feat, weight[rows])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -78,7 +84,9 @@ def _score(model: RewardModel, labels: LabelledFeatures, count: int) -> RefitErr
     """Each label by the member that did not see its episode, its prediction averaged over the draws of its latent."""
     scored, features = labels.is_uniform.nonzero()[:, 0], labels.features
     unseen = (labels.fold[scored] % model.config.members).unsqueeze(0)
-    predicted = sum(model.members(features.at(k, scored)).gather(0, unseen)[0] for k in range(features.samples))
+    clips = None if labels.clips is None else labels.clips[scored]
+    each = (answered(model.members(features.at(k, scored)), clips) for k in range(features.samples))  # (M, L) each
+    predicted = sum(one.gather(0, unseen)[0] for one in each)
     error = predicted / features.samples - labels.value[scored]
     return RefitError(count, float(error.abs().mean()), float((error**2).mean()), float(error.mean()))
 
@@ -109,3 +117,11 @@ def moved(refit: float, live: float, number: float, prior_weight: float = 16.0) 
     if not all(math.isfinite(value) and value > 0 for value in (refit, live)):
         return 1.0
     return (live / refit) ** (number / (number + prior_weight))
+
+
+def only_answers(labels: LabelBatch) -> LabelBatch | None:
+    """Of clips: what was answered, without what was seen, since features stand for that; None of single steps."""
+    if labels.rows is None:
+        return None
+    nothing = {name: getattr(labels, name)[:, :0] for name in ("prev_action", "is_first", "start_deter", "start_stoch")}
+    return replace(labels, obs={}, right=None, is_pair=None, judgement=None, **nothing)

@@ -1,52 +1,42 @@
 """Buying labels: choose rows, reserve, ask, and take in whatever has been answered since."""
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ...budget.ledger import Diverged, Ledger
 from ...budget.money import Purchase
 from ...budget.offers import LabelOffer
-from ...envs.labelers.base import DEFAULT, Labeler
-from ...envs.records import Answer, Clip, Declined, Question, Reply
-from ...errors import UserError
+from ...envs.labelers.base import Labeler
+from ...envs.question_keys import DEFAULT
+from ...envs.records import Answer, Declined, Question
 from ...frames import DamagedLog
 from ...worldmodel.replay.journal.labels import Entry, LabelJournal
 from ...worldmodel.replay.label_store import Asked, LabelStore
-from ...worldmodel.replay.transitions import TransitionReplay
 from ..stop import Stop
-from .choice import Choice
+from .heard import Heard, checked
+from .items import Drawer, Item, requests
+from .looks import Looks
 from .sellers import SellerFailed, calling
+from .till import Till
 
-LARGEST = float(np.finfo(np.float32).max)  # that a label may be
-STATE = {"calls", "declined_in_a_row", "answered", "declined", "labeler"}
+STATE = {"calls", "declined_in_a_row", "booked", "labeler"}
 UNPAID = "the run ended before money was set aside for it"
 
 
-@dataclass
-class Heard:
-    """What a labeler said at one call. `unknown`: keys that nobody waits for, never asked or answered before."""
+@dataclass(frozen=True)
+class Terms:
+    """What an answer costs, and when a labeler that refuses is given up."""
 
-    answers: list[Answer] = field(default_factory=list)
-    declined: list[Declined] = field(default_factory=list)
-    unknown: list[str] = field(default_factory=list)
+    prices: Mapping[str, int]  # micro-coins reserved for an answer, by tier
+    item_micro: int = 0  # for showing an item to the first of the named tiers
+    refusals: int = 0  # declined questions in a row that end the run, 0: none
 
-    def lines(self) -> list[str]:
-        """Warnings for a person."""
-        lines = []
-        if self.declined:
-            first = self.declined[0]
-            lines.append(
-                f"warning: {len(self.declined)} questions declined, their money is back: {first.key}: {first.reason}"
-            )
-        if self.unknown:
-            lines.append(
-                f"warning: {len(self.unknown)} answers to questions that nobody asked, or that were answered before, are "
-                f"left aside: {self.unknown[0]}"
-            )
-        return lines
+    def price(self, tier: str, is_first: bool) -> int:
+        """Of an answer; the first of the named tiers to answer about an item is shown it."""
+        return self.prices[tier] + (self.item_micro if is_first and tier != DEFAULT else 0)
 
 
 class LabelDesk:
@@ -63,28 +53,22 @@ class LabelDesk:
 
     def __init__(
         self,
-        transitions: TransitionReplay,
+        drawer: Drawer,
         labels: LabelStore,
         labeler: Labeler,
         ledger: Ledger,
         journal: LabelJournal,
         stop: Stop,
-        tier_prices: Mapping[str, int] | None = None,
-        item_micro: int = 0,
-        choice: Choice | None = None,
-        refusals: int = 0,
+        terms: Terms,
+        looks: Looks | None = None,
     ):
-        """tier_prices: micro-coins an answer of the tiers beside the default one; item_micro: for showing an item;
-        choice: of the rows to ask about, uniform without one; refusals: declined questions in a row that end the run, 0: none."""
-        self.transitions, self.labels, self.labeler = transitions, labels, labeler
-        self.ledger, self.journal, self.stop, self.refusals = ledger, journal, stop, refusals
-        self.prices = {DEFAULT: ledger.prices["label"], **(tier_prices or {})}
-        self.item_micro, self.choice = item_micro, choice
-        self.num_items = self.num_uniform = 0  # rows asked about, and those of them that were drawn uniformly
+        """looks: what a labeler that looks is shown; None: it does not."""
+        self.drawer, self.transitions, self.labels, self.labeler = drawer, drawer.transitions, labels, labeler
+        self.ledger, self.journal, self.stop, self.terms, self.looks = ledger, journal, stop, terms, looks
+        self.till = Till(ledger)
+        self.num_items = self.num_uniform = 0  # what was asked about, and how much of it was drawn uniformly
         self.calls = 0  # of the labeler's collect
         self.declined_in_a_row = 0
-        self.answered: list[str] = []  # keys of replies that are not booked yet
-        self.declined: list[str] = []
         self.untold: list[Question] = []  # ordered, and the labeler has not heard of them
         self.ahead: deque[Entry] = deque()
         ledger.before_commit.append(journal.log.sync)
@@ -94,7 +78,7 @@ class LabelDesk:
     @property
     def tiers(self) -> list[str]:
         """Who can be asked."""
-        return list(self.prices)
+        return list(self.terms.prices)
 
     @property
     def num_bought(self) -> int:
@@ -135,66 +119,43 @@ class LabelDesk:
         """
         if not self.can_ask(offer) or number <= 0:
             return 0
-        items = self._draw_items(number, rng, offer)
-        requests = list(self._requests(list(items), rng, offer))
-        if offer is None or number < offer.answers:
-            requests = requests[:number]
-        requests = list(self._affordable(requests))
-        self._buy(requests, items)
-        return len(requests)
-
-    def _draw_items(self, number: int, rng: np.random.Generator, offer: LabelOffer | None) -> dict[Clip, bool]:
-        """Rows not asked yet for `number` answers -> whether each was drawn uniformly. All get their first answer."""
         wanted = number if offer is None else max(1, int(number / offer.answers))
         wanted = min(wanted, self.ledger.remaining // self._first_price(offer))
-        if self.choice is None:
-            return dict.fromkeys(self.transitions.open.draw(wanted, rng), True)
-        return dict(self.choice.draw(self.transitions, wanted, self.num_items, self.num_uniform, rng))
+        items = self.drawer.draw(wanted, self.num_items, self.num_uniform, rng)
+        wishes = list(requests(items, rng, offer))
+        if offer is None or number < offer.answers:
+            wishes = wishes[:number]
+        asked, purchases = self._affordable(wishes)
+        self._buy(asked, purchases)
+        return len(asked)
 
-    def _requests(
-        self, items: list[Clip], rng: np.random.Generator, offer: LabelOffer | None
-    ) -> Iterator[tuple[Clip, str, int]]:
-        """(row, tier, which of the tier's answers about the row): first answers before all others."""
-        if offer is None:
-            yield from ((item, DEFAULT, 0) for item in items)
-            return
-        for repeat in range(offer.replication):
-            yield from ((item, offer.tier, repeat) for item in items)
-        chances = rng.random((len(items), 2))
-        for item, (duplicate, gold) in zip(items, chances, strict=True):
-            if duplicate < offer.duplicate_share:
-                yield item, offer.tier, offer.replication
-            if gold < offer.gold_share:
-                yield from ((item, tier, repeat) for tier in offer.checks for repeat in range(offer.check_answers))
-
-    def _affordable(self, requests: list[tuple[Clip, str, int]]) -> Iterator[tuple[Question, Purchase, bool]]:
-        """Questions in their order while the money lasts, what each costs, and whether it is the first about its row."""
-        money, seen = self.ledger.remaining, set()
-        for clip, tier, repeat in requests:
-            is_first = clip not in seen
-            price = self._price(tier, is_first)
+    def _affordable(self, wishes: list[tuple[Item, str, int]]) -> tuple[list[Asked], list[Purchase]]:
+        """Questions in their order while the money lasts, and what each costs."""
+        money, seen = self.ledger.remaining, set[Item]()
+        asked: list[Asked] = []
+        purchases: list[Purchase] = []
+        for item, tier, repeat in wishes:
+            is_first = item not in seen
+            price = self.terms.price(tier, is_first)
             if price > money:
-                return
+                break
             money -= price
-            seen.add(clip)
-            key = f"label/{clip.env}/{clip.step}"
-            if (tier, repeat) != (DEFAULT, 0):
-                key += f"/{tier}/{repeat}"
-            yield Question(key, clip, tier), Purchase(key, "label", 1, price, tier), is_first
+            seen.add(item)
+            question = item.question(tier, repeat)
+            purchases.append(Purchase(question.key, "label", 1, price, tier))
+            # An item counts once where errors are measured, however often it is answered.
+            asked.append(Asked(question, None, is_first and item.is_uniform))
+        return asked, purchases
 
-    def _buy(self, requests: list[tuple[Question, Purchase, bool]], items: dict[Clip, bool]) -> None:
-        questions = [question for question, _, _ in requests]
-        copies = self.labels.copies(self.transitions, [question.clip for question in questions])
-        # An item counts once where errors are measured, however often it is answered.
-        asked = [
-            Asked(question, copy, is_first and items[question.clip])
-            for (question, _, is_first), copy in zip(requests, copies, strict=True)
-        ]
+    def _buy(self, asked: list[Asked], purchases: list[Purchase]) -> None:
+        clips = [clip for one in asked for clip in one.question.clips]
+        copies = iter(self.labels.copies(self.transitions, clips))
+        asked = [replace(one, copy=next(copies), right=next(copies) if one.question.right else None) for one in asked]
         with self.ledger.together():
-            self.ledger.reserve([purchase for _, purchase, _ in requests])
+            self.ledger.reserve(purchases)
             self._write_asked(tuple(asked))
         self._ask(asked)
-        self.untold += questions
+        self.untold += [one.question for one in asked]
 
     def _write_asked(self, asked: tuple[Asked, ...]) -> None:
         """Unless they are on disk already. Diverged where others are."""
@@ -213,27 +174,27 @@ class LabelDesk:
         if not self.is_live and not self.repeats:
             questions = [] if self.ahead else [item.question for item in self.labels.pending.values()]
         self.is_live = self.is_live or not self.ahead
+        self._submit(questions)
+
+    def _submit(self, questions: list[Question]) -> None:
         if questions:
+            shown = self.looks.shown(questions, self.labels) if self.looks else questions
             with calling(self.stop, "labeler.name"):
-                self.labeler.submit(questions)
+                self.labeler.submit(shown)
 
     def _ask(self, asked: list[Asked]) -> None:
         for item in asked:
             self.labels.ask(item)
-        self.num_items += len({item.question.clip for item in asked})  # all questions about a row come together
+        self.num_items += len({item.question.clips for item in asked})  # all questions about an item come together
         self.num_uniform += sum(item.is_uniform for item in asked)
 
     def _first_price(self, offer: LabelOffer | None) -> int:
-        return self._price(DEFAULT if offer is None else offer.tier, is_first=True)
-
-    def _price(self, tier: str, is_first: bool) -> int:
-        """Of an answer; the first of the named tiers to answer about a row is shown it."""
-        return self.prices[tier] + (self.item_micro if is_first and tier != DEFAULT else 0)
+        return self.terms.price(DEFAULT if offer is None else offer.tier, is_first=True)
 
     def collect(self) -> Heard:
         """Take in what the labeler says: answers are paid, the money of what is declined goes back.
 
-        SellerFailed after as many refusals in a row as `refusals` says, with nothing lost.
+        SellerFailed after as many refusals in a row as the terms say, with nothing lost.
         """
         heard = self._take_in()
         self.book()
@@ -247,11 +208,8 @@ class LabelDesk:
         return heard
 
     def book(self) -> None:
-        """Pay for what was answered since the last time, and take back the money of what was declined."""
-        with self.ledger.together():
-            self.ledger.settle(dict.fromkeys(self.answered, 1))
-            self.ledger.release(self.declined)
-        self.answered, self.declined = [], []
+        """Pay for what was answered or worked since the last time, and take back the money of what was declined."""
+        self.till.book()
 
     def _take_in(self) -> Heard:
         """Everything is checked before it is written, so that the journal can always be read again."""
@@ -261,8 +219,9 @@ class LabelDesk:
             self.labels.answer(answer)
         for one in heard.declined:
             self.labels.decline(one.key)
-        self.answered += [answer.key for answer in heard.answers]
-        self.declined += [one.key for one in heard.declined]
+        if heard.retracted:
+            self.labels.retract(frozenset(heard.retracted))
+        self.till.take(heard)
         return heard
 
     def _heard(self) -> Heard:
@@ -271,47 +230,77 @@ class LabelDesk:
             self.tell()
         said = self._said() if self.is_live or self.repeats else Heard()
         if not self.ahead:
-            if said.answers or said.declined:
-                self._write_heard(said.answers, said.declined)
+            if said.is_worth_writing:
+                self._write_heard(said)
             return said
         if self.ahead[0].call > self.calls or self.ahead[0].asked:
             return Heard()
         before = self.ahead.popleft()
-        return Heard(list(before.answers), list(before.declined), said.unknown)
+        return Heard(
+            list(before.answers), list(before.declined), list(before.works), list(before.retracted), said.unknown
+        )
 
-    def _write_heard(self, answers: list[Answer], declined: list[Declined]) -> None:
-        self.journal.write(Entry(self.calls, (), tuple(answers), tuple(declined)))
+    def _write_heard(self, heard: Heard) -> None:
+        answers, declined = tuple(heard.answers), tuple(heard.declined)
+        self.journal.write(Entry(self.calls, (), answers, declined, tuple(heard.works), tuple(heard.retracted)))
         if not self.repeats:  # else a power cut loses nothing: it says the same again
             self.journal.log.sync()
 
     def _said(self) -> Heard:
         with calling(self.stop, "labeler.name"):
-            return self._checked(self.labeler.collect())
+            prices = {key: self._reserved(asked.question) for key, asked in self.labels.pending.items()}
+            heard = checked(self.labeler.collect(), self.labels.pending, prices)
+            gone = frozenset(getattr(self.labeler, "retracted", frozenset)())
+        heard.retracted = sorted(gone - self.labels.retracted)
+        return heard
+
+    def _reserved(self, question: Question) -> int:
+        """The least that was set aside for its answer."""
+        return self.terms.prices[question.tier]
+
+    def expire(self, reason: str) -> Heard:
+        """Nobody is waited for any longer: what is open is declined, and its money goes back."""
+        keys = list(self.labels.pending)
+        if hasattr(self.labeler, "expire") and keys:
+            with calling(self.stop, "labeler.name"):
+                self.labeler.expire(keys)  # type: ignore[attr-defined]
+        heard = Heard(declined=[Declined(key, reason) for key in keys])
+        if keys:
+            self._write_heard(heard)
+        self.calls += 1
+        for key in keys:
+            self.labels.decline(key)
+        self.till.take(heard)
+        self.book()
+        return heard
 
     def _count(self, heard: Heard) -> None:
         self.declined_in_a_row = 0 if heard.answers else self.declined_in_a_row + len(heard.declined)
-        if self.refusals and self.declined_in_a_row >= self.refusals:
+        if self.terms.refusals and self.declined_in_a_row >= self.terms.refusals:
             number, self.declined_in_a_row = self.declined_in_a_row, 0
             last = heard.declined[-1]
             raise SellerFailed(f"labeler.refusals: {number} questions in a row were declined, the last: {last.reason}")
 
-    def _checked(self, replies: Sequence[Reply]) -> Heard:
-        """UserError for a reply that is neither an Answer nor Declined: that labeler cannot be understood."""
-        heard, open_keys = Heard(), set(self.labels.pending)
-        for reply in replies:
-            if not isinstance(reply, Answer | Declined):
-                raise UserError(f"labeler.name: collect() must give Answer or Declined, got {reply!r}")
-            if reply.key not in open_keys:
-                heard.unknown.append(reply.key)
-                continue
-            open_keys.remove(reply.key)
-            if isinstance(reply, Declined):
-                heard.declined.append(reply)
-            elif (value := _number(reply.value)) is None:
-                heard.declined.append(Declined(reply.key, f"the answer is {reply.value!r}"))
-            else:
-                heard.answers.append(Answer(reply.key, value))
-        return heard
+    def status(self) -> str:
+        """What is waited for, for a person."""
+        status = getattr(self.labeler, "status", None)
+        if status is None:
+            return f"{len(self.labels.pending):,} questions open"
+        with calling(self.stop, "labeler.name"):
+            return str(status())
+
+    @property
+    def is_showing(self) -> bool:
+        """Whether the labeler has an owner to whom it shows what is known of those who answer."""
+        return hasattr(self.labeler, "told")
+
+    def told(self, facts: dict) -> None:
+        with calling(self.stop, "labeler.name"):
+            self.labeler.told(facts)  # type: ignore[attr-defined]  is_showing says so
+
+    def close(self) -> None:
+        if hasattr(self.labeler, "close"):
+            self.labeler.close()  # type: ignore[attr-defined]
 
     def reopen(self, entries: int | None = None) -> None:
         """Fill the store with the first `entries` of the journal, all where it is None; those after them come again.
@@ -322,7 +311,7 @@ class LabelDesk:
         number = 0
         for entry in self.journal.read():  # one at a time: their copies are large
             if entries is None or number < entries:
-                self.transitions.open.mark_asked([item.question.clip for item in entry.asked])
+                self.transitions.open.mark_asked([clip for item in entry.asked for clip in item.question.clips])
                 self._take(number, entry)
             else:
                 self.ahead.append(entry)
@@ -340,26 +329,28 @@ class LabelDesk:
                 self.labels.answer(reply)
             else:
                 self.labels.decline(reply.key)
+        if entry.retracted:
+            self.labels.retract(frozenset(entry.retracted))
         self.calls = max(self.calls, entry.call + 1)
 
     def reconcile(self) -> None:
         """Bring the accounts in line with a journal that was taken in as a whole, and ask again what is open."""
-        wanted: set[str] = set()
+        wanted, said = set[str](), Till(self.ledger)
         for entry in self.journal.read():
             wanted |= {item.question.key for item in entry.asked}
             wanted -= {one.key for one in entry.declined}
+            said.take(Heard(list(entry.answers), works=list(entry.works)))
         outstanding = [purchase.key for purchase in self.ledger.outstanding() if purchase.kind == "label"]
-        self.ledger.settle({key: 1 for key in outstanding if key in wanted and key not in self.labels.pending})
+        said.reconcile([key for key in outstanding if key in wanted and key not in self.labels.pending])
         self.ledger.release([key for key in outstanding if key not in wanted])
         self._refuse(sorted(self.labels.pending.keys() - set(outstanding)))
         self.is_live = True
-        with calling(self.stop, "labeler.name"):
-            self.labeler.submit([item.question for item in self.labels.pending.values()])
+        self._submit([item.question for item in self.labels.pending.values()])
 
     def _refuse(self, keys: list[str]) -> None:
         """Questions that were written and not committed: nobody was asked."""
         if keys:
-            self._write_heard([], [Declined(key, UNPAID) for key in keys])
+            self._write_heard(Heard(declined=[Declined(key, UNPAID) for key in keys]))
         for key in keys:
             self.labels.decline(key)
 
@@ -369,8 +360,7 @@ class LabelDesk:
         return {
             "calls": self.calls,
             "declined_in_a_row": self.declined_in_a_row,
-            "answered": list(self.answered),
-            "declined": list(self.declined),
+            "booked": self.till.to_plain(),
             "labeler": labeler,
         }
 
@@ -379,17 +369,6 @@ class LabelDesk:
         if state.keys() != STATE:
             raise ValueError(f"desk: the checkpoint holds {sorted(state)}, expected {sorted(STATE)}")
         self.calls, self.declined_in_a_row = state["calls"], state["declined_in_a_row"]
-        self.answered, self.declined = list(state["answered"]), list(state["declined"])
+        self.till.load(state["booked"])
         if self.repeats and state["labeler"] is not None:
             self.labeler.load_state_dict(state["labeler"])  # type: ignore[attr-defined]
-
-
-def _number(value: object) -> float | None:
-    """The value as a float that the label replay can hold; None for what is none."""
-    if isinstance(value, str | bytes | bool):
-        return None
-    try:
-        number = float(value)  # type: ignore[arg-type]  anything may come from outside
-    except (TypeError, ValueError):
-        return None
-    return number if abs(number) <= LARGEST else None

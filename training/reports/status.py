@@ -18,6 +18,7 @@ PARTS = {  # of a run's time, and what they are called
     "update": "updates",
     "write_back": "latents written back",
     "labels": "labels",
+    "wait": "waiting for answers",
     "commit": "ledger and journals",
     "checkpoint": "checkpoints",
     "measure": "measuring and planning",

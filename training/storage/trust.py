@@ -1,7 +1,8 @@
 """Whose code a run's folder names: the person's own, which a signature shows, or a stranger's, which nobody imports unasked.
 
 The key of the signature lies in the state folder of the user who starts runs, and nowhere else. What is signed is what makes
-code run: the names of classes and the arguments that an environment is made with, and the folder they were found in.
+code run: the names of classes and the arguments that an environment is made with, programs and servers that answer, and the
+folder they were found in.
 """
 
 import hashlib
@@ -14,13 +15,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ...envs.labelers.programs.address import without_secrets
 from ...errors import UserError
 from ...outside import is_class, look_in
 from ..config import Config
 from .card import RunCard
 
 KEY_BYTES = 32
-KWARGS = "envs.kwargs"
+KWARGS, COMMAND, URL = "envs.kwargs", "labeler.command", "labeler.url"
 
 
 class TrustError(UserError):
@@ -43,10 +45,12 @@ def check_trust(config: Config, card: RunCard | None, is_trusted: bool, repeated
     is_known = is_trusted or (card is not None and _is_signed(card, code))
     for key, value in code.items():
         if not is_known and not _is_repeated(key, value, repeated):
-            own = f", or {key}={value}" if key != KWARGS else ""
+            told = without_secrets(value) if key == URL else f"[{','.join(value)}]" if key == COMMAND else value
+            what, does = ("a server", "asks") if key == URL else ("code", "runs")
+            own = f", or {key}={told}" if key not in (KWARGS, URL) else ""
             raise TrustError(
-                f"{key}: {value} is code that the run's folder names, and it was not started here by you: "
-                f"--trust runs it (in Python trust=True){own}"
+                f"{key}: {told} is {what} that the run's folder names, and it was not started here by you: "
+                f"--trust {does} it (in Python trust=True){own}"
             )
     if code:
         look_in(os.getcwd())
@@ -61,6 +65,10 @@ def code_settings(config: Config) -> dict[str, Any]:
         found["task"] = config.task
     named = {"labeler.name": config.labeler.name, "allocator.name": config.allocator.name}
     found |= {key: name for key, name in named.items() if is_class(name)}
+    if config.labeler.command:
+        found[COMMAND] = list(config.labeler.command)
+    if config.labeler.url:  # it is sent what the run observes
+        found[URL] = config.labeler.url
     if config.envs.kwargs and ":" in config.task:  # there are Ids whose arguments name a module
         found[KWARGS] = config.envs.kwargs
     return found

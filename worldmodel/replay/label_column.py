@@ -21,6 +21,7 @@ class LabelColumn:
 
     def __init__(self, num_streams: int):
         self.received = 0  # answers
+        self.retracted: frozenset[str] = frozenset()
         self.pending: dict[str, Asked] = {}  # by the key of the question, in the order asked
         self.values = np.full((num_streams, FIRST_STEPS), np.nan, np.float32)  # NaN: no answer yet
 
@@ -36,6 +37,14 @@ class LabelColumn:
     def decline(self, key: str) -> None:
         """Nobody waits for an answer to this question any more."""
         del self.pending[key]
+
+    def whole(self, key: str) -> Asked:
+        """There are no copies in it."""
+        return self.pending[key]
+
+    def retract(self, raters: frozenset[str]) -> None:
+        """Not in coupled mode, which asks nobody by name."""
+        assert not raters, raters
 
     def answer(self, answer: Answer) -> None:
         """KeyError where nobody is waiting for this answer: never asked, or answered already."""

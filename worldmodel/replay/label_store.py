@@ -46,6 +46,17 @@ class LabelStore(Protocol):
         """Nobody waits for an answer to this question any more. KeyError where nobody did."""
         ...
 
+    def whole(self, key: str) -> Asked:
+        """A pending question with its copies as they were when it was asked. KeyError where nobody waits for it."""
+        ...
+
+    @property
+    def retracted(self) -> frozenset[str]: ...  # people whose labels weigh nothing
+
+    def retract(self, raters: frozenset[str]) -> None:
+        """The labels of these people weigh nothing from now on."""
+        ...
+
     def draw(self, batch: Batch, number: int, rng: np.random.Generator) -> tuple[Batch, LabelBatch | None]:
         """What an update learns reward from: the batch with its rewards, or `number` labels beside it."""
         ...

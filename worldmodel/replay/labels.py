@@ -114,6 +114,15 @@ class LabelReplay:
     def num_heldout(self) -> int:
         return int(self.heldout.alive[0])
 
+    @property
+    def mean_rows(self) -> float:
+        """That a label held is about; 1 while there is none."""
+        if self.form.length == 1:
+            return 1.0
+        held = [rings.columns["num_rows"][: int(rings.alive[0])] for rings in (self.training, self.heldout)]
+        rows = np.concatenate(held)
+        return float(rows.mean()) if len(rows) else 1.0
+
     def copies(self, transitions: TransitionReplay, clips: Sequence[Clip]) -> list[Copy]:
         """What the labels of these clips will need, in their order. KeyError where a row is gone."""
         return transitions.copies(clips, self.config.burn_in + self.form.length - 1)
@@ -221,6 +230,17 @@ class LabelReplay:
         """The labels in these places (n,) of `answers`."""
         rings = self.heldout if is_heldout else self.training
         return self._batch(rings, _scored(rings, None)[index])
+
+    def pairs(self, most: int) -> tuple[LabelBatch, np.ndarray]:
+        """The newest `most` pairs of training episodes, and the tiers (n,) of those who judged them."""
+        slot = _newest(self.training, None)
+        slot = slot[self.training.columns["is_pair"][slot]][-most:]
+        return self._batch(self.training, slot), self.training.columns["tier"][slot]
+
+    def judge(self, judgement: Mapping[str, tuple[float, float]]) -> None:
+        """Sensitivity and lapse rate by tier, of those who judge pairs."""
+        for name, terms in judgement.items():
+            self.judgement[self.tiers.index(name)] = terms
 
     def weigh(self, precision: Mapping[str, float]) -> None:
         """Relative precision of a label by tier, above 0. Those of the most precise tier that holds labels weigh

@@ -268,6 +268,10 @@ class TransitionReplay:
             found[here] = run_lengths(rings, stream[here], row[here], length)
         return [replace(one, length=number) for one, number in zip(rows, found.tolist(), strict=True)]
 
+    def is_heldout(self, clips: Sequence[Clip]) -> list[bool]:
+        """Whether each lies in a held-out episode."""
+        return (self.heldout.find(*stream_and_step(clips)) >= 0).tolist()
+
     def latents(self, stream: np.ndarray, step: np.ndarray, is_heldout: bool) -> tuple[np.ndarray, ...]:
         """(is_found (n,), deter, stoch) with the stored latents of the rows (stream, step) that were found."""
         rings = self.heldout if is_heldout else self.training

@@ -233,7 +233,7 @@ class Counter:
         number = db.execute("SELECT COUNT(*) FROM assignment WHERE rater = ?", (who.id,)).fetchone()[0]
         if number < PRACTICE:
             return "practice"
-        chance = hashlib.sha256(f"{self.queue.meta('run')}/{who.name}/{number}".encode()).digest()
+        chance = hashlib.sha256(f"{who.name}/{number}".encode()).digest()
         return "gold" if int.from_bytes(chance[:4]) % GOLD_EVERY == 0 else "label"
 
     def _marked(self, db: sqlite3.Connection, who: Rater) -> int | None:
@@ -288,7 +288,7 @@ class Counter:
 
     def _is_swapped(self, question: sqlite3.Row, who: Rater) -> bool:
         """Whether the rater sees a pair's right clip on the left: by chance, and the same at every look."""
-        chance = hashlib.sha256(f"{self.queue.meta('run')}/{question['key']}/{who.name}".encode()).digest()
+        chance = hashlib.sha256(f"{question['key']}/{who.name}".encode()).digest()
         return question["kind"] == "pair" and bool(chance[0] & 1)
 
     def _receipt(self, db: sqlite3.Connection, who: Rater, question: sqlite3.Row, answer: sqlite3.Row) -> Receipt:

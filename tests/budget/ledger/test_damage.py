@@ -136,6 +136,6 @@ def test_a_file_that_rots_while_it_is_open_is_refused_at_the_next_commit(busy, c
     rival.close()
 
 
-def test_todays_files_are_of_version_2(busy):
+def test_todays_files_are_of_version_3(busy):
     with closing(sqlite3.connect(busy.path)) as db:
-        assert file_version(busy.path, db) == Log().version == 2
+        assert file_version(busy.path, db) == Log().version == 3

@@ -97,7 +97,7 @@ def test_an_upgraded_ledger_says_the_same_and_the_old_one_is_kept(older, content
     assert upgrade(older) == (kept := older.with_name("ledger.version-1.db"))
     assert content(older) == content(kept) == before
     now = read_all(older)
-    assert (now.version, now.prices, now.entries, now.decisions) == (2, rows.prices, rows.entries, rows.decisions)
+    assert (now.version, now.prices, now.entries, now.decisions) == (3, rows.prices, rows.entries, rows.decisions)
     assert [one.booking.time for one in now.entries] == [one.booking.time for one in rows.entries]
     assert read_all(kept) == rows
     assert upgrade(older) is None
@@ -122,7 +122,7 @@ def test_an_upgrade_that_is_cut_off_leaves_the_old_ledger_and_can_be_made_again(
         upgrade(older)
     assert content(older) == before and read_all(older).version == 1
     monkeypatch.undo()
-    assert upgrade(older) and content(older) == before and read_all(older).version == 2
+    assert upgrade(older) and content(older) == before and read_all(older).version == 3
 
 
 def test_a_damaged_ledger_of_version_1_is_not_upgraded(older):

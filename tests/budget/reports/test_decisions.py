@@ -65,7 +65,13 @@ def test_a_decision_without_measured_errors_is_one_row():
 
 def test_the_accounts_say_what_is_coins_and_what_is_not():
     summary = {"total": 2500.0, "spent": 2498.0, "reserved": 2.0, "remaining": 0.0, "transitions": 1252, "labels": 241}
-    summary |= {"written_off": 0.0, "transitions_written_off": 0, "labels_written_off": 0}
+    summary |= {
+        "written_off": 0.0,
+        "transitions_written_off": 0,
+        "labels_written_off": 0,
+        "work_spent": 0.0,
+        "raters": {},
+    }
     tiers = {
         "cheap": {"labels": 40, "spent": 40.0, "written_off": 0, "written_off_spent": 0.0},
         "expert": {"labels": 201, "spent": 1206.5, "written_off": 0, "written_off_spent": 0.0},

@@ -6,8 +6,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from tandem.budget.ledger import PriceConfig
-from tandem.budget.money import budget_in_micro, price_in_micro
+from tandem.budget.money import PriceConfig, budget_in_micro, price_in_micro
 from tandem.budget.reports.plan import plan_answer, plan_table
 from tandem.budget.reports.raters import parse_tiers
 from tandem.budget.rollouts import best_rollouts

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import tandem.training.build
-from tandem.budget.ledger import BudgetConfig
+from tandem.budget.money import BudgetConfig
 from tandem.envs.records import Answer, Declined
 from tandem.envs.vault import RewardVault
 from tandem.errors import UserError
@@ -74,7 +74,9 @@ def test_an_answer_given_twice_or_to_no_question_is_left_aside(answered_badly, c
 
 def test_a_reply_that_is_no_answer_at_all_is_told_in_one_line(tiny, monkeypatch):
     monkeypatch.setattr(tandem.training.build, "make_labeler", lambda *_: Bad(lambda key: [(key, 1.0)]))
-    with pytest.raises(UserError, match=r"^labeler.name: collect\(\) must give Answer or Declined, got \('label/"):
+    with pytest.raises(
+        UserError, match=r"^labeler.name: collect\(\) must give Answer, Declined or Work, got \('label/"
+    ):
         train(tiny())
 
 

@@ -59,6 +59,25 @@ def test_a_strangers_code_is_refused_by_the_name_of_its_setting_and_not_imported
     assert not stranger.mark.exists()
 
 
+@pytest.mark.parametrize(
+    "setting, told",
+    [
+        ("labeler.command=[python,judge.py]", "labeler.command: [python,judge.py] is code "),
+        ("labeler.url=http://me:secret@host/a?secret", "labeler.url: http://***@host/a?*** is a server "),
+    ],
+)
+def test_a_strangers_program_or_server_is_not_asked_unless_it_is_named_again(stranger, setting, told):
+    folder, other = stranger(setting), setting.replace("judge", "my").replace("host", "elsewhere")
+    with pytest.raises(TrustError) as caught:
+        resume_config(folder, [])
+    assert str(caught.value).startswith(told) and "--trust" in str(caught.value) and "secret" not in str(caught.value)
+    assert resume_config(folder, [setting]) == resume_config(folder, [], is_trusted=True)
+    with pytest.raises(tandem.cli.UserError, match=r"^labeler\.\w+: cannot change") as caught:
+        resume_config(folder, [other])
+    assert "secret" not in str(caught.value)
+    assert resume_config(stranger(setting, signs=True), []).labeler == load_config(["smoke", setting]).labeler
+
+
 def test_who_started_a_run_needs_to_say_nothing(stranger, state):
     folder = stranger(*CODE, signs=True)
     assert resume_config(folder, []).task == "theirs:Env" and trusted_config(folder).task == "theirs:Env"

@@ -6,10 +6,11 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from ....budget.books.rebuild import upgrade
-from ....budget.books.state import KeyState
+from ....budget.books.state import WORK, KeyState
 from ....budget.ledger import BudgetExceeded, Ledger
-from ....budget.money import Purchase, price_in_micro
-from ....envs.labelers.base import DEFAULT
+from ....budget.money import Paid, Purchase, price_in_micro
+from ....envs.question_keys import DEFAULT
+from ....envs.records import Answer, Work
 from ....worldmodel.replay.journal.transitions import PREFIX
 from ...config import Config
 from .bench import Bench
@@ -18,6 +19,20 @@ from .questions import Questions
 from .rows import Rows
 
 SHOWN = 6  # keys of a list
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """What the journals hold and the ledger does not know."""
+
+    purchase: Purchase
+    units: int | None  # that arrived; None: it is still open
+    answer: Answer | None = None  # of a label that arrived
+
+    def terms(self) -> dict[str, Paid]:
+        """For `Ledger.settle`."""
+        one = self.answer
+        return {self.purchase.key: Paid(one.price_micro, one.rater, one.seconds)} if one else {}
 
 
 @dataclass(frozen=True)
@@ -36,7 +51,8 @@ def settle_accounts(bench: Bench, config: Config, rows: Rows, questions: Questio
         lost = list(_lost(states, rows, questions))
         unknown = _unknown(states, rows, questions, config, ledger.prices, is_rebuilt)
         orphans = list(_orphans(states, rows, questions, is_rebuilt))
-        if not (lost or unknown or orphans):
+        works = _works(states, questions, is_rebuilt)
+        if not (lost or unknown or orphans or works):
             return False
     bench.are_rows_changed = True
     upgrade(bench.folder.ledger)
@@ -46,6 +62,8 @@ def settle_accounts(bench: Bench, config: Config, rows: Rows, questions: Questio
             freed = sum(states[key].purchase.cost for key in orphans)
             ledger.release(orphans)
             bench.say(f"released: {in_coins(freed)} reserved for what is lost: {_some(orphans)}")
+        if works:
+            _pay(bench, ledger, works)
         _book(bench, ledger, unknown)
     return True
 
@@ -58,6 +76,8 @@ def _reason(rows: Rows, questions: Questions) -> str:
 def _orphans(states: dict[str, KeyState], rows: Rows, questions: Questions, is_rebuilt: bool) -> Iterator[str]:
     """Open purchases of which nothing is left. In a whole run they are what a crash cut off, and are gone on with."""
     for key, state in states.items():
+        if state.purchase.kind == "work":
+            continue
         is_label = state.purchase.kind == "label"
         is_damaged = is_rebuilt or bool((questions if is_label else rows).why)
         is_there = key in questions.asked if is_label else rows.units[key.removeprefix(PREFIX)] > 0
@@ -65,11 +85,37 @@ def _orphans(states: dict[str, KeyState], rows: Rows, questions: Questions, is_r
             yield key
 
 
+def _works(states: dict[str, KeyState], questions: Questions, is_rebuilt: bool) -> dict[str, Work | None]:
+    """By key of the ledger: people's time whose payment is lost, None where the journal does not know it either. What is
+    open was paid in one commit, of which the second row is lost; what a crash cut off before its commit is paid later."""
+    found: dict[str, Work | None] = {
+        key: questions.works.get(key.removeprefix(WORK))
+        for key, state in states.items()
+        if state.is_open and state.purchase.kind == "work"
+    }
+    heard = {WORK + key: work for key, work in questions.works.items()} if is_rebuilt else {}
+    return found | {key: work for key, work in heard.items() if _is_free(states.get(key))}
+
+
+def _pay(bench: Bench, ledger: Ledger, works: dict[str, Work | None]) -> None:
+    known = {key: work for key, work in works.items() if work}
+    with ledger.together():
+        open_keys = [one.key for one in ledger.outstanding() if one.key in works]
+        ledger.release([key for key in open_keys if key in known])
+        ledger.settle(dict.fromkeys([key for key in open_keys if key not in known], 1))
+        unpaid = ledger.pay(known.values())
+    bench.say(f"booked: people's time, the payment of which was lost: {_some(list(works))}")
+    if unpaid:
+        bench.say(f"not booked: people's time that the budget has no room for: {_some(unpaid)}")
+
+
 def _lost(states: dict[str, KeyState], rows: Rows, questions: Questions) -> Iterator[Lost]:
     groups: dict[str, dict[str, int]] = defaultdict(dict)
     money: dict[str, int] = defaultdict(int)
     for key, state in states.items():
         bought = state.purchase
+        if bought.kind == "work":
+            continue  # nobody holds it
         if bought.kind == "transition":
             noun, held = "transitions", rows.units[key.removeprefix(PREFIX)]
         else:
@@ -97,27 +143,29 @@ def _unknown(
     config: Config,
     prices: dict[str, int],
     is_rebuilt: bool,
-) -> list[tuple[Purchase, int | None]]:
-    """What the journals hold and the ledger does not know, and the units that arrived; None: it is still open.
+) -> list[Unknown]:
+    """What the journals hold and the ledger does not know.
 
     In a whole run questions without an answer are what a crash cut off before it was committed, and nobody was asked.
     """
-    found: list[tuple[Purchase, int | None]] = []
+    found: list[Unknown] = []
     for key, units in rows.units.items():
         if units and _is_free(states.get(PREFIX + key)):
-            found.append((Purchase(PREFIX + key, "transition", units, prices["transition"]), units))
+            found.append(Unknown(Purchase(PREFIX + key, "transition", units, prices["transition"]), units))
     seen = set()
     for key, item in questions.asked.items():
         tier, clip = item.question.tier, item.question.clip
         if tier == DEFAULT or tier not in config.labeler.tiers:
-            price = prices["label"]
+            price = config.labeler.most_micro(prices["label"])
         else:
             price = price_in_micro(config.labeler.tiers[tier].price)
             price += 0 if clip in seen else price_in_micro(config.labeler.item_price)
         seen.add(clip)
         is_cut_off = key not in questions.answered and not (is_rebuilt or questions.why)
         if key not in questions.declined and not is_cut_off and _is_free(states.get(key)):
-            found.append((Purchase(key, "label", 1, price, tier), 1 if key in questions.answered else None))
+            answer = questions.answered.get(key)
+            price = max(price, answer.price_micro or 0) if answer else price
+            found.append(Unknown(Purchase(key, "label", 1, price, tier), 1 if answer else None, answer))
     return found
 
 
@@ -125,14 +173,15 @@ def _is_free(state: KeyState | None) -> bool:
     return state is None or state.event == "release"
 
 
-def _book(bench: Bench, ledger: Ledger, unknown: list[tuple[Purchase, int | None]]) -> None:
+def _book(bench: Bench, ledger: Ledger, unknown: list[Unknown]) -> None:
     booked, left = defaultdict(list), []
-    for purchase, units in unknown:
+    for one in unknown:
+        purchase = one.purchase
         try:
             with ledger.together():
                 ledger.reserve([purchase])
-                if units is not None:
-                    ledger.settle({purchase.key: units})
+                if one.units is not None:
+                    ledger.settle({purchase.key: one.units}, one.terms())
         except BudgetExceeded:
             left.append(purchase)
         else:

@@ -9,7 +9,7 @@ from ....budget.books.rebuild import rebuild
 from ....budget.books.rows import Booking, Decision, Entry, Refused, link, root
 from ....budget.books.state import Books
 from ....budget.ledger_file import LedgerError
-from ....budget.money import KINDS, MICRO, to_micro
+from ....budget.money import MICRO, PRICED, to_micro
 from ....budget.reports.verify import verify_ledger
 from ....durable import publish
 from ...config import Config
@@ -63,13 +63,13 @@ def _write(path: Path, found: Rescued, config: Config) -> None:
     entries, books = found.entries, Books()
     is_begun = bool(entries) and entries[0].id == 1
     first = entries[0].booking if is_begun else Booking("raise_total", total=_total(found, config))
+    prices = found.prices or config.price.in_micro()
     bookings: list[Booking] = []
     _take(books, first)
     for entry in entries[int(is_begun) :]:
-        for booking in _with_what_it_needs(books, entry.booking):
+        for booking in _with_what_it_needs(books, entry.booking, prices):
             _take(books, booking)
             bookings.append(booking)
-    prices = found.prices or config.price.in_micro()
     assert first.total is not None, "a ledger begins with its total"
     rebuild(path, first.total, prices, bookings, [decision.record() for decision in found.decisions])
 
@@ -82,15 +82,15 @@ def _take(books: Books, booking: Booking) -> None:
     books.take(booking, books.after(booking, books.balance), books.last_id + 1)
 
 
-def _with_what_it_needs(books: Books, booking: Booking) -> list[Booking]:
+def _with_what_it_needs(books: Books, booking: Booking, prices: dict[str, int]) -> list[Booking]:
     """The booking, after those that it follows from and that are lost; nothing where it cannot be."""
     try:
         books.after(booking, books.balance)
     except Refused:
-        before = _before(books, booking)
+        before = _before(books, booking, prices)
     else:
         return [booking]
-    trial = replace(books, keys=dict(books.keys), sold=dict(books.sold))
+    trial = books.copy()
     try:
         for one in (*before, booking):
             _take(trial, one)
@@ -99,13 +99,16 @@ def _with_what_it_needs(books: Books, booking: Booking) -> list[Booking]:
     return [*before, booking]
 
 
-def _before(books: Books, booking: Booking) -> list[Booking]:
+def _before(books: Books, booking: Booking, prices: dict[str, int]) -> list[Booking]:
+    """A label of the default tier may have cost less than its price, at which it is reserved at least."""
     bought = booking.purchase
     if bought is None or booking.event == "reserve":
         return []
     state, before = books.keys.get(bought.key), []
     if state is None or state.event == "release":
-        before.append(Booking("reserve", bought, time=booking.time))
+        is_usual = bought.kind == "label" and bought.tier == "default"
+        price = max(bought.price_micro, prices["label"]) if is_usual else bought.price_micro
+        before.append(Booking("reserve", replace(bought, price_micro=price), time=booking.time))
     if booking.event == "write_off" and (state is None or state.event in ("reserve", "release")):
         before.append(Booking("settle", bought, time=booking.time))
     return before
@@ -171,7 +174,7 @@ def _summed(rows: dict[int, tuple]) -> Iterator[Entry]:
 
 def _prices(rows: dict[int, tuple]) -> dict[str, int] | None:
     found = {kind: price for kind, price, written in rows.values() if written == link(root("prices"), (kind, price))}
-    return found if sorted(found) == sorted(KINDS) else None
+    return found if sorted(found) == sorted(PRICED) else None
 
 
 def in_coins(micro: int) -> str:

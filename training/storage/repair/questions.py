@@ -1,11 +1,11 @@
 """The journal of labels: answers with their questions, which a repair asks of the rows again where only they are lost."""
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from ....budget.books.state import KeyState
-from ....envs.records import Clip, Declined, Question
+from ....envs.question_keys import question_of
+from ....envs.records import Answer, Clip, Declined, Work
 from ....worldmodel.replay.copies import Copy
 from ....worldmodel.replay.journal.labels import Entry, LabelJournal, entry_of
 from ....worldmodel.replay.journal.rows import ReadRows
@@ -13,7 +13,6 @@ from ....worldmodel.replay.label_store import Asked
 from .bench import NEW, Bench
 from .logs import condition, whole_frames, write_new
 
-KEY = re.compile(r"label/(\d+)/(\d+)(/.*)?")
 GONE = "lost: its answer was in a damaged file"
 CopyOf = Callable[[Clip], Copy | None]  # KeyError where the row is gone
 
@@ -23,18 +22,20 @@ class Questions:
     """What the journal holds after the repair, by key."""
 
     asked: dict[str, Asked] = field(default_factory=dict)
-    answered: set[str] = field(default_factory=set)
+    answered: dict[str, Answer] = field(default_factory=dict)
     declined: set[str] = field(default_factory=set)
+    works: dict[str, Work] = field(default_factory=dict)
     why: str = ""  # what was wrong with the journal; empty: nothing
 
     def take(self, entry: Entry) -> None:
         self.asked |= {item.question.key: item for item in entry.asked}
-        self.answered |= {answer.key for answer in entry.answers}
+        self.answered |= {answer.key: answer for answer in entry.answers}
+        self.works |= {work.key: work for work in entry.works}
         self.declined |= {one.key for one in entry.declined}
 
     @property
     def replied(self) -> set[str]:
-        return self.answered | self.declined
+        return self.answered.keys() | self.declined
 
 
 def read_questions(bench: Bench) -> tuple[list[Entry], Questions]:
@@ -45,12 +46,6 @@ def read_questions(bench: Bench) -> tuple[list[Entry], Questions]:
     for entry in entries:
         found.take(entry)
     return entries, found
-
-
-def clip_of(key: str) -> Clip | None:
-    """The row that a label's key names."""
-    match = KEY.fullmatch(key)
-    return Clip(int(match[1]), int(match[2])) if match else None
 
 
 def mend_questions(bench: Bench, known: dict[str, KeyState], copy_of: CopyOf, is_uniform: bool) -> Questions:
@@ -90,7 +85,10 @@ def _with_whole_copies(entry: Entry, copy_of: CopyOf) -> Entry:
 
     def whole(item: Asked) -> Asked:
         try:
-            return replace(item, copy=copy_of(item.question.clip)) if item.question.key in entry.cut else item
+            if item.question.key not in entry.cut:
+                return item
+            copies = [copy_of(clip) for clip in item.question.clips]
+            return Asked(item.question, copies[0], item.is_uniform, *copies[1:])
         except KeyError:
             return item
 
@@ -103,23 +101,16 @@ def _asked_again(found: Questions, known: dict[str, KeyState], copy_of: CopyOf, 
     wanted = dict.fromkeys(key for key in (*keys, *sorted(found.replied)) if key not in found.asked)
     seen = {item.question.clip for item in found.asked.values()}
     again = []
-    for key in wanted:
-        clip, state = clip_of(key), known.get(key)
-        if clip is None:
-            continue
+    for question in filter(None, map(question_of, wanted)):
         try:
-            copy = copy_of(clip)
+            copies = [copy_of(clip) for clip in question.clips]
         except KeyError:
             continue
-        tier = state.purchase.tier if state else _tier_of(key)
-        again.append(Asked(Question(key, clip, tier), copy, is_uniform and clip not in seen))
-        seen.add(clip)
+        state = known.get(question.key)
+        question = replace(question, tier=state.purchase.tier if state else question.tier)
+        again.append(Asked(question, copies[0], is_uniform and question.clip not in seen, *copies[1:]))
+        seen.add(question.clip)
     return again
-
-
-def _tier_of(key: str) -> str:
-    match = KEY.fullmatch(key)
-    return match[3].split("/")[1] if match and match[3] else "default"
 
 
 def _with_questions(entry: Entry, names: set[str]) -> Entry:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ....budget.ledger import Ledger
+from ....envs.question_keys import question_of
 from ....errors import UserError
 from ....links import refuse_links
 from ...config import Config
@@ -20,7 +21,7 @@ from .checkpoints import mark_checkpoints, newest_parts, set_archives_aside, set
 from .ledger_rows import mend_ledger
 from .logs import mend_older
 from .papers import mend_papers
-from .questions import clip_of, mend_questions, read_questions
+from .questions import mend_questions, read_questions
 from .rewards import mend_rewards
 from .rows import mend_transitions
 from .samples import blank_tick, copier
@@ -78,7 +79,7 @@ def _mend_journals(bench: Bench, config: Config, card: RunCard | None, is_rebuil
 def _floor(keys: list[str]) -> dict[int, int]:
     """Stream -> the step after the last that was asked about."""
     floor: dict[int, int] = {}
-    for clip in filter(None, map(clip_of, keys)):
+    for clip in (clip for question in filter(None, map(question_of, keys)) for clip in question.clips):
         floor[clip.env] = max(floor.get(clip.env, 0), clip.step + 1)
     return floor
 

@@ -28,7 +28,7 @@ def copier(bench: Bench, config: Config) -> CopyOf:
         held = replay()
         if held is None or clip.env >= held.num_streams:
             raise KeyError(f"{clip}: not in the replay")
-        copy = held.copy(clip, config.labels.burn_in)
+        copy = held.copy(clip, config.labels.burn_in + config.labeler.rows - 1)
         return None if config.mode == "coupled" else copy
 
     return copy_of

@@ -7,17 +7,20 @@ A row that several copies share is written once (`rows.py`). In journals of befo
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from ....envs.records import Answer, Clip, Declined, Question
+from ....envs.records import Answer, Clip, Declined, Question, Work
 from ....frames import DamagedLog, Frame, FrameLog
 from ..copies import Copy
 from ..label_store import Asked
+from .replies import replies_of, reply_arrays
 from .rows import FIRST, NUMBERS, ReadRows, WrittenRows
 
 SCALARS = ("env", "step", "episode", "is_heldout", "context_step")
 LATENT = ("start_deter", "start_stoch")
+NO_CLIP = Clip(-1, -1, 0)  # stands where a question has no right one
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,8 @@ class Entry:
     asked: tuple[Asked, ...] = ()
     answers: tuple[Answer, ...] = ()
     declined: tuple[Declined, ...] = ()
+    works: tuple[Work, ...] = ()
+    retracted: tuple[str, ...] = ()  # people whose labels weigh nothing from here on
     cut: frozenset[str] = field(default=frozenset(), compare=False)  # keys of questions whose copies have lost rows
 
 
@@ -69,24 +74,20 @@ class LabelJournal:
 
     def write(self, entry: Entry) -> None:
         """Either all questions of an entry carry a copy or none does (coupled mode). OSError leaves the journal as it was."""
-        arrays: dict[str, np.ndarray] = {}
-        if entry.answers:
-            arrays["answers/key"] = np.array([answer.key for answer in entry.answers])
-            arrays["answers/value"] = np.array([answer.value for answer in entry.answers], np.float64)
-        if entry.declined:
-            arrays["declined/key"] = np.array([one.key for one in entry.declined])
-            arrays["declined/reason"] = np.array([one.reason for one in entry.declined])
+        arrays = reply_arrays(entry.answers, entry.declined, entry.works, entry.retracted)
         if entry.asked:
             self._write_asked(entry, arrays | _question_arrays(entry.asked))
         else:
             self.log.append("heard", arrays, call=entry.call)
 
     def _write_asked(self, entry: Entry, arrays: dict[str, np.ndarray]) -> None:
-        copies = [item.copy for item in entry.asked if item.copy is not None]
+        copies = [copy for item in entry.asked for copy in item.copies]
         if not copies:
             self.log.append("asked", arrays, call=entry.call)
             return
-        assert len(copies) == len(entry.asked), "all questions carry a copy, or none does"
+        assert all(len(item.copies) == len(item.question.clips) for item in entry.asked), (
+            "all carry copies, or none does"
+        )
         known = self._known_rows()
         rows = known.arrays(copies)
         arrays |= {f"copy/{name}": np.array([getattr(copy, name) for copy in copies]) for name in SCALARS + LATENT}
@@ -105,28 +106,29 @@ class LabelJournal:
 
 
 def _question_arrays(asked: tuple[Asked, ...]) -> dict[str, np.ndarray]:
+    """Kinds and right clips only where a question is not about a single step."""
     questions = [item.question for item in asked]
-    return {
+    arrays = {
         "asked/key": np.array([question.key for question in questions]),
         "asked/tier": np.array([question.tier for question in questions]),
-        "asked/clip": np.array([(q.clip.env, q.clip.step, q.clip.length) for q in questions], np.int64),
+        "asked/clip": _clip_array([question.clip for question in questions]),
         "asked/is_uniform": np.array([item.is_uniform for item in asked]),
     }
+    if any(question.kind != "step" for question in questions):
+        arrays["asked/kind"] = np.array([question.kind for question in questions])
+        arrays["asked/right"] = _clip_array([question.right or NO_CLIP for question in questions])
+    return arrays
+
+
+def _clip_array(clips: list[Clip]) -> np.ndarray:
+    return np.array([(clip.env, clip.step, clip.length) for clip in clips], np.int64)
 
 
 def entry_of(frame: Frame, rows: ReadRows) -> Entry:
     """What a frame holds; rows: of the frames before it. A question whose labelled row is lost is left out."""
-    arrays = frame.arrays
-    answers = zip(arrays.get("answers/key", ()), arrays.get("answers/value", ()), strict=True)
-    declined = zip(arrays.get("declined/key", ()), arrays.get("declined/reason", ()), strict=True)
-    asked, cut = _asked_of(frame, rows) if "asked/key" in arrays else ([], frozenset[str]())
-    return Entry(
-        frame.values["call"],
-        tuple(asked),
-        tuple(Answer(str(key), float(value)) for key, value in answers),
-        tuple(Declined(str(key), str(reason)) for key, reason in declined),
-        cut,
-    )
+    asked, cut = _asked_of(frame, rows) if "asked/key" in frame.arrays else ([], frozenset[str]())
+    answers, declined, works, retracted = replies_of(frame.arrays)
+    return Entry(frame.values["call"], tuple(asked), answers, declined, works, retracted, cut)
 
 
 def _asked_of(frame: Frame, rows: ReadRows) -> tuple[list[Asked], frozenset[str]]:
@@ -135,33 +137,47 @@ def _asked_of(frame: Frame, rows: ReadRows) -> tuple[list[Asked], frozenset[str]
         return list(_asked(frame.arrays)), frozenset()
     found = rows.take(frame)
     items = list(_asked(frame.arrays | {f"copy/{name}": values for name, values in found.rows.items()}))
-    first = [int(np.flatnonzero(lost)[-1]) + 1 if lost.any() else 0 for lost in found.is_lost]
-    cut = frozenset(item.question.key for item, start in zip(items, first, strict=True) if start)
-    kept = [_shortened(item, start) if start else item for item, start in zip(items, first, strict=True)]
+    first = iter([int(np.flatnonzero(lost)[-1]) + 1 if lost.any() else 0 for lost in found.is_lost])
+    starts = [tuple(next(first) for _ in item.copies) for item in items]
+    cut = frozenset(item.question.key for item, start in zip(items, starts, strict=True) if any(start))
+    kept = [_shortened(item, start) if any(start) else item for item, start in zip(items, starts, strict=True)]
     return [item for item in kept if item is not None], cut
 
 
-def _shortened(asked: Asked, start: int) -> Asked | None:
-    """With the copy beginning at row `start` of its window, as one whose history was evicted; None where nothing is left."""
-    copy = asked.copy
-    assert copy is not None
-    if start == len(copy.is_first):
-        return None
+def _shortened(asked: Asked, starts: tuple[int, ...]) -> Asked | None:
+    """With the copies beginning at these rows of their windows, as those whose history was evicted; None where a row that the
+    question is about is gone."""
+    copies = []
+    for copy, clip, start in zip(asked.copies, asked.question.clips, starts, strict=True):
+        if start > len(copy.is_first) - clip.length:
+            return None
+        copies.append(_begun_at(copy, start) if start else copy)
+    return replace(asked, copy=copies[0], right=copies[1] if asked.right else None)
+
+
+def _begun_at(copy: Copy, start: int) -> Copy:
     obs = {name: values.copy() for name, values in copy.obs.items()}
     prev_action, is_first = copy.prev_action.copy(), copy.is_first.copy()
     for values in (*obs.values(), prev_action, is_first):
         values[:start] = 0
     is_first[start], prev_action[start] = True, 0
     nothing = {name: np.zeros_like(getattr(copy, name)) for name in LATENT}
-    copy = replace(copy, context_step=-1, obs=obs, prev_action=prev_action, is_first=is_first, **nothing)
-    return replace(asked, copy=copy)
+    return replace(copy, context_step=-1, obs=obs, prev_action=prev_action, is_first=is_first, **nothing)
 
 
 def _asked(arrays: dict[str, np.ndarray]) -> Iterator[Asked]:
-    for i, (env, step, length) in enumerate(arrays["asked/clip"].tolist()):
-        question = Question(str(arrays["asked/key"][i]), Clip(env, step, length), str(arrays["asked/tier"][i]))
-        copy = _copy(arrays, i) if "copy/env" in arrays else None
-        yield Asked(question, copy, bool(arrays["asked/is_uniform"][i]))
+    number = 0  # of the next copy
+    kinds, rights = arrays.get("asked/kind"), arrays.get("asked/right")
+    for i, clip in enumerate(arrays["asked/clip"].tolist()):
+        kind: Any = "step" if kinds is None else str(kinds[i])
+        right = Clip(*rights[i].tolist()) if rights is not None and kind == "pair" else None
+        question = Question(str(arrays["asked/key"][i]), Clip(*clip), str(arrays["asked/tier"][i]), kind, right)
+        copies = []
+        for _ in question.clips if "copy/env" in arrays else ():
+            copies.append(_copy(arrays, number))
+            number += 1
+        left, right_copy = (*copies, None, None)[:2]
+        yield Asked(question, left, bool(arrays["asked/is_uniform"][i]), right_copy)
 
 
 def _copy(arrays: dict[str, np.ndarray], i: int) -> Copy:

@@ -65,7 +65,7 @@ def _from_csv(text: str) -> Iterator[Stranger]:
                     place, row | {"verdict": _cell(row["verdict"]), "seconds": _cell(row.get("seconds") or "0")}
                 )
     except csv.Error as error:
-        raise QueueRefused("invalid", f"line {reader.line_num}: {error}") from error
+        raise QueueRefused("invalid", f"line {reader.reader.line_num}: {error}") from error
 
 
 def _cell(text: str) -> Any:

@@ -1,0 +1,1 @@
+"""Programs and servers that answer questions: JSON out, JSON in, and nothing of it is trusted."""

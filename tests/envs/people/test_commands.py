@@ -1,0 +1,82 @@
+"""`tandem label` as a person meets it."""
+
+import json
+
+import pytest
+
+import tandem.cli
+from tandem.envs.labelers.people.raters import Raters
+
+from .conftest import asked
+
+
+@pytest.fixture
+def command(booth, capsys):
+    """Runs `tandem label VERB RUN ...`. -> what it prints; status 2 gives the one line on standard error."""
+
+    def run(verb: str, *arguments: object, status: int = 0) -> str:
+        assert tandem.cli.main(["label", verb, str(booth.folder), *map(str, arguments)]) == status
+        out, err = capsys.readouterr()
+        assert (err.count("\n"), bool(err)) == ((1, True) if status else (0, False)), err
+        return err if status else out
+
+    return run
+
+
+def test_add_prints_an_address_that_logs_in(booth, command):
+    out = command("add", "cat", "--wage", "9.5")
+    assert out.startswith("cat: http://127.0.0.1:8600/?token=")
+    token = out.splitlines()[0].partition("token=")[2]
+    cat = booth.raters.by_token(token)
+    assert cat is not None and (cat.name, cat.wage_micro) == ("cat", 9_500_000)
+    assert "a rater already" in command("add", "cat", status=2)
+    newer = command("add", "cat", "--renew").splitlines()[0].partition("token=")[2]
+    assert booth.raters.by_token(token) is None and booth.raters.by_token(newer) == cat
+
+
+def test_status_shows_what_is_open_and_what_each_rater_does(booth, command):
+    booth.trainers[0].submit(asked("clip", 1, 2, 3))
+    booth.trainers[0].collect()
+    booth.score("ann", seconds=6.0)
+    first, numbers, head, ann, bob = command("status").splitlines()
+    assert first.startswith("2 open, oldest ") and numbers.startswith("2 queued, 1 answered; ")
+    assert head.split()[:3] == ["rater", "today", "answers"]
+    assert ann.split() == ["ann", "1", "1", "6.0", "600", "12", "0.02", "0", "-"] or ann.split()[1] == "0"
+    assert bob.split()[:3] == ["bob", "0", "0"]
+
+
+def test_pause_and_resume_one_and_all(booth, command):
+    assert command("pause", "ann") == "ann: pauses\n"
+    assert Raters(booth.queue).find("ann").is_paused
+    command("resume", "ann")
+    assert not Raters(booth.queue).find("ann").is_paused
+    command("pause")
+    assert "paused" in command("status").splitlines()[0]
+    command("resume")
+    assert "nobody of that name" in command("pause", "eve", status=2)
+
+
+def test_retract_and_expire(booth, command):
+    booth.trainers[0].submit(asked("clip", 1, 2))
+    command("retract", "ann")
+    assert booth.trainers[0].retracted() == {"ann"}
+    assert command("expire") == "2 open questions are given up\n"
+    assert {reply.reason for reply in booth.trainers[0].collect()} == {"given up by the owner"}
+
+
+def test_export_and_import(booth, command, tmp_path):
+    booth.trainers[0].submit(asked("clip", 1, 2))
+    booth.score("ann")
+    file = tmp_path / "answers.jsonl"
+    assert command("export", "--jsonl", file) == f"{file}: 1 answers to 2 questions\n"
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    assert [line["rater"] for line in lines].count("ann") == 1
+    assert command("import", file).endswith("0 labels, 0 kept beside them, 1 were there before\n")
+    file.write_bytes(b"\xff\xfe")
+    assert "no UTF-8" in command("import", file, status=2)
+    assert "nowhere" in command("import", tmp_path / "nowhere", status=2)
+
+
+def test_a_folder_without_questions_is_told_in_a_line(tmp_path, capsys):
+    assert tandem.cli.main(["label", "status", str(tmp_path)]) == 2
+    assert "has no questions.db, a run with labeler.name=people makes it" in capsys.readouterr().err

@@ -1,0 +1,113 @@
+"""Answers go out and come in: as JSON lines, CSV, and what Label Studio reads and writes."""
+
+import json
+import shutil
+
+import pytest
+
+from tandem.envs.labelers.people.exchange.forms import FORMS, read_strangers
+from tandem.envs.labelers.people.exchange.imports import Imported, import_answers
+from tandem.envs.labelers.people.exchange.records import records
+from tandem.envs.labelers.people.queue import Queue
+from tandem.envs.labelers.people.schema import QueueRefused
+from tandem.envs.labelers.people.verdict import Given
+
+from .conftest import asked
+
+STATED = {"clip": {"value": 0.75}, "pair": {"choice": "same"}, "moments": {"marks": [[0, 1], [2, -1]]}}
+
+
+@pytest.fixture
+def answered(booth):
+    """One question of each kind answered by ann, one open; and a copy of the queue from before the answers."""
+    trainer = booth.trainers[0]
+    for step, kind in enumerate(STATED, 1):
+        trainer.submit(asked(kind, step))
+    trainer.submit(asked("clip", 9))
+    copy = booth.folder / "copy"
+    copy.mkdir()
+    booth.queue.read("PRAGMA wal_checkpoint(TRUNCATE)")
+    for name in ("questions.db", "questions.id"):
+        shutil.copy(booth.folder / name, copy / name)
+    for _ in range(3):
+        item = booth.take("ann")
+        if booth.queue.read("SELECT key FROM question WHERE id = ?", (item.question,))[0][0] == "key/9":
+            item = booth.counter.next("ann", held=[item.question])
+        booth.time += 6
+        booth.counter.answer("ann", Given(item.question, booth.uuid(), 6.0, **STATED[item.kind]))
+    return booth, copy
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_what_was_exported_is_imported_as_it_was_and_only_once(answered, form):
+    booth, copy = answered
+    text = FORMS[form](records(booth.queue))
+    assert text.count("key/9") == 1  # open, for others to answer
+    with Queue.open(copy, booth.now) as other:
+        assert import_answers(other, read_strangers(text)) == Imported(counted=3)
+        assert import_answers(other, read_strangers(text)) == Imported(known=3)
+        here, there = ([one | {"time": None} for one in records(queue)] for queue in (booth.queue, other))
+        assert here == there
+        assert other.read("SELECT COUNT(*) FROM work")[0][0] == 0
+
+
+def test_the_label_of_an_export_is_the_answer_of_the_trainer(answered):
+    booth, _ = answered
+    booth.time += 10
+    told = {answer.key: answer.value for answer in booth.trainers[0].collect()}
+    exported = {record["key"]: record["label"] for record in records(booth.queue) if record["rater"]}
+    assert exported == told == {"key/1": 2.0, "key/2": 0.5, "key/3": 0.0}
+
+
+def test_an_imported_answer_reaches_the_trainer_and_a_second_one_is_kept_beside(booth):
+    trainer = booth.trainers[0]
+    trainer.submit(asked("clip", 1))
+    booth.score("ann")
+    line = json.dumps({"key": "key/1", "rater": "studio.1", "verdict": 1.0, "seconds": 6.0})
+    assert import_answers(booth.queue, read_strangers(line)) == Imported(others=1)
+    trainer.submit(asked("clip", 2))
+    import_answers(booth.queue, read_strangers(line.replace("key/1", "key/2")))
+    answer, work = trainer.collect()  # an import is not taken back, and needs no undo time
+    assert (answer.key, answer.value, answer.rater, answer.price_micro) == ("key/2", 4.0, "studio.1", 20_000)
+    assert (work.rater, work.reason) == ("studio.1", "duplicate")
+
+
+def test_every_refused_line_is_named_and_nothing_is_imported(booth):
+    booth.trainers[0].submit(asked("clip", 1, 2, 3))
+    good = {"key": "key/1", "rater": "ann", "verdict": 0.5}
+    lines = [good, good | {"key": "key/7"}, good | {"verdict": 2}, good | {"rater": "a b"}, good | {"uuid": "x"}]
+    with pytest.raises(QueueRefused) as error:
+        import_answers(booth.queue, read_strangers("\n".join(map(json.dumps, lines))))
+    assert str(error.value) == (
+        "nothing is imported: line 2: key: no question key/7 was asked in this run; line 3: value: must be a number from "
+        "0 to 1, got 2; line 4: name: up to 40 letters, digits, _, . and -, not default, got 'a b'; line 5: uuid: must be "
+        "one in small letters with dashes, got 'x'"
+    )
+    assert booth.queue.read("SELECT COUNT(*) FROM answer")[0][0] == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('{"key": "key/1", "rater": "ann", "verdict": 0.5}\n{"key": ', "line 2: is no JSON"),
+        ('{"key": "key/1", "verdict": 0.5}', "line 1: rater is missing"),
+        ("key,verdict\nkey/1,0.5\n", "line 1: has no column rater"),
+        ('key,rater,verdict\nkey/1,ann,"0.5\n', "line 2"),
+        ('[{"data": {"key": "key/1", "kind": "clip"}}]', "task 1: not as Label Studio"),
+        ("[3]", "task 1"),
+        ("[", "is no JSON"),
+        ("", "line 1"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_refused_with_the_place(text, told):
+    with pytest.raises(QueueRefused, match=told):
+        read_strangers(text)
+
+
+def test_ratings_of_label_studio_are_scores(booth):
+    booth.trainers[0].submit(asked("clip", 1))
+    result = {"type": "rating", "value": {"rating": 4}, "from_name": "stars", "to_name": "clip"}
+    task = {"data": {"key": "key/1", "kind": "clip"}, "annotations": [{"completed_by": 7, "result": [result]}]}
+    assert import_answers(booth.queue, read_strangers(json.dumps([task]))) == Imported(counted=1)
+    (answer,) = booth.trainers[0].collect()
+    assert (answer.value, answer.rater) == (2.0, "annotator-7")  # 4 of 1 to 5 is .75

@@ -1,0 +1,147 @@
+"""Bad input is refused with a word, and changes nothing."""
+
+import math
+import sqlite3
+
+import pytest
+
+from tandem.envs.labelers.people.pay import price_micro
+from tandem.envs.labelers.people.queue import Queue
+from tandem.envs.labelers.people.raters import Raters
+from tandem.envs.labelers.people.schema import QueueRefused
+from tandem.envs.labelers.people.verdict import Given
+
+from .conftest import asked
+
+UUID = "00000000-0000-0000-0000-00000000abcd"
+GOOD = {"question": 1, "uuid": UUID, "seconds": 1.0, "value": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "named"),
+    [
+        ("clip", {"value": math.nan}, "value"),
+        ("clip", {"value": 1.01}, "value"),
+        ("clip", {"value": "0.5"}, "value"),
+        ("clip", {"value": True}, "value"),
+        ("clip", {"value": None}, "value"),
+        ("clip", {"choice": "left"}, "choice"),
+        ("clip", {"seconds": math.inf}, "seconds"),
+        ("clip", {"seconds": -1}, "seconds"),
+        ("clip", {"seconds": "6"}, "seconds"),
+        ("clip", {"uuid": UUID.upper()}, "uuid"),
+        ("clip", {"uuid": "1"}, "uuid"),
+        ("clip", {"uuid": 5}, "uuid"),
+        ("clip", {"question": "1"}, "question"),
+        ("clip", {"question": 2**70}, "question"),
+        ("clip", {"question": True}, "question"),
+        ("clip", {"rater": "bob"}, "rater"),
+        ("pair", {"value": None, "choice": "up"}, "choice"),
+        ("pair", {"value": None, "choice": ["left"]}, "choice"),
+        ("pair", {}, "value"),
+        ("moments", {"value": None, "marks": [[4, 1]]}, "marks"),
+        ("moments", {"value": None, "marks": [[0, 2]]}, "marks"),
+        ("moments", {"value": None, "marks": [[0, 1], [0, -1]]}, "marks"),
+        ("moments", {"value": None, "marks": [[0.0, 1]]}, "marks"),
+        ("moments", {"value": None, "marks": "all"}, "marks"),
+        ("moments", {"value": None, "marks": [[0, 1]] * 1000}, "marks"),
+    ],
+)
+def test_an_answer_that_makes_no_sense_is_refused_by_name(booth, kind, changes, named):
+    booth.trainers[0].submit(asked(kind, 1))
+    booth.take("ann")
+    before = booth.queue.read("SELECT COUNT(*) FROM event")[0][0]
+    with pytest.raises(QueueRefused, match=named) as error:
+        booth.counter.answer("ann", Given.of(GOOD | changes))
+    assert error.value.word == "invalid" and len(str(error.value)) < 200
+    assert booth.queue.read("SELECT COUNT(*) FROM event")[0][0] == before and booth.state("key/1") == "queued"
+
+
+@pytest.mark.parametrize("body", [None, [], "x", 3, {1: 2}, {"uuid": UUID}])
+def test_a_body_that_is_no_answer_is_refused(body):
+    with pytest.raises(QueueRefused) as error:
+        Given.of(body)
+    assert error.value.word == "invalid"
+
+
+def test_a_question_that_was_never_the_raters_is_not_known(booth):
+    booth.trainers[0].submit(asked("clip", 1))
+    booth.take("ann")
+    for rater, changes in (("bob", {}), ("ann", {"question": 9}), ("eve", {})):
+        with pytest.raises(QueueRefused) as error:
+            booth.counter.answer(rater, Given.of(GOOD | changes))
+        assert error.value.word == "unknown"
+
+
+def test_seconds_are_capped_by_the_time_that_has_passed_and_by_three_medians(booth):
+    booth.trainers[0].submit(asked("clip", *range(3)))
+    item = booth.take("ann")
+    booth.time += 4
+    booth.counter.answer("ann", Given(item.question, booth.uuid(), 3000.0, value=0.5))
+    item = booth.take("ann")
+    booth.time += 4000
+    booth.counter.answer("ann", Given(item.question, booth.uuid(), 3000.0, value=0.5))
+    assert [row["seconds"] for row in booth.queue.read("SELECT seconds FROM answer ORDER BY id")] == [4.0, 60.0]
+
+
+def test_a_price_is_wage_and_fee_and_never_above_the_ceiling():
+    # 12 coins an hour: 6 s cost 0.02 coins
+    assert price_micro(12_000_000, 6.0) == 20_000
+    assert price_micro(12_000_000, 6.0, fee_micro=1_000) == 21_000
+    assert price_micro(12_000_000, 600.0, 1_000, ceiling_micro=50_000) == 50_000
+
+
+def test_a_token_is_known_by_its_hash_alone(booth):
+    token = booth.raters.add("cat", wage=9.0)
+    cat = booth.raters.by_token(token)
+    assert cat is not None and (cat.name, cat.wage_micro) == ("cat", 9_000_000)
+    assert booth.raters.by_token(token + "x") is None and booth.raters.by_token("") is None
+    booth.queue.read("PRAGMA wal_checkpoint(TRUNCATE)")
+    assert token.encode() not in (booth.folder / "questions.db").read_bytes()
+    newer = booth.raters.renew("cat")
+    assert booth.raters.by_token(token) is None and booth.raters.by_token(newer) == cat
+
+
+@pytest.mark.parametrize("name", ["ann", "", "a b", "x" * 41, "../up", "default", "owner", "<b>"])
+def test_a_name_that_is_taken_or_odd_is_refused(booth, name):
+    with pytest.raises(QueueRefused, match="name") as error:
+        booth.raters.add(name)
+    assert error.value.word == "invalid"
+
+
+@pytest.mark.parametrize("wage", [-1.0, math.nan, math.inf, "12", True])
+def test_a_wage_that_is_no_money_is_refused(booth, wage):
+    with pytest.raises(QueueRefused, match="wage"):
+        booth.raters.add("cat", wage)
+
+
+def test_a_full_disk_leaves_everything_as_it_was(booth):
+    trainer = booth.trainers[0]
+    trainer.submit(asked("clip", 1))
+    item = booth.take("ann")
+    db = booth.queue._db
+    pages = db.execute("PRAGMA page_count").fetchone()[0]
+    db.execute(f"PRAGMA max_page_count = {pages}")
+    before = "\n".join(db.iterdump())
+    with pytest.raises(QueueRefused, match="disk is full, nothing was saved") as error:
+        trainer.submit(asked("clip", *range(2, 400)))
+    assert error.value.word == "full" and "\n".join(db.iterdump()) == before
+    db.execute("PRAGMA max_page_count = 1000000")
+    trainer.submit(asked("clip", *range(2, 400)))
+    booth.counter.answer("ann", Given(item.question, booth.uuid(), 1.0, value=0.5))
+
+
+def test_another_writer_that_does_not_end_is_told(booth, monkeypatch):
+    other = sqlite3.connect(booth.folder / "questions.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    booth.queue._db.execute("PRAGMA busy_timeout = 1")
+    with pytest.raises(QueueRefused) as error:
+        booth.take("ann")
+    other.close()
+    assert error.value.word == "busy"
+
+
+def test_two_processes_see_one_queue(booth):
+    booth.trainers[0].submit(asked("clip", 1))
+    with Queue.open(booth.folder) as second:
+        assert {rater.name for rater in Raters(second).all()} == {"ann", "bob"}
