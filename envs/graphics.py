@@ -52,6 +52,13 @@ def choose_graphics() -> None:
                 importlib.reload(sys.modules[name])
 
 
+def settle_graphics() -> None:
+    """What dm_control finds here is MUJOCO_GL from now on, where it says nothing: gymnasium would take GLFW, which needs a
+    display. For a process that only draws; errors as those of `choose_graphics`."""
+    choose_graphics()
+    os.environ[CHOICE] = os.environ.get(CHOICE) or importlib.import_module("dm_control._render").BACKEND
+
+
 def _has_none(chooser) -> bool:
     """Whether the module was imported without graphics: dm_control then says so, mujoco has no context to offer."""
     return chooser.BACKEND == "off" if hasattr(chooser, "BACKEND") else not hasattr(chooser, "GLContext")

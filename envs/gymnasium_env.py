@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import gymnasium
 import numpy as np
 
+from .sights.foreign import snapshots_of
 from .spaces.actions import Actions
 from .spaces.observations import Observations
 
@@ -23,6 +24,7 @@ class GymnasiumEnv(gymnasium.Wrapper):
         self.observations = Observations(task, env.observation_space, keys, size)
         self.actions = Actions(task, env.action_space)
         self.observation_space, self.action_space = self.observations.space, self.actions.space
+        self._snapshots = snapshots_of(env.unwrapped)
 
     def reset(self, *, seed: int | None = None, options: dict | None = None):
         obs, _ = self.env.reset(seed=seed, options=options)
@@ -31,6 +33,19 @@ class GymnasiumEnv(gymnasium.Wrapper):
     def step(self, action: np.ndarray):
         obs, reward, is_terminated, is_truncated, _ = self.env.step(self.actions.action(action))
         return self.observations.read(obs), number_of(reward), bool(is_terminated), bool(is_truncated), {}
+
+    @property
+    def has_snapshots(self) -> bool:
+        return self._snapshots is not None
+
+    def snapshot(self) -> bytes:
+        """What the present picture depends on; b"" where the environment cannot say it."""
+        return self._snapshots.snapshot() if self._snapshots else b""
+
+    def draw_snapshot(self, snapshot: bytes, height: int = 240, width: int = 320) -> np.ndarray:
+        """(height, width, 3) uint8, as `render` drew it then; the environment, made to be drawn, is left as it was."""
+        assert self._snapshots is not None, "it takes no snapshots"
+        return self._snapshots.draw_snapshot(snapshot, height, width)
 
 
 def number_of(reward) -> float:

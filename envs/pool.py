@@ -22,6 +22,7 @@ from ..outside import place_outside
 from .limited import TimedOut, limited
 from .make import EnvConfig, make_env, spaces_of
 from .records import Spaces
+from .sights.eye import Looks, make_seen, sight_of
 
 Order = int | np.ndarray  # a seed: begin an episode with it; an action (A,) float32: take it
 Look = Callable[[gymnasium.Env], Any]  # says something of an environment that was just built
@@ -37,6 +38,7 @@ class Row:
     reward: float = 0.0
     is_terminated: bool = False
     is_truncated: bool = False
+    sight: bytes = b""  # where it was asked for: what the row can be looked at by
 
 
 @dataclass(frozen=True)
@@ -55,18 +57,24 @@ class Pool(Protocol):
 
     spaces: Spaces
 
-    def begin(self, orders: dict[int, Order]) -> None: ...  # where they play beside us; `play` of the same follows
+    def begin(self, orders: dict[int, Order], is_seen: bool = False) -> None:
+        """Where they play beside us; `play` of the same follows."""
+        ...
 
-    def play(self, orders: dict[int, Order]) -> Iterator[tuple[int, Row | Failure]]:
-        """Give each environment its order -> what each gave. A row's arrays are the environment's own: copy them."""
+    def play(self, orders: dict[int, Order], is_seen: bool = False) -> Iterator[tuple[int, Row | Failure]]:
+        """Give each environment its order -> what each gave, `is_seen`: with a sight, where environments have any.
+
+        A row's arrays are the environment's own: copy them.
+        """
         ...
 
     def close(self) -> None: ...
 
 
-def open_pool(task: str, config: EnvConfig) -> Pool:
-    """`config.num` environments of `task`, built. UserError for those that cannot be."""
-    make = functools.partial(make_env, task, config, 0)  # every order to begin has a seed of its own
+def open_pool(task: str, config: EnvConfig, looks: Looks = "") -> Pool:
+    """`config.num` environments of `task`, built; looks: what they keep of a row to be looked at. UserError for those that
+    cannot be."""
+    make = functools.partial(make_seen, task, config, 0, looks)  # every order to begin has a seed of its own
     if config.processes:
         return ProcessPool(make, config.num, config.timeout)
     return LocalPool(make, config.num, config.timeout)
@@ -125,15 +133,17 @@ class Player:
             raise UserError(f"task: cannot be made, its constructor {failure_of(error)}") from error
         return look(self._env)
 
-    def play(self, order: Order) -> Row | Failure:
+    def play(self, order: Order, is_seen: bool = False) -> Row | Failure:
         try:
             if isinstance(order, int):
                 if self._env is None:
                     self._env = self._make()
-                return Row(self._env.reset(seed=order)[0])
+                obs = self._env.reset(seed=order)[0]
+                return Row(obs, sight=sight_of(self._env) if is_seen else b"")
             assert self._env is not None, "an episode begins with a seed"
             obs, reward, is_terminated, is_truncated, _ = self._env.step(order)
-            return Row(obs, float(reward), is_terminated, is_truncated)
+            sight = sight_of(self._env) if is_seen else b""
+            return Row(obs, float(reward), is_terminated, is_truncated, sight)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a person's own code raises: it is told
             self.close()
             return failure_of(error)
@@ -160,18 +170,18 @@ class LocalPool:
             self.close()
             raise
 
-    def begin(self, orders: dict[int, Order]) -> None:
+    def begin(self, orders: dict[int, Order], is_seen: bool = False) -> None:
         """Nothing to do: they play in this process, when they are asked."""
 
-    def play(self, orders: dict[int, Order]) -> Iterator[tuple[int, Row | Failure]]:
+    def play(self, orders: dict[int, Order], is_seen: bool = False) -> Iterator[tuple[int, Row | Failure]]:
         for env, order in orders.items():
-            yield env, self._in_time(self._players[env], order)
+            yield env, self._in_time(self._players[env], order, is_seen)
 
-    def _in_time(self, player: Player, order: Order) -> Row | Failure:
+    def _in_time(self, player: Player, order: Order, is_seen: bool) -> Row | Failure:
         seconds = self._timeout if player.is_built else self._timeout and self._timeout + BUILD_SECONDS
         try:
             with limited(seconds):
-                return player.play(order)
+                return player.play(order, is_seen)
         except TimedOut as error:
             with contextlib.suppress(TimedOut), limited(CLOSE_SECONDS):
                 player.close()
@@ -193,14 +203,14 @@ class ProcessPool:
             self.close()
             raise
 
-    def begin(self, orders: dict[int, Order]) -> None:
+    def begin(self, orders: dict[int, Order], is_seen: bool = False) -> None:
         for env, order in orders.items():
-            self.workers[env].ask(order)
+            self.workers[env].ask(order, is_seen)
         self._begun = set(orders)
 
-    def play(self, orders: dict[int, Order]) -> Iterator[tuple[int, Row | Failure]]:
+    def play(self, orders: dict[int, Order], is_seen: bool = False) -> Iterator[tuple[int, Row | Failure]]:
         for env in orders.keys() - self._begun:
-            self.workers[env].ask(orders[env])
+            self.workers[env].ask(orders[env], is_seen)
         self._begun = set()
         for env in orders:
             yield env, self.workers[env].answer()
@@ -238,7 +248,7 @@ class Worker:
         self._is_asked = self._is_built = False
         self._finalizer: Any = None
 
-    def ask(self, order: Order | Look) -> None:
+    def ask(self, order: Order | Look, is_seen: bool = False) -> None:
         if self._is_asked:  # whoever asked did not wait for the answer
             self.kill()
         if self._pipe is None:
@@ -248,7 +258,7 @@ class Worker:
         self._is_asked = True
         pipe: Any = self._pipe
         with contextlib.suppress(ConnectionError):  # a dead process: its answer will say so
-            pipe.send(order)
+            pipe.send((order, is_seen))
 
     def answer(self) -> Any:
         """The Row, or the Failure of an environment that raised, of a process that died or did not answer in time."""
@@ -324,8 +334,9 @@ def work(pipe: Connection, make: Callable[[], gymnasium.Env]) -> None:
     leave_with_the_parent()
     player = Player(make)
     with contextlib.suppress(EOFError, ConnectionError):  # the parent has closed the pipe
-        while (order := pipe.recv()) is not None:
-            pipe.send(_opened(player, order) if callable(order) else player.play(order))
+        while (asked := pipe.recv()) is not None:
+            order, is_seen = asked
+            pipe.send(_opened(player, order) if callable(order) else player.play(order, is_seen))
     player.close()
 
 

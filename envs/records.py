@@ -103,9 +103,7 @@ class Sight:
     obs: dict[str, np.ndarray]  # key -> (L, *shape)
     prev_action: np.ndarray  # (L, A) float32, the action that led to each row
     num_padding: int = 0
-    snapshots: tuple[
-        bytes, ...
-    ] = ()  # (L,) of the environment, to draw the rows again, b"" for padding; or none at all
+    snapshots: tuple[bytes, ...] = ()  # (L,) sights, to draw the rows again, b"" for a row without; or none at all
 
 
 @dataclass(frozen=True)

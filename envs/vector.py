@@ -11,6 +11,8 @@ from ..seeds import derive_seed
 from .make import EnvConfig
 from .pool import Failure, Order, Pool, Row, open_pool
 from .records import Spaces, Transition
+from .sights.eye import Looks
+from .sights.reel import Reel
 from .standing import OpenEpisode, Standing
 from .vault import RewardVault
 
@@ -42,8 +44,10 @@ class VectorEnv:
         vault: RewardVault,
         warn: Callable[[str], None] = to_stderr,
         pool: Pool | None = None,
+        reel: Reel | None = None,
+        looks: Looks = "",
     ):
-        """pool: environments that somebody else built, and will close."""
+        """pool: environments that somebody else built, and will close. reel: takes a sight of every row, as `looks` says."""
         self.num = config.num
         self._task, self._config, self._seed, self._vault, self._warn = task, config, seed, vault, warn
         self.next_steps = np.zeros(self.num, np.int64)  # (N,) int64: the number of the row that comes next
@@ -54,14 +58,15 @@ class VectorEnv:
         self._heldout = HeldoutShare(config.heldout_share, seed, self.num)
         self._begun: np.ndarray | None = None  # the action that the environments have been given already
         self._is_lent = pool is not None
-        self._pool = open_pool(task, config) if pool is None else pool
+        self._pool = open_pool(task, config, looks) if pool is None else pool
+        self._reel = reel
         self.spaces = self._pool.spaces
 
     def begin(self, action: np.ndarray) -> None:
         """Let environments in processes of their own play while the caller does something else; `step` with the same action
         is to follow. What comes of it is the same."""
         self.check(action)
-        self._pool.begin(self._orders(action))
+        self._pool.begin(self._orders(action), self._reel is not None)
         self._begun = action.copy()
 
     def step(self, action: np.ndarray) -> Transition:
@@ -82,6 +87,8 @@ class VectorEnv:
                 self._heldout.begin(env, int(self.next_episodes[env]), self.next_episodes)
             else:
                 self._vault.put(env, int(step[env]), tick.rewards[env])
+            if self._reel is not None:
+                self._reel.put(env, int(step[env]), tick.sights[env])
         self._heldout.count(is_first, is_last)
         self._streak[is_last] = 0
         # New arrays: the old ones may be in a checkpoint.
@@ -139,16 +146,23 @@ class VectorEnv:
         config = replace(self._config, num=num, heldout_share=0.0)
         return VectorEnv(self._task, config, seed, vault, warn=warn, pool=self._pool)
 
+    def keep_sights(self) -> None:
+        """Put those of the rows so far on disk."""
+        if self._reel is not None:
+            self._reel.write()
+
     def close(self) -> None:
         if not self._is_lent:
             self._pool.close()
+        if self._reel is not None:
+            self._reel.close()
 
     def _play(self, action: np.ndarray) -> "_Tick":
         """One row of each environment: of the step asked for, or of a reset where that failed."""
         tick = _Tick(self.spaces, self.was_last)
         attempts, orders = [0] * self.num, self._orders(action)
         while orders:
-            failures = tick.fill(self._pool, orders)
+            failures = tick.fill(self._pool, orders, self._reel is not None)
             orders = {}
             for env, failure in failures.items():
                 self._count_failure(env, failure, bool(tick.is_first[env]))
@@ -226,15 +240,15 @@ class _Tick:
     def __init__(self, spaces: Spaces, was_last: np.ndarray):
         num = len(was_last)
         self.obs = {key: np.zeros((num, *spec.shape), spec.dtype) for key, spec in spaces.obs.items()}
-        self.rewards = [0.0] * num
+        self.rewards, self.sights = [0.0] * num, [b""] * num
         self.is_terminated = np.zeros(num, bool)
         self.is_truncated = np.zeros(num, bool)
         self.is_first = was_last.copy()
 
-    def fill(self, pool: Pool, orders: dict[int, Order]) -> dict[int, Failure]:
+    def fill(self, pool: Pool, orders: dict[int, Order], is_seen: bool) -> dict[int, Failure]:
         """Take in a row of each environment that has an order. -> those that gave none, or none that can be used."""
         failures = {}
-        for env, outcome in pool.play(orders):
+        for env, outcome in pool.play(orders, is_seen):
             if isinstance(outcome, Failure):
                 failures[env] = outcome
                 continue
@@ -244,7 +258,7 @@ class _Tick:
                     failures[env] = Failure(f"gave an observation of another shape: {key!r} is {shapes}")
                     break
                 values[env] = outcome.obs[key]
-            self.rewards[env] = outcome.reward
+            self.rewards[env], self.sights[env] = outcome.reward, outcome.sight
             self.is_terminated[env] = outcome.is_terminated
             self.is_truncated[env] = outcome.is_truncated
         for env, failure in self._unusable().items():

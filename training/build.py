@@ -25,8 +25,9 @@ from ..envs.pool import look_at
 from ..envs.probe import look
 from ..envs.question_keys import DEFAULT
 from ..envs.records import Spaces
+from ..envs.sights.reel import Reel
 from ..envs.vault import RewardVault
-from ..envs.vector import VectorEnv
+from ..envs.vector import VectorEnv, to_stderr
 from ..heap import keep_memory
 from ..seeds import Channel, derive_seed
 from ..watch import Watch
@@ -87,6 +88,7 @@ def build(config: Config, is_resumed: bool, is_exact: bool = True) -> Run:
     # The task is tried before anything is made: UserError where it does not keep to what it states.
     spaces, notes = look_at(config.task, config.envs, config.seed, partial(look, task=config.task))
     vault = RewardVault(folder.vault)
+    reel = Reel(folder.sights, to_stderr) if config.labeler.is_looking else None
     labeler = make_labeler(config.labeler, vault, config.seed, folder.path, config.price.in_micro()["label"])
     allocator = make_allocator(config.allocator)
     if not is_resumed:
@@ -106,7 +108,9 @@ def build(config: Config, is_resumed: bool, is_exact: bool = True) -> Run:
             )
         begin = standpoint(folder, is_exact, told.append) if is_resumed else Standpoint(None, is_exact=True)
         vault.load()
-        run = assemble(config, folder, spaces, device, learner, vault, labeler, allocator, begin, lock)
+        if reel is not None:
+            reel.load()
+        run = assemble(config, folder, spaces, device, learner, vault, reel, labeler, allocator, begin, lock)
     except BaseException:
         lock.close()
         raise
@@ -133,6 +137,7 @@ def assemble(
     device: torch.device,
     learner: Learner,
     vault: RewardVault,
+    reel: Reel | None,
     labeler: Labeler,
     allocator: Allocator,
     begin: Standpoint,
@@ -144,11 +149,12 @@ def assemble(
     transitions = make_transitions(config, spaces)
     later = refill(transitions, journal, begin.positions.ticks if begin.is_exact else None)
     labels = make_labels(config, spaces)
-    desk = make_desk(config, folder, learner, labeler, transitions, labels, ledger, stop)
+    desk = make_desk(config, folder, learner, labeler, transitions, labels, ledger, stop, reel)
     desk.reopen(begin.positions.entries if begin.is_exact else None)
     check_received(folder, ledger, journal.received, desk.num_answers, vault.num_rows, desk.waiting)
     logger = Logger(folder.path, config.log, purge_step=begin.purge_step)
-    env = VectorEnv(config.task, config.envs, config.seed, vault, logger.line)
+    looks = config.labeler.look if reel else ""
+    env = VectorEnv(config.task, config.envs, config.seed, vault, logger.line, reel=reel, looks=looks)
     run = Run(
         config=config,
         folder=folder,
@@ -261,6 +267,7 @@ def make_desk(
     labels: LabelStore,
     ledger: Ledger,
     stop: Stop,
+    reel: Reel | None,
 ) -> LabelDesk:
     by_disagreement, labels_config = config.labels.choice == "disagreement", config.labels
     choice = Choice(learner.reward, learner.dynamics, labels_config.uniform) if by_disagreement else None
@@ -268,7 +275,7 @@ def make_desk(
     drawer = Drawer(transitions, labeler_config.kind, labeler_config.rows, labeler_config.anchors, choice)
     prices = {DEFAULT: labeler_config.most_micro(ledger.prices["label"]), **tier_prices(labeler_config)}
     terms = DeskTerms(prices, price_in_micro(labeler_config.item_price), labeler_config.refusals)
-    looks = Looks() if labeler_config.is_looking else None
+    looks = Looks(reel) if labeler_config.is_looking else None
     return LabelDesk(drawer, labels, labeler, ledger, LabelJournal(folder.labels), stop, terms, looks)
 
 

@@ -57,6 +57,16 @@ class Cameras:
         return {key: Camera(self._physics, size, size, number) for key, number in self.keys.items()}
 
 
+def upload_terrain(physics: Any) -> None:
+    """Hand all height fields to the graphics, as dm_control's tasks do after they have changed one."""
+    from dm_control.mujoco.wrapper.mjbindings import mjlib  # imported late, as above
+
+    with physics.contexts.gl.make_current() as context:
+        upload: Any = mjlib.mjr_uploadHField  # type: ignore[attr-defined]  # compiled: it has no types
+        for number in range(physics.model.nhfield):
+            context.call(upload, physics.model.ptr, physics.contexts.mujoco.ptr, number)
+
+
 def _number(model: Any, camera: str) -> int:
     names = [model.id2name(number, "camera") for number in range(model.ncam)]
     if camera in names:

@@ -11,7 +11,7 @@ from dm_env import specs
 from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete, Space, Tuple
 
 from ...errors import UserError
-from .cameras import Cameras, Pictures
+from .cameras import Cameras, Pictures, upload_terrain
 
 
 class DmTask(gymnasium.Env):
@@ -27,6 +27,7 @@ class DmTask(gymnasium.Env):
         text."""
         self._env: Any = env
         self._has_state = has_state
+        self._snapshots = _snapshots_of(env)
         self._pictures = pictures and replace(pictures, cameras=pictures.cameras or ("0",))
         self._cameras: Cameras | None = None
         if pictures and getattr(env, "physics", None) is None:
@@ -71,6 +72,21 @@ class DmTask(gymnasium.Env):
             return None
         return physics.render(height=height, width=width, camera_id=0 if physics.model.ncam else -1)
 
+    @property
+    def has_snapshots(self) -> bool:
+        """Not of what has no physics, or a new one for every episode, as composer's."""
+        return self._snapshots is not None
+
+    def snapshot(self) -> bytes:
+        """What the present picture depends on; b"" where there are none."""
+        return self._snapshots.take() if self._snapshots else b""
+
+    def draw_snapshot(self, snapshot: bytes, height: int = 240, width: int = 320) -> np.ndarray | None:
+        """(height, width, 3) uint8, as `render` drew it then; the environment is left as it was."""
+        assert self._snapshots is not None, "it takes no snapshots"
+        with self._snapshots.shown(snapshot, lambda: upload_terrain(self._env.physics)):
+            return self.render(height, width)
+
     def close(self):
         if self._cameras is not None:
             self._cameras.close()
@@ -90,6 +106,17 @@ class DmTask(gymnasium.Env):
         if self._pictures is None:
             return time_step.observation
         return (_by_key(time_step.observation) if self._has_state else {}) | self.draw()
+
+
+def _snapshots_of(env: Any) -> Any:
+    """PhysicsSnapshots of an environment of dm_control's whose physics stays; else None."""
+    from dm_control.rl.control import Environment  # imported late: an environment may be none of dm_control's
+
+    if not isinstance(env, Environment):
+        return None
+    from ..sights.physics import PhysicsSnapshots
+
+    return PhysicsSnapshots(env.physics.model.ptr, env.physics.data.ptr)
 
 
 def _random_state(env: Any) -> np.random.RandomState | None:

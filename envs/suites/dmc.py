@@ -9,10 +9,12 @@ from gymnasium.spaces import Box, Dict, Space
 
 from ..graphics import without_graphics
 from ..wrappers import ActionScale
-from .cameras import Cameras, Pictures
+from .cameras import Cameras, Pictures, upload_terrain
 
 with without_graphics():  # dm_control would choose a graphics library: `choose_graphics` lets it
     from dm_control import suite
+
+    from ..sights.physics import PhysicsSnapshots
 
 EPISODE_LENGTH = 1000  # of every suite task; lqr has no limit of its own and is cut here
 TASKS = {f"dmc_{domain}_{task}": (domain, task) for domain, task in suite.ALL_TASKS}
@@ -27,6 +29,7 @@ class DmcEnv(gymnasium.Env):
     """
 
     metadata: ClassVar[dict] = {"render_modes": ["rgb_array"], "render_fps": 30}
+    has_snapshots = True
 
     def __init__(
         self,
@@ -47,6 +50,7 @@ class DmcEnv(gymnasium.Env):
         if render_mode is None and pictures is None:
             # The terrain of quadruped_escape is handed to the graphics at every reset, which would load them.
             self._env.physics._make_rendering_contexts = lambda: None
+        self._snapshots = PhysicsSnapshots(self._env.physics.model.ptr, self._env.physics.data.ptr)
         self._cameras = None if pictures is None else Cameras(self._env.physics, _published(pictures, domain))
         self._has_state = has_state
         self._num_steps = 0
@@ -81,6 +85,15 @@ class DmcEnv(gymnasium.Env):
         """The present picture for a person, (height, width, 3) uint8."""
         assert self.render_mode == "rgb_array", "made without render_mode"
         return self._env.physics.render(height=height, width=width, camera_id=0)
+
+    def snapshot(self) -> bytes:
+        """What the present picture depends on."""
+        return self._snapshots.take()
+
+    def draw_snapshot(self, snapshot: bytes, height: int = 240, width: int = 320) -> np.ndarray:
+        """(height, width, 3) uint8, as `render` drew it then; the environment is left as it was."""
+        with self._snapshots.shown(snapshot, lambda: upload_terrain(self._env.physics)):
+            return self.render(height, width)
 
     def close(self):
         """Frees the rendering context too: dm_control would keep it to the end of the process."""

@@ -32,5 +32,6 @@ class Looks:
 
     def _sight(self, clip: Clip, copy: Copy) -> Sight:
         context = len(copy.is_first) - clip.length
-        snapshots = self.reel.of(clip, context) if self.reel else ()
-        return Sight(copy.obs, copy.prev_action, copy.num_padding, snapshots)
+        snapshots = self.reel.of(clip, context)[copy.num_padding :] if self.reel else ()
+        padding = (b"",) * copy.num_padding if snapshots else ()
+        return Sight(copy.obs, copy.prev_action, copy.num_padding, padding + snapshots)

@@ -151,6 +151,7 @@ class Collector:
         assert self.vault.log is not None, "a run's vault is kept"
         self.vault.write()
         self.vault.log.sync()  # before any of the ticks: a label may be asked about each of them
+        self.env.keep_sights()
         self.journal.write(self.key)
 
     def close(self) -> int:

@@ -60,6 +60,11 @@ class RunFolder:
         return self.path / "vault"
 
     @property
+    def sights(self) -> Path:
+        """What rows are drawn by, where somebody looks: no checkpoint relies on it."""
+        return self.path / "sights"
+
+    @property
     def transitions(self) -> Path:
         return self.path / "transitions"
 
