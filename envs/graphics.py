@@ -56,7 +56,7 @@ def settle_graphics() -> None:
     """What dm_control finds here is MUJOCO_GL from now on, where it says nothing: gymnasium would take GLFW, which needs a
     display. For a process that only draws; errors as those of `choose_graphics`."""
     choose_graphics()
-    os.environ[CHOICE] = os.environ.get(CHOICE) or importlib.import_module("dm_control._render").BACKEND
+    os.environ[CHOICE] = os.environ.get(CHOICE) or importlib.import_module("dm_control._render").BACKEND or ""
 
 
 def _has_none(chooser) -> bool:
