@@ -362,7 +362,13 @@ def _plan_parser(known: dict) -> Parser:
 def _label(arguments: list[str]) -> None:
     from .envs.labelers.people.commands import label
 
-    label(arguments, Parser(prog="tandem label", description="Raters of a run with labeler.name=people."))
+    label(arguments, Parser(prog="tandem label", description="Raters of a run with labeler.name=people."), _look)
+
+
+def _look(run: Path, is_trusted: bool) -> dict[str, Any]:
+    from .training.darkroom import darkroom_order
+
+    return darkroom_order(run, is_trusted)
 
 
 def _pair(text: str) -> tuple[float, float]:

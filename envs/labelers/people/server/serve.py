@@ -3,17 +3,19 @@
 import fcntl
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import uvicorn
 
 from .....errors import UserError
+from ....sights.darkroom import refusal, start
 from ..queue import Queue
 from ..raters import Raters, login_address
 from .app import make_app
+from .drawing import drawing
 from .guards import Hosts
 
 PORT = 8600
@@ -26,8 +28,9 @@ EXPOSED = (
 )
 
 
-def serve(run: Path, port: int | None, expose: str | None) -> None:
+def serve(run: Path, port: int | None, expose: str | None, order: Callable[[], dict[str, Any]]) -> None:
     """Serve the run's questions until a signal. expose: to other machines, by this name or, if empty, the machine's own.
+    order: what the darkroom is told.
 
     UserError where another process serves the run, or the port is taken. QueueRefused of a queue that is another run's.
     """
@@ -43,7 +46,9 @@ def serve(run: Path, port: int | None, expose: str | None) -> None:
         lock.flush()
         queue.set_meta(address=address)
         _greet(run, queue, address, is_exposed)
-        _run(app, listener)
+        told = order()
+        with drawing(lambda why: start(run, refusal(why) if why else told)):
+            _run(app, listener)
     print("the server has ended; what was said is kept", flush=True)
 
 
@@ -66,6 +71,7 @@ def _run(app, listener: socket.socket) -> None:
         ws="none",
         server_header=False,
         limit_concurrency=MOST_CONNECTIONS,
+        timeout_keep_alive=75,  # people think for longer than five seconds
         timeout_graceful_shutdown=3,
     )
     with suppress(KeyboardInterrupt):  # the signal that ended it, told again

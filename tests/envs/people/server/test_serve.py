@@ -3,11 +3,13 @@
 import signal
 import subprocess
 import sys
+import threading
 import urllib.request
 
 import pytest
 
 from tandem.cli import main
+from tandem.envs.labelers.people.server.drawing import drawing
 from tandem.envs.labelers.people.server.serve import LOCK, bound, held
 from tandem.errors import UserError
 
@@ -59,3 +61,20 @@ def test_what_is_no_run_and_what_is_no_port_is_said_in_a_line(tmp_path, capsys):
     assert main(["label", "serve", str(tmp_path), "--port", "70000"]) == 2
     told = capsys.readouterr().err.splitlines()
     assert told == [f"error: {tmp_path}: is no run's folder, it has no config.yaml", "error: --port: must be from 0 to 65535, got 70000"]  # fmt: skip
+
+
+def test_what_draws_is_begun_again_where_it_dies_and_at_last_without_pictures(monkeypatch, capsys):
+    monkeypatch.setattr("tandem.envs.labelers.people.server.drawing.PAUSE_SECONDS", 0.0)
+    whys: list[str] = []
+    is_last = threading.Event()
+
+    def begin(why: str) -> subprocess.Popen:
+        whys.append(why)
+        if why:
+            is_last.set()
+        return subprocess.Popen(["sh", "-c", "read line; exit 0" if why else "exit 3"], stdin=subprocess.PIPE)
+
+    with drawing(begin):
+        assert is_last.wait(20)
+    assert whys == ["", "", "", "the process that draws has died 3 times"]
+    assert capsys.readouterr().err == "warning: the process that draws clips has died (3)\n" * 3

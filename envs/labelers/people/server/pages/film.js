@@ -64,7 +64,7 @@ function drawChannel(pen, channel, x, top, band, context) {
   const numbers = channel.values.filter(Number.isFinite);
   const [low, high] = [Math.min(...numbers), Math.max(...numbers)];
   const y = (value) => top + band - 14 - (band - 44) * (high > low ? (value - low) / (high - low) : 0.5);
-  const points = channel.values.map((value, i) => [x(i), y(value)]).filter(([, height]) => Number.isFinite(height));
+  const points = channel.values.map((value, i) => [x(i), Number.isFinite(value) ? y(value) : NaN]);
   pen.fillStyle = colour("--soft");
   pen.font = "20px system-ui, sans-serif";
   pen.globalAlpha = 1;
@@ -79,7 +79,7 @@ function drawChannel(pen, channel, x, top, band, context) {
 
 function line(pen, points) {
   pen.beginPath();
-  points.forEach(([x, y], i) => (i ? pen.lineTo(x, y) : pen.moveTo(x, y)));
+  points.forEach(([x, y], i) => (i && !Number.isNaN(points[i - 1][1]) ? pen.lineTo(x, y) : pen.moveTo(x, y))); // a gap where no number was
   pen.stroke();
 }
 

@@ -98,6 +98,7 @@ function begin(films) {
   const mine = draft?.id === question.id ? draft : {};
   answers.begin(question.kind, player, context, mine);
   [$("room").hidden, $("work").hidden] = [true, false];
+  if (films[0].film.why) note(`These are the numbers of it, over time: ${films[0].film.why}.`);
   activity.begin(mine.seconds ?? 0);
   player.start();
   $("prompt").focus({ preventScroll: true });
