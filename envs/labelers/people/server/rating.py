@@ -1,5 +1,6 @@
 """The rater's side of the server: a question, its films, and what can be said of it."""
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 from starlette.requests import Request
@@ -35,64 +36,75 @@ class Rating:
         ]
 
     async def me(self, request: Request) -> JSONResponse:
-        rater = await answered(self.doors.rater, request)
-        today, seconds_each = await answered(self._counter.today, rater.name)
-        kind = await answered(self.queue.meta, "kind", "clip")
-        told = {"name": rater.name, "today": today, "seconds_each": seconds_each, "kind": kind}
-        return JSONResponse(told | {"worst": words.WORST, "best": words.BEST, "instructions": words.instructions(kind)})
+        return await self._act(request, self._me)
 
     async def next(self, request: Request) -> JSONResponse:
-        rater = await answered(self.doors.rater, request)
-        fields(await read(request))
+        return await self._act(request, self._next)
+
+    async def answer(self, request: Request) -> JSONResponse:
+        return await self._act(request, lambda rater, said: _told(self._counter.answer(rater.name, Given.of(said))))
+
+    async def undo(self, request: Request) -> JSONResponse:
+        return await self._act(request, self._undo)
+
+    async def skip(self, request: Request) -> JSONResponse:
+        return await self._act(request, lambda rater, said: self._decline(rater, said, "skipped"))
+
+    async def cannot_tell(self, request: Request) -> JSONResponse:
+        return await self._act(request, lambda rater, said: self._decline(rater, said, "cannot_tell"))
+
+    async def heartbeat(self, request: Request) -> JSONResponse:
+        return await self._act(request, self._heartbeat)
+
+    async def film(self, request: Request) -> Response:
+        """A film strip, for a rater who was given its question, and for the owner."""
+        webp = await answered(self._film, request)
+        return ranged(request, webp, "image/webp")
+
+    async def _act(self, request: Request, act: Callable[[Rater, dict], dict]) -> JSONResponse:
+        """What a rater's verb says of a body. All that waits for the disk is in one visit to another thread."""
+        said = await read(request)
+        return JSONResponse(await answered(lambda: act(self.doors.rater(request), said)))
+
+    def _me(self, rater: Rater, said: dict) -> dict:
+        kind = self.queue.meta("kind", "clip")
+        told = {"worst": words.WORST, "best": words.BEST, "instructions": words.instructions(kind)}
+        return told | {"name": rater.name, "kind": kind} | self._progress(rater)
+
+    def _next(self, rater: Rater, said: dict) -> dict:
+        fields(said)
         try:
-            item = await answered(self._counter.next, rater.name)
+            item = self._counter.next(rater.name)
         except QueueRefused as error:
             if error.word != "paused":
                 raise
             return _waiting(words.PAUSED, str(error).capitalize(), words.AGAIN_SECONDS)
         if item is None:
-            is_training = await answered(Overview(self.queue).has_trainer)
-            return _waiting(words.NOTHING, words.NO_QUESTION if is_training else words.NO_TRAINER, words.AGAIN_SECONDS)
-        shown = await answered(self._shown, item)
-        return JSONResponse({"question": shown}) if shown else _waiting(words.DRAWING_TITLE, words.DRAWING, words.DRAWING_SECONDS)  # fmt: skip
+            text = words.NO_QUESTION if Overview(self.queue).has_trainer() else words.NO_TRAINER
+            return _waiting(words.NOTHING, text, words.AGAIN_SECONDS)
+        shown = self._shown(item)
+        return {"question": shown} if shown else _waiting(words.DRAWING_TITLE, words.DRAWING, words.DRAWING_SECONDS)
 
-    async def answer(self, request: Request) -> JSONResponse:
-        rater = await answered(self.doors.rater, request)
-        receipt = await answered(self._counter.answer, rater.name, Given.of(await read(request)))
-        return JSONResponse(_told(receipt))
+    def _undo(self, rater: Rater, said: dict) -> dict:
+        self._counter.undo(rater.name, fields(said, answer=str, uuid=str)["answer"])
+        return self._progress(rater)
 
-    async def undo(self, request: Request) -> JSONResponse:
-        rater = await answered(self.doors.rater, request)
-        said = fields(await read(request), answer=str, uuid=str)
-        await answered(self._counter.undo, rater.name, said["answer"])
-        return JSONResponse(await answered(self._progress, rater))
+    def _heartbeat(self, rater: Rater, said: dict) -> dict:
+        self._counter.heartbeat(rater.name, fields(said, question=int)["question"])
+        return {}
 
-    async def skip(self, request: Request) -> JSONResponse:
-        return await self._decline(request, "skipped")
+    def _decline(self, rater: Rater, said: dict, outcome: str) -> dict:
+        said = fields(said, question=int, uuid=str, seconds=(int, float))
+        self._counter.skip(rater.name, said["question"], said["uuid"], said["seconds"], outcome)
+        return self._progress(rater)
 
-    async def cannot_tell(self, request: Request) -> JSONResponse:
-        return await self._decline(request, "cannot_tell")
-
-    async def heartbeat(self, request: Request) -> JSONResponse:
-        rater = await answered(self.doors.rater, request)
-        said = fields(await read(request), question=int)
-        await answered(self._counter.heartbeat, rater.name, said["question"])
-        return JSONResponse({})
-
-    async def film(self, request: Request) -> Response:
-        """A film strip, for a rater who was given its question, and for the owner."""
+    def _film(self, request: Request) -> bytes:
         question, side = request.path_params["question"], request.path_params["side"]
-        await answered(self._check_sees, request, question)
-        film = await answered(self._films.film, question, side) if max(question, side) < 2**63 else None
+        self._check_sees(request, question)
+        film = self._films.film(question, side) if max(question, side) < 2**63 else None
         if film is None or not film.webp:
             raise Refused(404, "there is no such film")
-        return ranged(request, film.webp, "image/webp")
-
-    async def _decline(self, request: Request, outcome: str) -> JSONResponse:
-        rater = await answered(self.doors.rater, request)
-        said = fields(await read(request), question=int, uuid=str, seconds=(int, float))
-        await answered(self._counter.skip, rater.name, said["question"], said["uuid"], said["seconds"], outcome)
-        return JSONResponse(await answered(self._progress, rater))
+        return film.webp
 
     def _progress(self, rater: Rater) -> dict:
         today, seconds_each = self._counter.today(rater.name)
@@ -142,5 +154,5 @@ def _told(receipt: Receipt) -> dict:
     return given
 
 
-def _waiting(title: str, text: str, seconds: int) -> JSONResponse:
-    return JSONResponse({"title": title, "waiting": text, "again_seconds": seconds})
+def _waiting(title: str, text: str, seconds: int) -> dict:
+    return {"title": title, "waiting": text, "again_seconds": seconds}
