@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from . import __version__
 from .errors import Damaged, UserError
@@ -306,7 +307,13 @@ def _plan(arguments: list[str]) -> None:
 def _label(arguments: list[str]) -> None:
     from .envs.labelers.people.commands import label
 
-    label(arguments)
+    label(arguments, _look)
+
+
+def _look(run: Path, is_trusted: bool) -> dict[str, Any]:
+    from .training.reports.darkroom import darkroom_order
+
+    return darkroom_order(run, is_trusted)
 
 
 def _count(text: str) -> int:

@@ -41,12 +41,7 @@ def choose_graphics() -> None:
     """From here on there may be pictures: what was imported without graphics chooses again, by MUJOCO_GL or by what is
     found. ImportError, AttributeError or RuntimeError where a library that was asked for is missing."""
     triton_first()
-    with warnings.catch_warnings():
-        if not os.environ.get(CHOICE):
-            os.environ.pop(CHOICE, None)  # empty is none, and not GLFW, which dm_control takes it for
-            # Without a display GLFW only warns, and dm_control then chooses it all the same. As an error the warning sends
-            # dm_control on to EGL and OSMesa.
-            warnings.filterwarnings("error", message=r"\(655\d\d\)")
+    with _found():
         for name in CHOOSERS:
             if name in sys.modules and _has_none(sys.modules[name]):
                 importlib.reload(sys.modules[name])
@@ -56,7 +51,21 @@ def settle_graphics() -> None:
     """What dm_control finds here is MUJOCO_GL from now on, where it says nothing: gymnasium would take GLFW, which needs a
     display. For a process that only draws; errors as those of `choose_graphics`."""
     choose_graphics()
-    os.environ[CHOICE] = os.environ.get(CHOICE) or importlib.import_module("dm_control._render").BACKEND or ""
+    with _found():
+        found = importlib.import_module("dm_control._render").BACKEND
+    os.environ[CHOICE] = os.environ.get(CHOICE) or found or ""
+
+
+@contextmanager
+def _found() -> Iterator[None]:
+    """What dm_control chooses meanwhile is what works here, where MUJOCO_GL says nothing."""
+    with warnings.catch_warnings():
+        if not os.environ.get(CHOICE):
+            os.environ.pop(CHOICE, None)  # empty is none, and not GLFW, which dm_control takes it for
+            # Without a display GLFW only warns, and dm_control then chooses it all the same. As an error the warning sends
+            # dm_control on to EGL and OSMesa.
+            warnings.filterwarnings("error", message=r"\(655\d\d\)")
+        yield
 
 
 def _has_none(chooser) -> bool:

@@ -1,7 +1,9 @@
 """`tandem label ...`: raters, what they do, and answers out and in."""
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from ....durable import whole_file
 from ....errors import UserError
@@ -17,12 +19,15 @@ from .raters import LOCAL, Raters, login_address
 COLUMNS = ("rater", "today", "answers", "s each", "per hour", "wage", "earned", "skips", "agreement", "")
 
 
-def label(arguments: list[str]) -> None:
+Look = Callable[[Path, bool], dict[str, Any]]  # (the run, whether its code is trusted) -> what the darkroom is told
+
+
+def label(arguments: list[str], look: Look) -> None:
     """Run `tandem label ARGUMENTS`. UserError for what a person can set right."""
     options = _understood(arguments)
     refuse_links(options.run)
     if options.verb == "serve":
-        _serve(options)
+        _serve(options, look)
         return
     with Queue.open(options.run) as queue:
         for line in VERBS[options.verb](queue, options):
@@ -40,7 +45,11 @@ def _understood(arguments: list[str]) -> argparse.Namespace:
 
     serve = verb("serve", "the page for raters and owner; needs the extra [people]")
     serve.add_argument("--port", type=int, metavar="N", help="default: the first free one from 8600 on")
-    serve.add_argument("--expose", action="store_true", help="to other machines too, unencrypted: behind a proxy alone")
+    told = "to other machines too, unencrypted: behind a proxy alone; NAME: what browsers call it (default: this machine's)"
+    serve.add_argument(
+        "--trust", action="store_true", help="draw clips by the code of others that the run's folder names"
+    )
+    serve.add_argument("--expose", nargs="?", const="", metavar="NAME", help=told)
     adding = verb("add", "add a rater; prints an address to begin at, once")
     adding.add_argument("name", metavar="NAME")
     adding.add_argument("--wage", type=float, metavar="COINS", help="an hour (default: labeler.wage)")
@@ -60,14 +69,14 @@ def _understood(arguments: list[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _serve(options: argparse.Namespace) -> None:
+def _serve(options: argparse.Namespace, look: Look) -> None:
     try:
         from .server.serve import serve
     except ModuleNotFoundError as error:
         raise UserError(
             f"label serve: needs the extra [people]: pip install 'tandem[people]' ({error.name})"
         ) from error
-    serve(options.run, options.port, options.expose)
+    serve(options.run, options.port, options.expose, lambda: look(options.run, options.trust))
 
 
 def _add(queue: Queue, options: argparse.Namespace) -> list[str]:

@@ -67,6 +67,14 @@ class Films:
         rows = self.queue.read("SELECT webp, facts FROM film WHERE question = ? AND side = ?", (question, side))
         return Film(rows[0]["webp"], json.loads(rows[0]["facts"])) if rows else None
 
+    def is_shown_to(self, rater: str, question: int) -> bool:
+        """Whether the rater holds or held the question."""
+        rows = self.queue.read(
+            "SELECT 1 FROM assignment a JOIN rater r ON r.id = a.rater WHERE r.name = ? AND a.question = ?",
+            (rater, question),
+        )
+        return bool(rows)
+
     def drop_old(self, kept: int = 500) -> None:
         """Drop films of questions that are closed, but for the last `kept` of them and what the owner has marked."""
         with self.queue.writing() as db:

@@ -73,6 +73,15 @@ class Overview:
         since = self.queue.now() - HOUR
         return self.queue.read("SELECT COUNT(*) FROM answer WHERE time > ? AND state != 'undone'", (since,))[0][0]
 
+    def last_hour_coins(self) -> float:
+        """What answers and other work of the last hour cost."""
+        rows = self.queue.read(
+            "SELECT (SELECT TOTAL(price_micro) FROM answer WHERE time > :since AND state = 'counted') + "
+            "(SELECT TOTAL(price_micro) FROM work WHERE time > :since)",
+            {"since": self.queue.now() - HOUR},
+        )
+        return rows[0][0] / MICRO
+
     def has_trainer(self) -> bool:
         """Whether a trainer has asked for answers in the last minute."""
         trainer = self.queue.meta("trainer")
