@@ -89,6 +89,8 @@ class VectorEnv:
                 self._vault.put(env, int(step[env]), tick.rewards[env])
             if self._reel is not None:
                 self._reel.put(env, int(step[env]), tick.sights[env])
+        if self._reel is not None and not step.any():
+            self._tell_if_unseen(tick)
         self._heldout.count(is_first, is_last)
         self._streak[is_last] = 0
         # New arrays: the old ones may be in a checkpoint.
@@ -156,6 +158,10 @@ class VectorEnv:
             self._pool.close()
         if self._reel is not None:
             self._reel.close()
+
+    def _tell_if_unseen(self, tick: "_Tick") -> None:
+        if not any(tick.sights) and not any(spec.kind == "image" for spec in self.spaces.obs.values()):
+            self._warn(f"warning: task: {self._task} leaves no pictures: raters see its numbers (labeler.look)")
 
     def _play(self, action: np.ndarray) -> "_Tick":
         """One row of each environment: of the step asked for, or of a reset where that failed."""

@@ -93,9 +93,10 @@ def refusal(why: str) -> dict[str, Any]:
 
 
 def start(run: Path, told: dict[str, Any]) -> subprocess.Popen:
-    """The process; it ends when its stdin is closed, and so with this process."""
+    """The process; it ends when its stdin is closed, and so with this process. It imports from where this one does."""
     command = [sys.executable, "-m", __name__, str(run)]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, text=True)
+    places = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, text=True, env=places)
     assert process.stdin is not None
     with suppress(BrokenPipeError):  # it ended, and has said why
         process.stdin.write(json.dumps(told) + "\n")

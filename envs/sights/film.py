@@ -13,7 +13,7 @@ from .eye import FRAME, SNAPSHOT
 
 FPS = 12  # of the playback
 HEIGHT = 240  # pixels, of a frame
-QUALITY = 70  # of a strip, 100 at most
+QUALITY = 50  # of a strip, 100 at most
 MOST_TRACES = 12
 Draw = Callable[[bytes], np.ndarray]  # a snapshot -> (H, W, 3) uint8
 

@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from ...frames import FrameLog
+from ...frames import DamagedLog, FrameLog
 from . import checkpoint
 from .checkpoint import DamagedCheckpoint
 from .folder import RunFolder
@@ -20,6 +20,7 @@ def verify_files(folder: RunFolder) -> list[str]:
     for path, manifest in manifests:
         for name, expected in manifest["files"].items():
             checkpoint.check_file(path / name, expected)
+    lines += _sights(folder.sights)
     lines.append(f"checkpoints: {len(manifests)}, the hash of every file as it was written")
     if manifests:
         lines.append(_covered(folder.path, *manifests[-1]))
@@ -30,6 +31,17 @@ def _log(folder: Path) -> str:
     log = FrameLog(folder)
     number = sum(1 for _ in log.read())
     return f"{folder.name}: {number:,} frames in {len(log.segments)} files, every checksum right"
+
+
+def _sights(folder: Path) -> list[str]:
+    """Damage is a line: a run goes on without."""
+    lines, number, logs = [], 0, [FrameLog(path) for path in sorted(folder.glob("*")) if path.name.isdecimal()]
+    for log in logs:
+        try:
+            number += sum(1 for _ in log.read())
+        except DamagedLog as error:
+            lines.append(f"warning: {error}: some pictures are lost, and nothing else")
+    return [*lines, *([f"sights: {number:,} whole frames in {len(logs)} logs"] if logs else [])]
 
 
 def _covered(run: Path, path: Path, manifest: dict[str, Any]) -> str:

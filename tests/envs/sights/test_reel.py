@@ -101,3 +101,11 @@ def test_a_stream_leaves_a_sight_of_every_row(tmp_path, processes):
     assert all(sight[:1] == SNAPSHOT for sight in sights), sights
     assert len(set(sights)) == 6, "reset rows too, and each episode has a target of its own"
     assert {len(sight) for sight in sights} == {len(sights[0])}
+
+
+def test_an_environment_without_pictures_says_so_once(tmp_path):
+    told, reel = [], Reel(tmp_path, fail)
+    env = VectorEnv("toy_lq", EnvConfig(num=2), 0, RewardVault(), told.append, reel=reel, looks="auto")
+    for _ in range(3):
+        env.step(np.zeros((2, env.spaces.action_size), np.float32))
+    assert [line for line in told if "no pictures" in line] == told and len(told) == 1

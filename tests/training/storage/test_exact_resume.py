@@ -98,7 +98,9 @@ def test_an_evaluation_that_borrows_the_environments_leaves_no_trace(tiny, diffe
 def test_environments_that_play_beside_the_learner_leave_no_trace(tiny, differences, monkeypatch):
     here, beside = tiny("envs.num=3", folder="here"), tiny("envs.num=3", "envs.processes=true", folder="beside")
     begin, during = ProcessPool.begin, []
-    monkeypatch.setattr(ProcessPool, "begin", lambda pool, orders: (during.append(len(orders)), begin(pool, orders)))
+    monkeypatch.setattr(
+        ProcessPool, "begin", lambda pool, orders, *_: (during.append(len(orders)), begin(pool, orders))
+    )
     train(here), train(beside)
     ticks = checkpoint.load(Path(beside.run.dir) / "checkpoints").parts["positions"]["ticks"]
     assert ticks - 6 <= len(during) < ticks and set(during) == {3}  # all but the last tick of each chunk

@@ -89,6 +89,17 @@ def write_new(folder: Path, rows: Iterable[Row]) -> Path:
     return new
 
 
+def mend_sights(bench: Bench) -> None:
+    """Keep what can be read of what rows are drawn by, before and after the damage; nothing else relies on it."""
+    for folder in sorted(path for path in bench.folder.sights.glob("*") if path.is_dir() and path.name.isdecimal()):
+        why = condition(folder, {}).why
+        if why:
+            rows = ((frame.kind, frame.arrays, frame.values) for frame in whole_frames(folder))
+            new = write_new(folder, rows)
+            bench.replace_folder(folder, why, new)
+            bench.say(f"lost: of {bench.name(folder)}: raters see numbers in place of some pictures")
+
+
 def mend_older(bench: Bench) -> None:
     """Set aside what cannot be read of journals of versions 0.1 and 0.2, a file a chunk, and make today's of the rest."""
     for folder in (bench.folder.transitions, bench.folder.labels, bench.folder.vault):

@@ -19,7 +19,7 @@ from .accounts import settle_accounts
 from .bench import DAMAGED, Bench
 from .checkpoints import mark_checkpoints, newest_parts, set_archives_aside, set_checkpoints_aside
 from .ledger_rows import mend_ledger
-from .logs import mend_older
+from .logs import mend_older, mend_sights
 from .papers import mend_papers
 from .questions import mend_questions, read_questions
 from .rewards import mend_rewards
@@ -56,6 +56,7 @@ def _repaired(bench: Bench) -> list[str]:
     decisions = parts.get("positions", {}).get("ledger", {}).get("decisions", 0)
     _mend_journals(bench, config, card, is_rebuilt=mend_ledger(bench, config, decisions))
     mark_checkpoints(bench, config.measure.snapshots, parts)
+    mend_sights(bench)
     mend_phases(bench, parts)
     mend_metrics(bench, parts)
     bench.write_report()
