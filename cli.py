@@ -14,13 +14,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from . import __version__
 from .errors import Damaged, UserError
 from .links import refuse_links
 from .outside import look_in, place_outside
 from .training.stop import at_once, listening
+from .usage import Parser, UsageError
 
 USER_ERROR, SIGNALLED = 2, 128  # what a shell adds to the number of a signal that ended a command
 LONGEST_NAME = 255  # of a file, in bytes
@@ -37,17 +37,6 @@ DISK_ERRORS = {
     errno.EEXIST,
     errno.EISDIR,
 }
-
-
-class UsageError(UserError):
-    """A command line that cannot be run; the message is one line."""
-
-
-class Parser(argparse.ArgumentParser):
-    """argparse whose complaint is one line, without the usage before it."""
-
-    def error(self, message: str):
-        raise UsageError(f"{message} (see {self.prog} --help)")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -234,9 +223,7 @@ def _ledger(arguments: list[str]) -> None:
     )
     options = parser.parse_args(arguments)
     from .budget.ledger import Ledger
-    from .budget.reports.accounts import account_lines
-    from .budget.reports.decisions import decision_lines
-    from .budget.reports.people import measured_raters, rater_lines, rater_rows
+    from .budget.reports.told import told
     from .budget.reports.verify import verify_ledger
 
     path = _run_folder(options.run) / "ledger.db"
@@ -247,14 +234,8 @@ def _ledger(arguments: list[str]) -> None:
         folder = RunFolder(options.run)
         print("\n".join(verify_ledger(path) + (verify_files(folder) if folder.checkpoints.is_dir() else [])))
         return
-    ledger = Ledger.open(path)
-    if options.raters:
-        rows = rater_rows(ledger.by_rater(), measured_raters(options.run / "phases.jsonl"))
-        print(json.dumps(rows) if options.json else "\n".join(rater_lines(rows)))
-    elif options.json:
-        print(json.dumps(ledger.decisions() if options.decisions else ledger.summary()))
-    else:
-        print("\n".join(decision_lines(ledger.decisions()) if options.decisions else account_lines(ledger.summary())))
+    plain, lines = told(Ledger.open(path), options.run, options.decisions, options.raters)
+    print(json.dumps(plain) if options.json else "\n".join(lines))
 
 
 def _run_folder(folder: Path) -> Path:
@@ -313,71 +294,34 @@ def _eval(arguments: list[str]) -> None:
 
 
 def _plan(arguments: list[str]) -> None:
-    from .budget.ledger import Ledger
-    from .budget.money import PriceConfig
-    from .budget.reports.laws import run_terms
-    from .budget.reports.plan import plan_answer, plan_table
-    from .budget.reports.raters import parse_tiers
+    from .budget.reports.commands import plan
 
-    price = PriceConfig()
-    known: dict[str, Any] = {"price_transition": price.transition, "price_label": price.label}
-    options = {
-        name: value for name, value in vars(_plan_parser(known).parse_args(arguments)).items() if value is not None
-    }
-    as_json, run = options.pop("json"), options.pop("run", None)
-    if run:
-        ledger = Ledger.open(_run_folder(run) / "ledger.db")
-        known = run_terms(ledger, str(run), run / "phases.jsonl").arguments()
-    try:
-        options["tiers"] = parse_tiers(options["tiers"]) if options["tiers"] else ()
-        answer = plan_answer(**known | options)
-    except ValueError as error:
-        raise UsageError(str(error)) from error
-    print(json.dumps(answer) if as_json else plan_table(answer))
-
-
-def _plan_parser(known: dict) -> Parser:
-    """known: the prices without --run. What a run may know has no default here."""
-    transition, label = (f"coins each (default: {known[name]:g})" for name in ("price_transition", "price_label"))
-    parser = Parser(prog="tandem plan", description="How many transitions and labels a budget should buy.")
-    parser.add_argument("--budget", type=float, required=True, metavar="COINS", help=BUDGET)
-    parser.add_argument("--run", type=Path, metavar="RUN", help=RUN)
-    parser.add_argument("--price-transition", type=float, metavar="COINS", help=transition)
-    parser.add_argument("--price-label", type=float, metavar="COINS", help=label)
-    parser.add_argument("--dynamics", type=_pair, metavar="A,ALPHA", help=f"of transitions: {POWER_LAW}")
-    parser.add_argument("--reward", type=_pair, metavar="B,BETA", help=f"of labels: {POWER_LAW}")
-    parser.add_argument("--weights", type=_pair, metavar="D,R", help="of the two errors in the gap (default: 1,1)")
-    parser.add_argument("--have-transitions", type=int, metavar="N", help="bought before (default: 0)")
-    parser.add_argument("--have-labels", type=int, metavar="N", help="bought before (default: 0)")
-    parser.add_argument("--tiers", default="", metavar="TIERS", help=TIERS)
-    parser.add_argument("--residual", type=float, default=1.0, metavar="S0", help=RESIDUAL)
-    parser.add_argument("--item-price", type=float, default=0.0, metavar="COINS", help=ITEM_PRICE)
-    parser.add_argument("--rollout-price", type=float, metavar="COINS", help=ROLLOUTS)
-    parser.add_argument("--horizon", type=int, default=15, metavar="STEPS", help="of such a rollout (default: 15)")
-    parser.add_argument("--gradient-variance", type=_pair, default=(1.0, 1.0), metavar="V0,V1", help=GRADIENT)
-    parser.add_argument("--json", action="store_true", help="for machines")
-    return parser
+    plan(
+        arguments,
+        Parser(prog="tandem plan", description="How many transitions and labels a budget should buy."),
+        _run_folder,
+    )
 
 
 def _label(arguments: list[str]) -> None:
     from .envs.labelers.people.commands import label
 
-    label(arguments, Parser(prog="tandem label", description="Raters of a run with labeler.name=people."), _look)
+    label(arguments, _look)
 
 
-def _look(run: Path, is_trusted: bool) -> dict[str, Any]:
-    from .training.darkroom import darkroom_order
+def _look(run: Path, is_trusted: bool) -> dict:
+    """Found out by a process of its own: settings bring torch, and a server need not hold that for as long as it lives."""
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
+    with ProcessPoolExecutor(1, get_context("fork")) as apart:
+        return apart.submit(_darkroom_order, run, is_trusted).result()
+
+
+def _darkroom_order(run: Path, is_trusted: bool) -> dict:
+    from .training.reports.darkroom import darkroom_order
 
     return darkroom_order(run, is_trusted)
-
-
-def _pair(text: str) -> tuple[float, float]:
-    """Two numbers with a comma between them."""
-    try:
-        first, second = (float(part) for part in text.split(","))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"must be two numbers such as 0.34,0.11, got {text!r}") from error
-    return first, second
 
 
 def _count(text: str) -> int:
@@ -385,17 +329,6 @@ def _count(text: str) -> int:
         raise argparse.ArgumentTypeError(f"must be a whole number above 0, got {text!r}")
     return int(text)
 
-
-BUDGET = "to spend now, beside what was bought before"
-RUN = "take laws, weights, prices and stock as this run has measured, paid and bought; other options go before it"
-POWER_LAW = "coefficient and exponent of error = coefficient * count ** -exponent (default: the paper's)"
-TIERS = (
-    "raters to choose from, such as 'cheap:price=1,sigma=1;expert:price=6,sigma=0.2' (and bias=...), in reward units"
-)
-RESIDUAL = "standard deviation of what a perfect rater would leave unexplained, in reward units (default: 1)"
-ITEM_PRICE = "of showing a row to the first of its raters (default: 0)"
-ROLLOUTS = "where raters score each step of whole rollouts: of a rollout without its answers"
-GRADIENT = "variance of one rollout's gradient, its own and a unit of reward noise's (default: 1,1)"
 
 TRUST = "run the code of others that the run's folder names as module:Class"
 

@@ -9,9 +9,11 @@ from torch import Tensor
 
 from ..envs.records import Spaces
 from ..worldmodel.dynamics import DynamicsModel
+from ..worldmodel.reward import RewardModel
 from ..worldmodel.rssm import Latent
 from .actions import action_noise
 from .actor_critic import ActorCritic
+from .rewards import Rewards, rewards_along
 
 
 @dataclass(frozen=True)
@@ -31,8 +33,16 @@ class AgentState:
 
 
 class Agent:
-    def __init__(self, dynamics: DynamicsModel, actor_critic: ActorCritic, spaces: Spaces, seed: int):
-        self.dynamics, self.actor_critic, self.spaces = dynamics, actor_critic, spaces
+    def __init__(
+        self,
+        dynamics: DynamicsModel,
+        actor_critic: ActorCritic,
+        spaces: Spaces,
+        seed: int,
+        reward_model: RewardModel | None = None,
+    ):
+        """reward_model: what `reward` asks; whoever only acts needs none."""
+        self.dynamics, self.actor_critic, self.spaces, self.reward_model = dynamics, actor_critic, spaces, reward_model
         self.device = dynamics.rssm.in_deter.weight.device
         self.generator = torch.Generator(self.device).manual_seed(seed)
         self.step: Callable[[dict[str, Tensor], AgentState, Tensor, StepNoise], AgentState] = (
@@ -69,6 +79,49 @@ class Agent:
         state = self.step(seen, state, first.to(self.device), self._noise(num, mode))
         result = state.action[0] if is_single else state.action
         return result.float().cpu().numpy(), state
+
+    def reward(
+        self,
+        obs: dict[str, np.ndarray],
+        prev_action: np.ndarray,
+        is_first: np.ndarray | None = None,
+        draws: int = 8,
+    ) -> Rewards:
+        """What the reward model says that rows are worth: by what was bought, no true reward is asked.
+
+        obs: key -> (T, *shape), an episode's rows in their order from the reset on, as environments of `make_env` give them;
+        prev_action (T, A): the action that led to each row, so row 0's plays no part. The reward of row t is for arriving
+        there: a function of rows 0 .. t and of the actions that led to 1 .. t. is_first (T,) bool: where further episodes
+        begin; row 0 always begins one. With an axis B in front of all three, B streams at once. draws: of the latents, over
+        which a member's reward is averaged.
+
+        -> Rewards, (T,) or (B, T) each, raw reward units, action repeats summed; 0 in first rows. Where labels were pairs
+        without scored clips their unit and zero mean nothing. The same rows always have the same rewards, and the agent's
+        own state and draws are left alone. ValueError for a shape, key or class that does not fit, named.
+        """
+        assert self.reward_model is not None, "an agent that only acts"
+        self._check(obs)
+        key, spec = next(iter(self.spaces.obs.items()))
+        lead = obs[key].shape[: obs[key].ndim - len(spec.shape)]
+        if len(lead) not in (1, 2) or 0 in lead or draws < 1:
+            raise ValueError(f"obs: must have an axis T, or B and T, and draws be 1 or more, got {lead} and {draws}")
+        first = np.zeros(lead, bool) if is_first is None else np.array(is_first, bool)
+        expected = {one: (obs[one].shape, (*lead, *spec.shape)) for one, spec in self.spaces.obs.items()}
+        expected |= {"prev_action": (np.shape(prev_action), (*lead, self.spaces.action_size))}
+        for name, (shape, wanted) in (expected | {"is_first": (first.shape, lead)}).items():
+            if shape != wanted:
+                raise ValueError(f"{name}: is of shape {shape}, expected {wanted}")
+        first[..., 0] = True
+        given = {one: self._tensor(obs[one], lead, one) for one in self.spaces.obs}
+        actions, begins = (self._tensor(one, lead) for one in (prev_action, first))
+        mean, deviation = rewards_along(self.dynamics, self.reward_model, given, actions.float(), begins, draws)
+        return Rewards(*(one.reshape(lead).float().cpu().numpy() for one in (mean, deviation)))
+
+    def _tensor(self, rows: np.ndarray, lead: tuple[int, ...], key: str = "") -> Tensor:
+        """(B, T, ...), of an observation in the type of its key."""
+        tensor = torch.as_tensor(np.ascontiguousarray(rows), device=self.device)
+        tensor = tensor if len(lead) == 2 else tensor.unsqueeze(0)
+        return tensor.to(getattr(torch, self.spaces.obs[key].dtype)) if key else tensor
 
     def _check(self, obs: dict[str, np.ndarray]) -> None:
         if missing := set(self.spaces.obs) - set(obs):

@@ -15,15 +15,15 @@ from ..agents.agent import Agent
 from ..budget.allocator import make_allocator
 from ..budget.books.rebuild import upgrade
 from ..budget.ledger import Ledger
-from ..budget.money import MICRO, price_in_micro, to_micro
+from ..budget.money import MICRO, to_micro
 from ..budget.phase import check_budget
 from ..budget.plan import Allocator
 from ..envs.labelers.base import Labeler
 from ..envs.labelers.make import make_labeler
+from ..envs.labelers.question_keys import DEFAULT
 from ..envs.make import episode_length, make_env, spaces_of
 from ..envs.pool import look_at
 from ..envs.probe import look
-from ..envs.question_keys import DEFAULT
 from ..envs.records import Spaces
 from ..envs.sights.reel import Reel
 from ..envs.vault import RewardVault
@@ -47,17 +47,12 @@ from .forecast.forecast import foresee
 from .learner import Learner
 from .measurements.evidence import Stock, Terms, evidence
 from .measurements.findings import Measurer
-from .measurements.raters import tier_prices
 from .measurements.snapshots import Snapshots
 from .models import Models
 from .progress import Progress
 from .purchases.choice import Choice
-from .purchases.items import Drawer
-from .purchases.labels import LabelDesk
-from .purchases.labels import Terms as DeskTerms
-from .purchases.looks import Looks
+from .purchases.desk import drawer_for, open_desk
 from .purchases.transitions import PREFIX, Collector
-from .purchases.waiting import Waiting
 from .reports import pictures, status
 from .reports.evaluate import Evaluator
 from .reports.films.studio import Studio
@@ -149,12 +144,12 @@ def assemble(
     transitions = make_transitions(config, spaces)
     later = refill(transitions, journal, begin.positions.ticks if begin.is_exact else None)
     labels = make_labels(config, spaces)
-    desk = make_desk(config, folder, learner, labeler, transitions, labels, ledger, stop, reel)
+    drawer, entries = drawer_for(config.labeler, transitions, make_choice(config, learner)), LabelJournal(folder.labels)
+    desk = open_desk(config.labeler, drawer, labels, labeler, ledger, entries, stop, reel)
     desk.reopen(begin.positions.entries if begin.is_exact else None)
     check_received(folder, ledger, journal.received, desk.num_answers, vault.num_rows, desk.waiting)
     logger = Logger(folder.path, config.log, purge_step=begin.purge_step)
-    looks = config.labeler.look if reel else ""
-    env = VectorEnv(config.task, config.envs, config.seed, vault, logger.line, reel=reel, looks=looks)
+    env = make_envs(config, vault, reel, logger)
     run = Run(
         config=config,
         folder=folder,
@@ -179,7 +174,6 @@ def assemble(
         keeper=Keeper(folder.checkpoints, config.checkpoint),
         stop=stop,
         lock=lock,
-        waiting=Waiting(config.labeler.ahead, config.labeler.patience),
     )
     take_up(run, begin, later)
     return run
@@ -224,6 +218,7 @@ def terms_of(config: Config) -> Terms:
         min_transitions=config.train.batch * config.train.length + config.envs.num * (config.train.length + 1),
         labeler=config.labeler,
         seed=config.seed,
+        label_micro=config.price.in_micro()["label"],
     )
 
 
@@ -258,25 +253,17 @@ def make_labels(config: Config, spaces: Spaces) -> LabelStore:
     return LabelReplay(config.labels, spaces, *latent, tiers, **kept)
 
 
-def make_desk(
-    config: Config,
-    folder: RunFolder,
-    learner: Learner,
-    labeler: Labeler,
-    transitions: TransitionReplay,
-    labels: LabelStore,
-    ledger: Ledger,
-    stop: Stop,
-    reel: Reel | None,
-) -> LabelDesk:
-    by_disagreement, labels_config = config.labels.choice == "disagreement", config.labels
-    choice = Choice(learner.reward, learner.dynamics, labels_config.uniform) if by_disagreement else None
-    labeler_config = config.labeler
-    drawer = Drawer(transitions, labeler_config.kind, labeler_config.rows, labeler_config.anchors, choice)
-    prices = {DEFAULT: labeler_config.most_micro(ledger.prices["label"]), **tier_prices(labeler_config)}
-    terms = DeskTerms(prices, price_in_micro(labeler_config.item_price), labeler_config.refusals)
-    looks = Looks(reel) if labeler_config.is_looking else None
-    return LabelDesk(drawer, labels, labeler, ledger, LabelJournal(folder.labels), stop, terms, looks)
+def make_envs(config: Config, vault: RewardVault, reel: Reel | None, logger: Logger) -> VectorEnv:
+    """Those that training plays in. reel: takes the sights of their rows; None: nobody looks."""
+    looks = config.labeler.look if reel else ""
+    return VectorEnv(config.task, config.envs, config.seed, vault, logger.line, reel=reel, looks=looks)
+
+
+def make_choice(config: Config, learner: Learner) -> Choice | None:
+    """Of the rows that are labelled; None: uniform."""
+    if config.labels.choice == "uniform":
+        return None
+    return Choice(learner.reward, learner.dynamics, config.labels.uniform)
 
 
 def make_agent(config: Config, spaces: Spaces, learner: Learner, logger: Logger) -> Agent:
@@ -376,7 +363,7 @@ def load_trained(folder: Path, is_trusted: bool = False) -> tuple[Models, Agent]
     with fitting(found):
         learner.load_state_dict(found.parts["learner"])
     seed = derive_seed(config.seed, Channel.LOADED_AGENT)
-    return Models.of(learner), Agent(learner.dynamics, learner.actor_critic, spaces, seed)
+    return Models.of(learner), Agent(learner.dynamics, learner.actor_critic, spaces, seed, learner.reward)
 
 
 def task_spaces(config: Config) -> Spaces:

@@ -64,13 +64,14 @@ class Run:
     keeper: Keeper
     stop: Stop
     lock: IO  # held while the run is open
-    waiting: Waiting = field(default_factory=Waiting)
     recorder: Recorder = field(default_factory=Recorder)
     team: Solo = field(default_factory=Solo)
+    waiting: Waiting = field(init=False)  # for those who answer
     row_laps: Laps = field(init=False)  # between two rows of metrics
     phase_laps: Laps = field(init=False)  # between the ends of two phases, or since the run went on
 
     def __post_init__(self):
+        self.waiting = Waiting(self.config.labeler.ahead, self.config.labeler.patience)
         self.row_laps, self.phase_laps = Laps(self.watch), Laps(self.watch)
 
     def parts(self) -> dict[str, Part]:

@@ -30,7 +30,7 @@ from tandem.budget.offers import LabelOffer, clean_labels
 from tandem.budget.scaling import Curve, MeanLaw, fit_posterior
 from tandem.envs.labelers.base import LabelerConfig
 from tandem.envs.labelers.make import make_labeler
-from tandem.envs.question_keys import DEFAULT
+from tandem.envs.labelers.question_keys import DEFAULT
 from tandem.envs.vault import RewardVault
 from tandem.training.measurements import raters as tiers
 from tandem.training.purchases.items import Drawer

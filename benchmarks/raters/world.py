@@ -3,7 +3,7 @@
 import numpy as np
 
 from tandem.envs.labelers.base import LabelerConfig
-from tandem.envs.question_keys import DEFAULT
+from tandem.envs.labelers.question_keys import DEFAULT
 from tandem.envs.records import Clip, ObsSpec, Spaces
 from tandem.worldmodel.replay.copies import Copy
 from tandem.worldmodel.replay.labels import LabelReplay, LabelReplayConfig

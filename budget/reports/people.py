@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from ...errors import Damaged
 from ..money import MICRO
 
 _HOUR = 3600.0  # seconds
@@ -49,10 +50,14 @@ def _row(earned: dict, known: dict) -> dict:
 
 def measured_raters(phases: Path) -> dict[str, dict]:
     """Name -> {"sigma", "bias" (reward units), "clean" (perfect labels that one of theirs is worth)} of the newest phase that
-    has measured any; nothing where none has. phases: phases.jsonl of a run."""
+    has measured any; nothing where none has. phases: phases.jsonl of a run. Damaged where that is no JSON."""
     lines = phases.read_text().splitlines() if phases.is_file() else []
-    for line in reversed(lines):
-        if known := json.loads(line).get("raters"):
+    for number, line in reversed(list(enumerate(lines, 1))):
+        try:
+            known = json.loads(line).get("raters")
+        except (ValueError, AttributeError) as error:
+            raise Damaged(f"{phases}: line {number} is damaged") from error
+        if known:
             return known
     return {}
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from ...outside import check_name, is_class
-from ..question_keys import DEFAULT
 from ..records import QUESTION_KINDS, Question, QuestionKind, Reply
 from .programs.address import check_program
+from .question_keys import DEFAULT
 from .rater import TierConfig
 
 KNOWING = ("env_reward", "noisy")

@@ -4,7 +4,6 @@ from functools import partial
 from pathlib import Path
 
 from ...outside import make_own
-from ..question_keys import DEFAULT
 from ..vault import RewardVault
 from .base import Labeler, LabelerConfig
 from .env_reward import EnvReward
@@ -16,6 +15,7 @@ from .programs.journal import Log
 from .programs.line import Line
 from .programs.programs import Programs
 from .programs.server import Server
+from .question_keys import DEFAULT
 from .rater import Rater, TierConfig
 from .router import Router
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..question_keys import question_of
 from ..records import Answer, Declined, Question
 from .env_reward import EnvReward, preferred
+from .question_keys import question_of
 
 
 @dataclass(frozen=True)

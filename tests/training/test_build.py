@@ -3,9 +3,12 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+import tandem
+from tandem.agents.rewards import PIECE
 from tandem.budget.ledger import Ledger
 from tandem.budget.money import to_micro
 from tandem.errors import UserError
@@ -145,3 +148,24 @@ def test_every_trained_number_gets_a_gradient_in_bfloat16(tiny, buy, task):
     trained += [(name, p) for name, p in learner.actor_critic.named_parameters() if p.requires_grad]
     without = [name for name, p in trained if p.grad is None or not p.grad.abs().sum() > 0]
     assert without == []
+
+
+def test_a_loaded_agent_says_of_a_replayed_episode_what_the_run_itself_predicts(tiny, buy):
+    config = tiny("envs.heldout_share=0.5")
+    run = build(config, is_resumed=False)
+    torch.nn.init.normal_(run.learner.reward.out_weight, std=0.1)  # at the start every reward is 0
+    buy(run, 400, 8)
+    run.save()
+    episode = run.transitions.heldout_episodes(1)[0]  # (1, T)
+    length = episode.is_first.shape[1]
+    noise = torch.rand((1, PIECE, config.dynamics.stoch), generator=torch.Generator().manual_seed(0))[:, :length]
+    with torch.no_grad():
+        feat = run.learner.dynamics.observe(episode, noise)[0].feat
+        own, differing = run.learner.reward.predict(feat)[0, 1:], run.learner.reward.disagreement(feat)[0, 1:]
+    run.close()
+    agent = tandem.load(config.run.dir)
+    obs = {key: value[0].numpy() for key, value in episode.obs.items()}
+    found = agent.reward(obs, episode.prev_action[0].numpy(), draws=1)
+    assert found.mean[0] == 0.0 and length > 10 and own.std() > 0 and differing.min() > 0
+    np.testing.assert_allclose(found.mean[1:], own.numpy(), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(found.disagreement[1:], differing.numpy(), rtol=1e-4, atol=1e-5)

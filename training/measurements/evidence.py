@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from ...budget.offers import LabelOffer
 from ...budget.plan import Evidence
 from ...envs.labelers.base import LabelerConfig
 from ..phase_record import PhaseRecord
@@ -17,6 +18,7 @@ class Terms:
     min_transitions: int  # what training needs to start
     labeler: LabelerConfig
     seed: int
+    label_micro: int = 0  # micro-coins that a label costs, as it is stated
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,12 @@ def evidence(terms: Terms, phase: int, phases: int, stock: Stock, last: PhaseRec
         clean_labels=clean_labels if terms.labeler.tiers else None,
         label_price_micro=stock.label_price_micro,
         labels_per_phase=(terms.labeler.per_phase[0], terms.labeler.per_phase[1]) if terms.labeler.per_phase else None,
-        offers=(last.offers if last else ()) or raters.offers(terms.labeler, None, None),
+        offers=_offers(terms, stock, last),
         seed=terms.seed,
     )
+
+
+def _offers(terms: Terms, stock: Stock, last: PhaseRecord | None) -> tuple[LabelOffer, ...]:
+    if terms.labeler.asks_people:
+        return (raters.people_offer(stock.label_price_micro or terms.label_micro),)
+    return (last.offers if last else ()) or raters.offers(terms.labeler, None, None)

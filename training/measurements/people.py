@@ -10,7 +10,7 @@ import torch
 from ...budget.money import MICRO
 from ...budget.offers import clean_worth
 from ...budget.raters import EVIDENCE_GAIN
-from ...envs.question_keys import DEFAULT, key_of
+from ...envs.labelers.question_keys import DEFAULT, key_of
 from ...envs.records import Clip
 from ...worldmodel.objectives import preference_log_likelihood
 from ...worldmodel.replay.labels import LabelReplay

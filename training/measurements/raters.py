@@ -12,10 +12,11 @@ from itertools import permutations
 import numpy as np
 
 from ...budget.money import price_in_micro
-from ...budget.offers import LabelOffer, TierEstimate, clean_labels, clean_worth, pilot_offer
+from ...budget.offers import CHECKED_SHARE, LabelOffer, TierEstimate, clean_labels, clean_worth, pilot_offer
 from ...budget.offers import offers as priced_offers
 from ...budget.raters import EVIDENCE_GAIN, PRIOR_PAIRS, BiasEstimate, NoiseEstimate, estimate_bias, estimate_noise
 from ...envs.labelers.base import LabelerConfig
+from ...envs.labelers.question_keys import DEFAULT
 from ...worldmodel.records import LabelBatch
 from ...worldmodel.replay.labels import Answers, LabelReplay
 
@@ -106,6 +107,13 @@ def offers(config: LabelerConfig, estimates: TierEstimates | None, s0_squared: f
     estimates, s0_squared = known
     priced = {name: estimates.tiers[name] for name in prices}
     return priced_offers(prices, priced, s0_squared, config.gold_tier, item_micro)
+
+
+def people_offer(price_micro: int) -> LabelOffer:
+    """One answer an item, and of a tenth of them another one: whoever gives it, it tells something of somebody's noise or
+    bias. price_micro: of an answer."""
+    price = math.ceil((1 + CHECKED_SHARE) * price_micro)
+    return LabelOffer(DEFAULT, price, duplicate_share=CHECKED_SHARE)
 
 
 def clean_equivalents(labels: LabelReplay, estimates: TierEstimates | None, s0_squared: float | None) -> float:

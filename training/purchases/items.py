@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...budget.offers import LabelOffer
-from ...envs.question_keys import DEFAULT, key_of
+from ...envs.labelers.question_keys import DEFAULT, key_of
 from ...envs.records import Clip, Question, QuestionKind
 from ...worldmodel.replay.transitions import TransitionReplay
 from .choice import Choice

@@ -10,7 +10,7 @@ from ...budget.ledger import Diverged, Ledger
 from ...budget.money import Purchase
 from ...budget.offers import LabelOffer
 from ...envs.labelers.base import Labeler
-from ...envs.question_keys import DEFAULT
+from ...envs.labelers.question_keys import DEFAULT
 from ...envs.records import Answer, Declined, Question
 from ...frames import DamagedLog
 from ...worldmodel.replay.journal.labels import Entry, LabelJournal

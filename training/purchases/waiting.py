@@ -32,7 +32,7 @@ class Waiting:
         return self.patience > 0 and now - self._since >= self.patience
 
     def is_to_tell(self) -> bool:
-        """Once a minute, at first at once."""
+        """At the first look of all, and then once a minute, however many waits there are."""
         now = self.clock()
         if self._told is not None and now - self._told < TOLD_EVERY_SECONDS:
             return False
@@ -45,4 +45,4 @@ class Waiting:
 
     def over(self) -> None:
         """The wait has ended; the next one begins anew."""
-        self._since = self._told = None
+        self._since = None

@@ -8,6 +8,7 @@ from typing import Any
 from ....durable import whole_file
 from ....errors import UserError
 from ....links import refuse_links
+from ....usage import Parser
 from .exchange.forms import FORMS, read_strangers
 from .exchange.imports import import_answers
 from .exchange.records import records
@@ -21,9 +22,9 @@ COLUMNS = ("rater", "today", "answers", "s each", "per hour", "wage", "earned", 
 Look = Callable[[Path, bool], dict[str, Any]]  # (the run, whether its code is trusted) -> what the darkroom is told
 
 
-def label(arguments: list[str], parser: argparse.ArgumentParser, look: Look) -> None:
+def label(arguments: list[str], look: Look) -> None:
     """Run `tandem label ARGUMENTS`. UserError for what a person can set right."""
-    options = _understood(arguments, parser)
+    options = _understood(arguments)
     refuse_links(options.run)
     if options.verb == "serve":
         _serve(options, look)
@@ -33,7 +34,8 @@ def label(arguments: list[str], parser: argparse.ArgumentParser, look: Look) -> 
             print(line, flush=True)
 
 
-def _understood(arguments: list[str], parser: argparse.ArgumentParser) -> argparse.Namespace:
+def _understood(arguments: list[str]) -> argparse.Namespace:
+    parser = Parser(prog="tandem label", description="The people who answer in a run with labeler.name=people.")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
 
     def verb(name: str, told: str) -> argparse.ArgumentParser:
@@ -53,8 +55,9 @@ def _understood(arguments: list[str], parser: argparse.ArgumentParser) -> argpar
     adding.add_argument("--wage", type=float, metavar="COINS", help="an hour (default: labeler.wage)")
     adding.add_argument("--renew", action="store_true", help="another address for a rater that there is")
     verb("status", "what is open, who answers, and what it costs")
-    for name, told in (("pause", "give out no more questions"), ("resume", "give them out again")):
-        verb(name, f"{told}; without NAME to nobody").add_argument("name", nargs="?", metavar="NAME")
+    pauses = (("pause", "give a rater, or without NAME anybody, no more questions"), ("resume", "end such a pause"))
+    for name, told in pauses:
+        verb(name, told).add_argument("name", nargs="?", metavar="NAME")
     verb("retract", "let the rater's labels weigh nothing; the pay stays").add_argument("name", metavar="NAME")
     verb("expire", "give up all open questions; their money goes back")
     exporting = verb("export", "write questions and answers").add_mutually_exclusive_group(required=True)

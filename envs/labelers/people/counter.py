@@ -19,6 +19,7 @@ MOST_HELD = 2  # questions of a rater at a time: the one looked at and the next
 LONGEST_HOLD = 20  # allowances, after which a heartbeat does not hold a question any longer
 PRACTICE = 5  # questions that a rater begins with, as far as the owner has marked some
 GOLD_EVERY = 20  # about so many questions hold one that the owner has marked
+SEEN_SECONDS = 5.0  # how exactly it is known when a rater was last heard of
 SKIPS = 2  # raters after whom a question is given up
 OUTCOMES = ("skipped", "cannot_tell")
 
@@ -196,13 +197,20 @@ class Counter:
             return self._today(db, find(db, rater))
 
     def _see(self, db: sqlite3.Connection, who: Rater) -> None:
-        db.execute("UPDATE rater SET seen = ? WHERE id = ?", (self.queue.now(), who.id))
+        """Not at every call: a page that asks again and again must not make the disk write each time."""
+        if who.seen is None or self.queue.now() - who.seen >= SEEN_SECONDS:
+            db.execute("UPDATE rater SET seen = ? WHERE id = ?", (self.queue.now(), who.id))
 
     def _check_works(self, who: Rater) -> None:
         if who.is_retracted:
             raise QueueRefused("retracted", "your answers are not counted any more; ask the owner of the run")
         if who.is_paused or self.queue.meta("is_paused", False):
             raise QueueRefused("paused", "there is a pause; what you have done is saved")
+        known = self.queue.meta("facts", {}).get("raters", {}).get(who.name, {})
+        if known.get("is_left"):
+            raise QueueRefused(
+                "paused", "no more of your answers are needed now; thank you, what you have done is saved"
+            )
 
     def _holding(self, db: sqlite3.Connection, who: Rater) -> list[int]:
         """Questions that the rater holds and whose answers would be of use, the oldest first."""
@@ -218,16 +226,19 @@ class Counter:
         purpose = "label" if who.is_owner else self._purpose(db, who)
         if purpose != "label" and (marked := self._marked(db, who)) is not None:
             return marked, purpose
-        row = db.execute(
-            f"""SELECT q.id FROM question q WHERE q.state = 'queued' AND q.tier IN ('default', :name)
-            AND NOT EXISTS (
-                SELECT 1 FROM assignment a WHERE a.question = q.id AND (
+        values = self._order(db, who) | {"now": self.queue.now()}
+        for which in ("AND q.id IN (SELECT question FROM film)", ""):
+            row = db.execute(
+                f"""SELECT q.id FROM question q WHERE q.state = 'queued' {which} AND q.tier IN ('default', :name)
+                AND NOT EXISTS (SELECT 1 FROM assignment a WHERE a.question = q.id AND (
                     (a.outcome IS NULL AND a.until > :now)
                     OR (a.rater = :rater AND a.outcome IN ('answered', 'skipped', 'cannot_tell'))))
-            ORDER BY EXISTS (SELECT 1 FROM film f WHERE f.question = q.id) DESC, {OWN_ORDER} LIMIT 1""",
-            self._order(db, who) | {"now": self.queue.now()},
-        ).fetchone()
-        return None if row is None else (row["id"], "label")
+                ORDER BY {OWN_ORDER} LIMIT 1""",
+                values,
+            ).fetchone()
+            if row is not None:
+                return row["id"], "label"
+        return None
 
     def _purpose(self, db: sqlite3.Connection, who: Rater) -> str:
         number = db.execute("SELECT COUNT(*) FROM assignment WHERE rater = ?", (who.id,)).fetchone()[0]
@@ -322,8 +333,8 @@ def midnight(now: float) -> float:
 def give_up_skipped(queue: Queue, db: sqlite3.Connection) -> None:
     """Decline what two raters have skipped, or everybody who might answer it."""
     rows = db.execute(
-        """SELECT q.id, COUNT(*) AS skips, MAX(a.outcome) AS last FROM question q JOIN assignment a ON a.question = q.id
-        WHERE q.state = 'queued' AND a.outcome IN ('skipped', 'cannot_tell') GROUP BY q.id
+        """SELECT q.id, COUNT(*) AS skips, MAX(a.outcome) AS last FROM assignment a CROSS JOIN question q
+        WHERE a.outcome IN ('skipped', 'cannot_tell') AND q.id = a.question AND q.state = 'queued' GROUP BY q.id
         HAVING skips >= ? OR NOT EXISTS (
             SELECT 1 FROM rater r WHERE NOT (r.is_owner OR r.is_paused OR r.is_retracted) AND q.tier IN ('default', r.name)
             AND NOT EXISTS (SELECT 1 FROM assignment b WHERE b.question = q.id AND b.rater = r.id

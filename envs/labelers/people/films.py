@@ -44,13 +44,15 @@ class Films:
 
     def question(self, question: int) -> Question:
         """With its sights. QueueRefused (unknown)."""
-        rows = self.queue.read("SELECT * FROM question WHERE id = ?", (question,))
+        rows = self.queue.read(
+            "SELECT q.*, s.npz FROM question q JOIN sight s ON s.question = q.id WHERE q.id = ?", (question,)
+        )
         if not rows:
             raise QueueRefused("unknown", f"question {question}: there is none")
         row = rows[0]
         clip, *others = (Clip(*numbers) for numbers in json.loads(row["clips"]))
         kind: QuestionKind = row["kind"]
-        return Question(row["key"], clip, row["tier"], kind, others[0] if others else None, unpacked(row["sights"]))
+        return Question(row["key"], clip, row["tier"], kind, others[0] if others else None, unpacked(row["npz"]))
 
     def put(self, question: int, films: Sequence[Film]) -> None:
         """Keep the films of all clips of a question, in their order; those before them are replaced."""

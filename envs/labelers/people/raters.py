@@ -6,7 +6,7 @@ import secrets
 import sqlite3
 from dataclasses import dataclass
 
-from ..base import DEFAULT
+from ..question_keys import DEFAULT
 from .answers import take_back_retracted
 from .pay import to_micro
 from .queue import Queue

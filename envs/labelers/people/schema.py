@@ -31,7 +31,6 @@ CREATE TABLE question (
     prompt TEXT NOT NULL,
     clips TEXT NOT NULL,              -- JSON [[env, step, length], ...]; of a pair: left, right
     num_rows INTEGER NOT NULL,        -- of the first clip
-    sights BLOB NOT NULL,             -- npz
     low REAL NOT NULL,
     high REAL NOT NULL,
     state TEXT NOT NULL DEFAULT 'queued',
@@ -41,6 +40,10 @@ CREATE TABLE question (
     reason TEXT NOT NULL DEFAULT '',  -- why it was declined
     prediction REAL,                  -- of the reward model, for the owner
     mark TEXT                         -- JSON: the owner's own answer, which makes it practice and gold
+) STRICT;
+CREATE TABLE sight (                  -- apart: a question is read often, and this is long
+    question INTEGER PRIMARY KEY REFERENCES question,
+    npz BLOB NOT NULL
 ) STRICT;
 CREATE INDEX question_state ON question (state);
 CREATE INDEX question_mark ON question (id) WHERE mark IS NOT NULL;
@@ -55,6 +58,7 @@ CREATE TABLE assignment (
     replaces TEXT,                    -- its uuid
     PRIMARY KEY (question, rater)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX assignment_outcome ON assignment (outcome, until);
 CREATE INDEX assignment_rater ON assignment (rater, outcome);
 CREATE TABLE answer (
     id INTEGER PRIMARY KEY,

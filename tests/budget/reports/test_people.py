@@ -51,6 +51,13 @@ def test_noise_and_bias_come_from_the_newest_phase_that_knows_them(run, capsys):
     ]
 
 
+def test_damage_is_said_in_one_line(run, capsys):
+    (run / "phases.jsonl").write_text("{}\n[3")
+    assert tandem.cli.main(["ledger", str(run), "--raters"]) == 2
+    said = capsys.readouterr().err
+    assert "phases.jsonl: line 2 is damaged" in said and "tandem repair" in said and said.count("\n") == 1
+
+
 def test_columns_in_which_nobody_has_anything_are_left_out():
     rows = rater_rows({"": {"labels": 2, "spent": MICRO, "seconds": 8.0, "work_spent": 0, "work_seconds": 0.0}}, {})
     assert rater_lines(rows) == [

@@ -73,6 +73,7 @@ def train(folder: Path, seed: int, is_ending: bool = False) -> None:
         pending = [step for step in pending if f"key/{step}" not in gone]
         if is_ending:
             answer_all(folder)
+        time.sleep(0.002)
     people.collect()
     people.close()
 
@@ -86,6 +87,7 @@ def rate(folder: Path, name: str, seed: int) -> None:
     while True:
         item = counter.next(name)
         if item is None:
+            time.sleep(0.002)
             continue
         uuid = str(UUID(int=rng.getrandbits(128)))
         if rng.random() < 0.2:
@@ -127,17 +129,29 @@ def killed_at_random(folder: Path, kills: int, seed: int) -> None:
     for number in range(kills + 3):
         name = (TRAINER, *RATERS)[number] if number < 3 else rng.choice(list(running))
         if name in running:
-            time.sleep(rng.uniform(0.005, 0.08))
+            await_progress(folder)
+            time.sleep(rng.uniform(0.0, 0.05))
             os.kill(running[name].pid, signal.SIGKILL)
             running[name].join()
         target, arguments = (train, (folder, number)) if name == TRAINER else (rate, (folder, name, number))
         running[name] = FORK.Process(target=target, args=arguments, daemon=True)
         running[name].start()
-    time.sleep(0.3)
+    await_progress(folder)
     for process in running.values():
         assert process.is_alive(), "it ended by itself"
         process.kill()
         process.join()
+
+
+def await_progress(folder: Path) -> None:
+    """Until both raters have written something more."""
+    stores = [folder / f"store-{name}" for name in RATERS]
+    before = [store.stat().st_size if store.exists() else 0 for store in stores]
+    for _ in range(2000):
+        if all(store.exists() and store.stat().st_size > size for store, size in zip(stores, before, strict=True)):
+            return
+        time.sleep(0.01)
+    raise AssertionError("nobody works")
 
 
 def check_books(folder: Path) -> None:
@@ -165,6 +179,7 @@ def check_books(folder: Path) -> None:
     assert acknowledged and acknowledged <= uuids
 
 
+@pytest.mark.run
 @pytest.mark.parametrize("kills", [5, pytest.param(50, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_whoever_is_killed_whenever_each_answer_is_counted_and_paid_once(tmp_path, kills, seed):
@@ -183,6 +198,7 @@ def grab(folder: Path, name: str, start, found) -> None:
         found.put((name, item and item.question))
 
 
+@pytest.mark.run
 def test_of_two_processes_that_ask_at_once_one_gets_the_question(tmp_path):
     people = People(tmp_path, CONFIG, LABEL_MICRO)
     for name in RATERS:

@@ -63,6 +63,7 @@ def crash() -> None:
         ("task=gym:Pendulum-v1",),
         ("task=gym:CartPole-v1", "precision=bfloat16"),
         ("task=dmc_cartpole_swingup", "labels.choice=disagreement"),
+        ("labeler.kind=pair", "labeler.length=4", "labeler.anchors=10", "labeler.delay=2"),
     ],
     ids=lambda settings: " ".join(settings) or "toy",
 )

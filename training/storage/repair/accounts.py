@@ -9,7 +9,7 @@ from ....budget.books.rebuild import upgrade
 from ....budget.books.state import WORK, KeyState
 from ....budget.ledger import BudgetExceeded, Ledger
 from ....budget.money import Paid, Purchase, price_in_micro
-from ....envs.question_keys import DEFAULT
+from ....envs.labelers.question_keys import DEFAULT
 from ....envs.records import Answer, Work
 from ....worldmodel.replay.journal.transitions import PREFIX
 from ...config import Config

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from ....budget.books.state import KeyState
-from ....envs.question_keys import question_of
+from ....envs.labelers.question_keys import question_of
 from ....envs.records import Answer, Clip, Declined, Work
 from ....worldmodel.replay.copies import Copy
 from ....worldmodel.replay.journal.labels import Entry, LabelJournal, entry_of

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ....budget.ledger import Ledger
-from ....envs.question_keys import question_of
+from ....envs.labelers.question_keys import question_of
 from ....errors import UserError
 from ....links import refuse_links
 from ...config import Config

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from ..envs.sights.darkroom import order, refusal
-from ..errors import UserError
-from .settings import trusted_config
+from ...envs.sights.darkroom import order, refusal
+from ...errors import UserError
+from ..settings import trusted_config
 
 
 def darkroom_order(run: Path, is_trusted: bool) -> dict[str, Any]:

@@ -1,12 +1,12 @@
 """What is an answer worth? Scores of steps and of clips, marked moments and pairs teach the same small reward model.
 
-    python benchmarks/label_kinds.py [--counts 50,150,500] [--seeds 3] [--results FOLDER]
+    python benchmarks/labels [--counts 50,150,500] [--seeds 3] [--results FOLDER]
 
 Episodes of Pendulum-v1 under random torques that are held for a while. Answers are about single rows, or about clips of 16;
 of pairs the first 30 are clip scores, 5 % of the others are pressed at random. Noise is a part of the spread of what is
 judged. A RewardModel of three members, each of which leaves a third of the episodes out, sees the angle, the speed and the
 torque, and learns as a run does. What is told is the correlation of its mean with the true reward of each row of unseen
-episodes, and the mean error in percent of the reward's spread. Writes results/label_kinds.md.
+episodes, and the mean error in percent of the reward's spread. Writes results/labels.md.
 """
 
 import argparse
@@ -19,12 +19,11 @@ from torch import Tensor
 
 from cells import MACHINE
 from tandem.envs.gymnasium_env import GymnasiumEnv
-from tandem.worldmodel.objectives import clip_sum, is_scored
 from tandem.worldmodel.optimizer import LaProp, OptimizerConfig
 from tandem.worldmodel.records import LabelBatch, Side
 from tandem.worldmodel.reward import RewardConfig, RewardModel, fold_weights
 
-RESULTS = Path(__file__).parent / "results"
+RESULTS = Path(__file__).parents[1] / "results"
 KINDS = ("step", "clip", "pair")
 NOISES = (0.0, 0.3, 1.0)
 LENGTH, ANCHORS, LAPSE = 16, 30, 0.05
@@ -41,7 +40,7 @@ def main() -> None:
     torch.set_num_threads(1)
     counts = [int(count) for count in options.counts.split(",")]
     lines = [
-        f"Made by `python benchmarks/label_kinds.py` ({MACHINE}); Pendulum-v1, {options.seeds} seeds, means.",
+        f"Made by `python benchmarks/labels` ({MACHINE}); Pendulum-v1, {options.seeds} seeds, means.",
         "Correlation with the true reward of unseen rows, and mean error in percent of its spread.",
         "",
         "| answers | noise | " + " | ".join(f"{count} of them" for count in counts) + " |",
@@ -57,7 +56,7 @@ def main() -> None:
             lines.append(f"| {kind} | {noise:g} | {' | '.join(cells)} |")
             print(lines[-1], flush=True)
     options.results.mkdir(exist_ok=True)
-    (options.results / "label_kinds.md").write_text("\n".join(lines) + "\n")
+    (options.results / "labels.md").write_text("\n".join(lines) + "\n")
 
 
 class World:
@@ -138,12 +137,3 @@ class World:
         value = torch.where(is_pair, better, seen[0])
         labels = LabelBatch(**none, value=value, rows=rows, right=right, is_pair=is_pair, judgement=judgement, **fields)
         return labels, feat
-
-
-def sums_of(model: RewardModel, feat: Tensor, rows: Tensor) -> Tensor:
-    """Predicted sums of clips (n,), feat (n, R, F)."""
-    return clip_sum(model.predict(feat), is_scored(rows, feat.shape[1]))
-
-
-if __name__ == "__main__":
-    main()

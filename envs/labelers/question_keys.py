@@ -1,6 +1,6 @@
 """The key of a question says what it is about: the same question of the same tier has the same key, and can be read from it."""
 
-from .records import Clip, Question, QuestionKind
+from ..records import Clip, Question, QuestionKind
 
 DEFAULT = "default"  # the tier of a run without named ones
 PREFIX: dict[QuestionKind, str] = {"step": "label", "clip": "clip", "pair": "pair", "moments": "moments"}

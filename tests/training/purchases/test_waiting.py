@@ -1,0 +1,132 @@
+"""A run with people waits: no more questions open than may be, nothing bought meanwhile, and patience has an end."""
+
+import re
+from contextlib import closing
+from dataclasses import replace
+
+import pytest
+
+import tandem.training.build
+from tandem.budget.ledger import Ledger
+from tandem.envs.records import Answer, Work
+from tandem.training.phases import train
+from tandem.training.purchases.waiting import Waiting
+from tandem.worldmodel.replay.journal.labels import LabelJournal
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+    def sleep(self, seconds):
+        self.now += seconds
+
+
+def waiting(**settings):
+    clock = Clock()
+    return Waiting(clock=clock, sleep=clock.sleep, **settings), clock
+
+
+def test_room_is_what_may_still_be_asked():
+    one, _ = waiting(ahead=3)
+    assert [one.room(pending) for pending in (0, 2, 3, 5)] == [3, 1, 0, 0]
+    assert waiting()[0].room(10**6) == float("inf")
+
+
+def test_patience_counts_from_the_last_answer():
+    one, clock = waiting(patience=10)
+    assert not one.is_out_of_patience(0)
+    clock.now = 9
+    assert not one.is_out_of_patience(1)  # an answer
+    clock.now = 18.9
+    assert not one.is_out_of_patience(0)
+    clock.now = 19
+    assert one.is_out_of_patience(0)
+    forever, clock = waiting()
+    forever.is_out_of_patience(0)
+    clock.now = 10**9
+    assert not forever.is_out_of_patience(0)
+
+
+def test_it_is_told_at_once_and_then_once_a_minute():
+    one, clock = waiting()
+    told = []
+    for clock.now in (0, 59, 60, 100, 120):
+        told.append(one.is_to_tell())
+    assert told == [True, False, True, False, True]
+
+
+class People:
+    """Answers one of the open questions at every third look, at a price of its own."""
+
+    def __init__(self, silent_from=10**9):
+        self.open, self.looks, self.most_open, self.given, self.silent_from = {}, 0, 0, 0, silent_from
+        self.expired = []
+
+    def submit(self, questions):
+        self.open |= {question.key: question for question in questions}
+        self.most_open = max(self.most_open, len(self.open))
+
+    def collect(self):
+        self.looks += 1
+        if self.looks % 3 or not self.open or self.given >= self.silent_from:
+            return []
+        key, question = next(iter(self.open.items()))
+        del self.open[key]
+        self.given += 1
+        assert len(question.sights[0].prev_action) >= question.clip.length  # what it can look at
+        name = "ann" if self.given % 2 else "bob"
+        return [
+            Answer(key, 0.1 * self.given, name, 2.0, 1_500_000),
+            Work(f"work-{self.given}", name, 1.0, 10_000, "practice"),
+        ]
+
+    def expire(self, keys):
+        self.expired += keys
+        self.open.clear()
+
+    def status(self):
+        return f"{len(self.open)} open"
+
+
+@pytest.fixture
+def with_people(tiny, monkeypatch):
+    def make(people, *settings):
+        monkeypatch.setattr(tandem.training.build, "make_labeler", lambda *_: people)
+        monkeypatch.setattr(tandem.training.purchases.waiting.time, "sleep", lambda _: None)
+        config = tiny("labeler.name=people", "labeler.kind=clip", "labeler.length=4", *settings)
+        train(config)
+        return config
+
+    return make
+
+
+def test_a_run_waits_for_people_and_pays_what_they_took(with_people, capsys):
+    people = People()
+    config = with_people(people, "labeler.ahead=5", "labeler.ceiling=2")
+    with closing(Ledger.open(f"{config.run.dir}/ledger.db")) as ledger:
+        raters, balance = ledger.by_rater(), ledger.balance()
+    assert people.most_open <= 5 and not people.open and balance.reserved == 0
+    assert set(raters) == {"ann", "bob"}
+    labels = sum(one["labels"] for one in raters.values())
+    assert (
+        labels == people.given == balance.labels and sum(one["spent"] for one in raters.values()) == 1_500_000 * labels
+    )
+    assert sum(one["work_spent"] for one in raters.values()) <= 10_000 * labels
+    assert re.search(r"waiting for answers: \d open", capsys.readouterr().out)
+    read = list(
+        LabelJournal(tandem.training.build.RunFolder(tandem.training.build.Path(config.run.dir)).labels).read_answers()
+    )
+    assert {answer.rater for answer in read} == {"ann", "bob"} and read[0] == replace(
+        read[0], seconds=2.0, price_micro=1_500_000
+    )
+
+
+def test_where_nobody_answers_any_more_money_comes_back_and_the_run_ends(with_people):
+    people = People(silent_from=12)
+    config = with_people(people, "labeler.ahead=5", "labeler.patience=0.01")
+    with closing(Ledger.open(f"{config.run.dir}/ledger.db")) as ledger:
+        balance = ledger.balance()
+    assert balance.labels == 12 and balance.reserved == 0 and people.expired
