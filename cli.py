@@ -14,7 +14,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from . import __version__
 from .errors import Damaged, UserError
@@ -310,7 +309,16 @@ def _label(arguments: list[str]) -> None:
     label(arguments, _look)
 
 
-def _look(run: Path, is_trusted: bool) -> dict[str, Any]:
+def _look(run: Path, is_trusted: bool) -> dict:
+    """Found out by a process of its own: settings bring torch, and a server need not hold that for as long as it lives."""
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
+    with ProcessPoolExecutor(1, get_context("fork")) as apart:
+        return apart.submit(_darkroom_order, run, is_trusted).result()
+
+
+def _darkroom_order(run: Path, is_trusted: bool) -> dict:
     from .training.reports.darkroom import darkroom_order
 
     return darkroom_order(run, is_trusted)

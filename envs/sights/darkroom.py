@@ -135,4 +135,7 @@ def _line(descriptor: int) -> bytes:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    try:
+        main(Path(sys.argv[1]))
+    except UserError as error:  # of the queue: a full disk, another run's file
+        sys.exit(f"error: {error}")

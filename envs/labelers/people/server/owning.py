@@ -9,12 +9,12 @@ from starlette.routing import Route
 from ..exchange.forms import FORMS
 from ..exchange.records import records
 from ..films import Films
-from ..gallery import Exhibit, Gallery
 from ..overview import Overview, Shift
 from ..queue import Queue
 from ..raters import Raters
 from .bodies import Refused, answered, fields, read
 from .doors import Doors
+from .gallery import Exhibit, Gallery
 from .rating import shown_film
 
 LEAST_WAGE = 8.0  # coins an hour: below it people are paid less than crowd work's minimum, where a coin is a dollar

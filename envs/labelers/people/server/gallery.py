@@ -4,8 +4,8 @@ import json
 from dataclasses import dataclass
 from typing import Literal
 
-from .queue import Queue
-from .verdict import worth
+from ..queue import Queue
+from ..verdict import worth
 
 Order = Literal["residual", "newest"]
 
