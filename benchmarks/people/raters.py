@@ -1,4 +1,4 @@
-"""Simulated raters behind the server's own requests: five threads that live in a faster time, with nights and pauses."""
+"""Simulated raters behind the server's own requests: five threads that live in a faster time, with rests and pauses."""
 
 import http.client
 import json
@@ -17,7 +17,7 @@ from tandem.envs.labelers.question_keys import question_of
 from tandem.envs.records import Clip
 from tandem.envs.vault import RewardVault
 
-DAY, NIGHT = 24 * 3600.0, 8 * 3600.0
+SHIFT, REST = 2 * 3600.0, 1800.0  # of every two hours they are away for half an hour, one after the other
 PAUSE_CHANCE, PAUSE_SECONDS = 0.01, 1800.0  # after an answer
 SECONDS = (4.0, 4.5, 5.0, 5.5, 6.0)  # for an answer, of each rater
 IDLE_SECONDS = 20.0  # until somebody who has nothing to do looks again
@@ -86,8 +86,8 @@ class Crew:
         for number, (name, token) in enumerate(tokens.items()):
             config = replace(self.config, seconds=SECONDS[number % len(SECONDS)])
             rater = Simulated(name, config, self.seed)
-            night = DAY * number / len(tokens)  # they live around the world
-            work = threading.Thread(target=self._guarded, args=(rater, Browser(port, token), night, number))
+            rest = SHIFT * number / len(tokens)
+            work = threading.Thread(target=self._guarded, args=(rater, Browser(port, token), rest, number))
             self._threads.append(work)
             work.start()
 
@@ -96,18 +96,17 @@ class Crew:
         for thread in self._threads:
             thread.join()
 
-    def _guarded(self, rater: Simulated, browser: Browser, night: float, number: int) -> None:
+    def _guarded(self, rater: Simulated, browser: Browser, rest: float, number: int) -> None:
         try:
-            self._work(rater, browser, night, number)
+            self._work(rater, browser, rest, number)
         except Exception as error:  # noqa: BLE001  a thread's would be lost
             self.failures.append(f"{rater.name}: {type(error).__name__}: {error}")
+            print(self.failures[-1], flush=True)
 
-    def _work(self, rater: Simulated, browser: Browser, night: float, number: int) -> None:
+    def _work(self, rater: Simulated, browser: Browser, rest: float, number: int) -> None:
         rng = np.random.default_rng([self.seed, number])
         while not self._is_over.is_set():
-            if (
-                self.clock.now() - self.clock.begun - night
-            ) % DAY < NIGHT and self.clock.now() - self.clock.begun > night:
+            if (self.clock.now() - self.clock.begun - rest) % SHIFT > SHIFT - REST:
                 self.clock.sleep(60.0)
             elif not rater.work(browser, self._truth, self.clock.sleep):
                 self.clock.sleep(IDLE_SECONDS)
