@@ -64,13 +64,20 @@ class Browser:
         self._post("/api/skip", {"question": question, "uuid": uuid, "seconds": seconds})
 
     def _post(self, path: str, body: dict) -> dict:
-        headers = {"Content-Type": "application/json", "Cookie": self._cookie}
-        self._connection.request("POST", path, json.dumps(body), headers)
-        answer = self._connection.getresponse()
+        try:
+            answer = self._sent(path, body)
+        except (ConnectionError, http.client.HTTPException):  # it was idle for too long: once more, as a browser does
+            self._connection.close()
+            answer = self._sent(path, body)
         content = json.loads(answer.read())
         # What was held too long went to somebody else, as it does with people.
         assert answer.status in (200, 409, 410), (path, answer.status, content)
         return content
+
+    def _sent(self, path: str, body: dict) -> http.client.HTTPResponse:
+        headers = {"Content-Type": "application/json", "Cookie": self._cookie}
+        self._connection.request("POST", path, json.dumps(body), headers)
+        return self._connection.getresponse()
 
 
 class Crew:

@@ -24,7 +24,6 @@ SENSITIVITIES = np.geomspace(0.05, 50, 61)  # per standard deviation of the pred
 LAPSES = np.array([0.002, 0.01, 0.03, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5])
 LAPSE_PRIOR = (2.0, 20.0)  # of a beta distribution: some 5 % at first
 SENSITIVITY_SPREAD = 1.0  # of the logarithm, around that of all raters together
-LEFT_BELOW = 0.5  # of the best rater's clean labels for a coin: who is worth less and biased is not asked any more
 
 
 def fit_judgement(difference: np.ndarray, preference: np.ndarray, centre: float | None = None) -> tuple[float, float]:
@@ -108,9 +107,10 @@ def owners_facts(
                 "clean_per_coin": worth / price if price > 0 else math.inf,
                 "is_biased": known.bias.gain > EVIDENCE_GAIN,
             }
-    best = max((one["clean_per_coin"] for one in raters.values()), default=0.0)
+    # What is evident of a bias is taken off, but never all of it: where others can be asked, nobody who is biased is.
+    has_others = any(not one["is_biased"] for one in raters.values())
     for one in raters.values():
-        one["is_left"] = bool(one["is_biased"] and one["clean_per_coin"] < LEFT_BELOW * best)
+        one["is_left"] = bool(one["is_biased"] and has_others)
     return {"raters": raters, "predictions": predictions(labels, predict)}
 
 

@@ -3,9 +3,14 @@
 import numpy as np
 import pytest
 
-from tandem.training.measurements.people import fit_judgement
+from tandem.envs.labelers.base import LabelerConfig
+from tandem.envs.records import Answer, Clip, ObsSpec, Question, Spaces
+from tandem.training.measurements import raters
+from tandem.training.measurements.people import fit_judgement, owners_facts
 from tandem.training.measurements.raters import reference
-from tandem.worldmodel.replay.labels import Answers
+from tandem.worldmodel.replay.copies import Copy
+from tandem.worldmodel.replay.label_store import Asked
+from tandem.worldmodel.replay.labels import Answers, LabelReplay, LabelReplayConfig
 
 
 def judged(sensitivity, lapse, number, seed=0):
@@ -44,3 +49,51 @@ def test_the_others_are_held_against_whom_they_agree_with():
     assert reference(answers(tier, item, value), names) in ("ann", "bob")
     assert reference(answers(tier, item, value), names, "cem") == "cem"  # whom the owner names
     assert reference(answers([3, 3, 1], [0, 1, 2], [0, 0, 0]), names) == "cem"  # nothing shared: who gave most
+
+
+SPACES = Spaces({"state": ObsSpec((1,))}, action_size=1)
+
+
+def three_raters(number=240, seed=0):
+    """Rows of rewards N(0, 4), each answered by ann and two others' every second; dee answers 2 sin(reward) too much."""
+    rng = np.random.default_rng(seed)
+    labels = LabelReplay(LabelReplayConfig(burn_in=0), SPACES, 1, 1)
+    for item in range(number):
+        reward = 2 * rng.standard_normal()
+        given = {"ann": reward, ("bob" if item % 2 else "dee"): reward}
+        given["dee"] = reward + 2 * np.sin(reward)
+        for name, value in given.items():
+            say(labels, item, name, reward, value + 0.3 * rng.standard_normal())
+    return labels
+
+
+def say(labels, item, rater, reward, value):
+    nothing = np.zeros(1, np.float32), np.zeros(1, np.uint8)
+    state, action, is_first = np.array([[reward]], np.float32), np.zeros((1, 1), np.float32), np.array([True])
+    copy = Copy(0, item + 1, item // 20, False, -1, {"state": state}, action, is_first, *nothing)
+    key = f"{item}/{labels.received}"
+    labels.ask(Asked(Question(key, Clip(0, item + 1)), copy, is_uniform=True))
+    labels.answer(Answer(key, value, rater))
+
+
+def predict(batch):
+    return batch.obs["state"][:, -1, 0].numpy()
+
+
+def test_a_rater_whose_bias_depends_on_the_state_is_named_and_left():
+    labels = three_raters()
+    estimates = raters.estimate(labels, LabelerConfig(name="people"), predict)
+    assert [line.split()[1] for line in raters.biased(estimates)] == ["dee"]
+    paid = {name: {"labels": 100, "spent": 1_700_000} for name in ("ann", "bob", "dee")}
+    known = owners_facts(labels, estimates, 0.5, paid, predict)["raters"]
+    assert {name: one["is_left"] for name, one in known.items()} == {"ann": False, "bob": False, "dee": True}
+    assert known["dee"]["bias"] > 3 * known["bob"]["bias"]
+
+
+def test_a_retracted_rater_teaches_nothing_and_was_still_paid():
+    labels = three_raters(40)
+    raters.apply(labels, raters.estimate(labels, LabelerConfig(name="people"), predict), 0.5, predict)
+    labels.retract(frozenset({"dee"}))
+    is_dees = labels.answers().tier == labels.tiers.index("dee")
+    weight = labels.rows(np.arange(labels.received)).weight.numpy()
+    assert (weight[is_dees] == 0).all() and (weight[~is_dees] > 0).all() and labels.received == len(weight)
