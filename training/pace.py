@@ -138,4 +138,6 @@ def show(run: Run) -> None:
 
 def write_row(run: Run) -> None:
     balance, pending, seconds = run.ledger.balance(), len(run.labels.pending), run.row_laps.take()
+    if account := run.desk.account():
+        run.logger.scalars(run.env_steps, account)
     status.write_row(run.logger, run.progress, balance, pending, run.env_steps, seconds)

@@ -128,14 +128,23 @@ def wait(run: Run, is_enough: Callable[[], bool]) -> bool:
                 run.waiting.over()
                 return False
             if run.waiting.is_to_tell():
-                run.logger.line(f"waiting for answers: {run.desk.status()}")
-                run.logger.scalars(run.env_steps, {"budget/labels_outstanding": len(run.labels.pending)})
+                say_waiting(run)
             if not (num_heard or run.desk.ahead):  # what is done again is not waited for
                 run.waiting.rest()
             learn(run)  # what the answers paid for
             pause(run)
     run.waiting.over()
     return True
+
+
+def say_waiting(run: Run) -> None:
+    """On the terminal, in TensorBoard, and to whoever looks after those who answer."""
+    text = f"waiting for answers: {run.desk.status()}"
+    run.logger.line(text)
+    run.logger.text("labels/waiting", text, run.env_steps)
+    run.logger.scalars(run.env_steps, {"budget/labels_outstanding": len(run.labels.pending)})
+    if run.desk.is_showing:
+        run.desk.told({"trainer": f"Phase {run.progress.phase} of {run.progress.phases}, {text}"})
 
 
 def collect_chunk(run: Run) -> None:

@@ -289,6 +289,10 @@ class LabelDesk:
         with calling(self.stop, "labeler.name"):
             return str(status())
 
+    def account(self) -> dict[str, float]:
+        """What the labeler counts, for the log: labeler/asked, answered and so on; nothing where it does not."""
+        return getattr(self.labeler, "account", dict)()
+
     @property
     def is_showing(self) -> bool:
         """Whether the labeler has an owner to whom it shows what is known of those who answer."""

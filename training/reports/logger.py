@@ -115,6 +115,10 @@ class Logger:
         for key, value in numbers.items():
             self._tensorboard.add_scalar(key, value, step, walltime=head["time"])
 
+    def text(self, name: str, text: str, step: int) -> None:
+        """For TensorBoard alone."""
+        self._tensorboard.add_text(name, text, step)
+
     def add(self, values: Mapping[str, float | torch.Tensor]) -> None:
         """Take one update's metrics into the means that the next flush writes. Waits for no device.
 

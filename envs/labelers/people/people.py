@@ -97,9 +97,9 @@ class People:
         return Overview(self.queue).line()
 
     def told(self, facts: dict) -> None:
-        """Keep what the trainer knows of raters and clips, for the owner's page."""
+        """Keep what the trainer knows of raters and clips, for the owner's page; what it said before stays where it says nothing."""
         plain = json.loads(json.dumps({name: value for name, value in facts.items() if name != "predictions"}))
-        self.queue.set_meta(facts=plain)
+        self.queue.set_meta(facts=self.queue.meta("facts", {}) | plain)
         with self.queue.writing() as db:
             rows = [(float(value), key) for key, value in facts.get("predictions", {}).items()]
             db.executemany("UPDATE question SET prediction = ? WHERE key = ?", rows)
