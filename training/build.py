@@ -67,6 +67,7 @@ from .storage.folder import SAVED_AS, RunFolder
 from .storage.keeper import Keeper
 from .storage.older import bring_over
 from .storage.restore import Standpoint, check_received, fitting, load_parts, reconcile_transitions, standpoint
+from .storage.stock import Fit, load_stock, take_stock
 from .storage.trust import signed
 
 
@@ -122,6 +123,7 @@ def make_folder(config: Config, folder: RunFolder, spaces: Spaces) -> None:
         card.write(folder.path)
         folder.checkpoints.mkdir(exist_ok=True)
         card.write(folder.checkpoints)  # to spare
+    take_stock(folder, config.data, Fit(spaces, config.labeler, config.labels.burn_in, config.envs.num))
     folder.make(text, to_micro(config.budget.total), config.price.in_micro())
 
 
@@ -141,7 +143,7 @@ def assemble(
     """All parts, as they were at the point where the run begins; what is on disk beyond it comes again."""
     ledger, stop, watch = open_ledger(config, folder), Stop(), Watch(tuple(status.PARTS))
     journal = TransitionJournal(folder.transitions)
-    transitions, labels = make_transitions(config, spaces), make_labels(config, spaces)
+    transitions, labels = make_transitions(config, spaces), make_labels(config, folder, spaces)
     later = refill(transitions, journal, begin.positions.ticks if begin.is_exact else None)
     drawer, entries = drawer_for(config.labeler, transitions, make_choice(config, learner)), LabelJournal(folder.labels)
     desk = open_desk(config.labeler, drawer, labels, labeler, ledger, entries, stop, reel)
@@ -246,15 +248,17 @@ def scratch_of(config: Config) -> Path | None:
     return Path(config.replay.folder or config.run.dir) if config.replay.storage == "mmap" else None
 
 
-def make_labels(config: Config, spaces: Spaces) -> LabelStore:
-    """Still empty: the desk fills it from its journal."""
+def make_labels(config: Config, folder: RunFolder, spaces: Spaces) -> LabelStore:
+    """With the labels that another run has paid for; the desk fills in the others from its journal."""
     if config.mode == "coupled":
         return LabelColumn(config.envs.num)
     latent = (config.dynamics.deter, config.dynamics.stoch)
     tiers, members = (DEFAULT, *config.labeler.tiers), config.reward.members
     form = LabelForm(config.labeler.kind, config.labeler.rows)
     kept = {"folds": members, "latents": config.replay.latents, "scratch": scratch_of(config), "form": form}
-    return LabelReplay(config.labels, spaces, *latent, tiers, **kept)
+    labels = LabelReplay(config.labels, spaces, *latent, tiers, **kept)
+    load_stock(folder, labels, *latent)
+    return labels
 
 
 def make_envs(config: Config, vault: RewardVault, reel: Reel | None, logger: Logger) -> VectorEnv:

@@ -23,6 +23,7 @@ from .reports.evaluate import EvaluateConfig
 from .reports.logger import LogConfig
 from .storage.folder import RunConfig
 from .storage.keeper import CheckpointConfig
+from .storage.stock import DataConfig
 
 MOST_THREADS = 4096  # torch takes more, and then starts them
 
@@ -61,6 +62,7 @@ class Config:
     measure: MeasureConfig = field(default_factory=MeasureConfig)  # how closely errors are measured
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)  # episodes for your eyes, that nothing learns from
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)  # how often the run is saved
+    data: DataConfig = field(default_factory=DataConfig)  # what the run begins with, bought elsewhere
     log: LogConfig = field(default_factory=LogConfig)  # terminal lines and pictures
 
     def __post_init__(self):
@@ -72,6 +74,8 @@ class Config:
             raise ValueError(f"threads: must be from 0 to {MOST_THREADS}, got {self.threads}")
         if self.mode == "coupled" and self.allocator.name != "coupled":
             raise ValueError(f"allocator.name: must be coupled where mode=coupled, got {self.allocator.name}")
+        if self.mode == "coupled" and self.data.labels:
+            raise ValueError("data.labels: is for mode=decoupled: in coupled mode a label belongs to a transition")
         if self.replay.capacity < self.train.batch * self.train.length:
             least = self.train.batch * self.train.length
             raise ValueError(f"replay.capacity: must hold a batch of {least} rows, got {self.replay.capacity}")

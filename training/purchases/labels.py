@@ -82,13 +82,13 @@ class LabelDesk:
 
     @property
     def num_bought(self) -> int:
-        """Labels received or on their way."""
+        """Labels received or on their way, those that another run has paid for included."""
         return self.labels.received + len(self.labels.pending)
 
     @property
     def num_answers(self) -> int:
-        """Answers on disk."""
-        return self.labels.received + sum(len(entry.answers) for entry in self.ahead)
+        """Answers on disk that the run paid for."""
+        return self.labels.received - self.labels.num_stock + sum(len(entry.answers) for entry in self.ahead)
 
     @property
     def waiting(self) -> set[str]:

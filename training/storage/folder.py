@@ -56,6 +56,11 @@ class RunFolder:
         return self.path / "ledger.db"
 
     @property
+    def stock(self) -> Path:
+        """Labels that were paid for in another run."""
+        return self.path / "stock"
+
+    @property
     def vault(self) -> Path:
         return self.path / "vault"
 

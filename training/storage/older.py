@@ -64,6 +64,7 @@ ADDED = {  # version -> settings that a config.yaml of the versions before it la
         "labeler.retries",
         "labeler.parallel",
         "runtime.execution",
+        "data.labels",
     ),
 }
 

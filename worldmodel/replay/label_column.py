@@ -22,6 +22,7 @@ class LabelColumn:
     def __init__(self, num_streams: int):
         self.received = 0  # answers
         self.retracted: frozenset[str] = frozenset()
+        self.num_stock = 0
         self.pending: dict[str, Asked] = {}  # by the key of the question, in the order asked
         self.values = np.full((num_streams, FIRST_STEPS), np.nan, np.float32)  # NaN: no answer yet
 

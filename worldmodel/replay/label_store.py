@@ -30,6 +30,7 @@ class LabelStore(Protocol):
     """Ask, answer, draw, state. A question's money is spent when its answer is here, and not before."""
 
     pending: dict[str, Asked]  # by the key of the question, in the order asked
+    num_stock: int  # of those received: labels that another run has paid for
 
     @property
     def received(self) -> int: ...  # answers since the run began: what the ledger must have sold

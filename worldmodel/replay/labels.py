@@ -89,6 +89,7 @@ class LabelReplay:
         self.per_fold = np.zeros(folds, np.int64)  # labels of training episodes held
         self.precision = np.ones(len(self.tiers), np.float32)  # weight of a label by tier
         self.retracted: frozenset[str] = frozenset()  # whose labels weigh nothing
+        self.num_stock = 0  # labels received that another run has paid for
         self.form = form
         # Of pairs: each rater's sensitivity (1 / reward) and lapse rate; the first is the one of whoever is not known.
         self.judgement = np.array([FIRST_JUDGEMENT] * len(self.tiers), np.float32)
@@ -103,7 +104,7 @@ class LabelReplay:
 
     @property
     def received(self) -> int:
-        """Answers received since the run began, evicted ones included: what the ledger must have sold."""
+        """Answers received since the run began, evicted ones included: what the ledger must have sold, and `num_stock`."""
         return int(self.training.count[0] + self.heldout.count[0])
 
     @property
