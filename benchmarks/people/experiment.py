@@ -46,7 +46,7 @@ NAMES = ("ann", "bob", "cem", "dee", "eve")
 LENGTH, SECONDS, WAGE = 16, 5.0, 12.0
 PRICE = SECONDS * WAGE / 3600
 TASKS = {  # preset, transitions, labels, reward of a row at the worst and at the best, goal
-    "pendulum": ("quick_pendulum", 4000, 720, -24.0, 0.0, -400.0),
+    "pendulum": ("quick_pendulum", 4000, 720, -24.0, 0.0, -200.0),
     "swingup": ("quickstart", 14000, 720, 0.0, 8.0, 600.0),
 }
 NO_FILM = Film(b"none", {"frames": 1, "columns": 1, "width": 1, "height": 1, "fps": 1, "context": 0})
@@ -91,8 +91,13 @@ def taught(task: str, method: str, seed: int, runs: Path) -> dict:
     failures = [] if method == "step" else with_people(config, task, folder, seed)
     if method == "step":
         train(config)
+    return found_in(folder, method) | {"minutes": rounded((time.time() - begun) / 60), "failures": failures}
+
+
+def found_in(folder: Path, method: str) -> dict:
+    """What a run's folder tells: returns by coins and by hours of people's work."""
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    found = [row for row in rows if "eval/return_mode" in row]
+    found = [row for row in rows if "eval/return" in row]
     with closing(Ledger.open(folder / "ledger.db")) as ledger:
         raters, balance = ledger.by_rater(), ledger.balance()
     seconds = sum(one["seconds"] + one["work_seconds"] for one in raters.values())
@@ -101,13 +106,11 @@ def taught(task: str, method: str, seed: int, runs: Path) -> dict:
     return {
         "coins": [rounded(row_before(rows, row, "budget/spent")) for row in found],
         "hours": [rounded(count * each / 3600) for count in counts],
-        "returns": [rounded(row["eval/return_mode"]) for row in found],
+        "returns": [rounded(row["eval/return"]) for row in found],
         "sampled": [rounded(row["eval/return_sampled"]) for row in found],
         "labels": balance.labels,
         "transitions": balance.transitions,
         "hours_of_work": rounded(seconds / 3600 if raters else balance.labels * SECONDS / 3600),
-        "minutes": rounded((time.time() - begun) / 60),
-        "failures": failures,
     }
 
 

@@ -51,6 +51,7 @@ def make_execution(
     way = execution_on(config, device)
     if way == "eager":
         return learner
+    warn(f"runtime.execution: {way}: parts of the first update are compiled, which takes a minute or more")
     compiled, here = CompiledUpdate(learner), partial(unchanged, learner)
     ways: list[tuple[str, Callable]] = [("compile", compiled)]
     if way == "graph":
