@@ -124,6 +124,7 @@ def figure(found: dict) -> Figure:
         (by_size, found["sizes"], "parameters", "parameters, batch 16 x 64"),
         (by_batch, found["batches"], "batch", "sequences of 64 rows, size small"),
     ):
+        rows = sorted(rows, key=lambda row: row[name])
         axes.loglog([row[name] for row in rows], [row["ms_median"] for row in rows], "o-")
         axes.set_xlabel(label)
         axes.set_ylabel("milliseconds an update")
