@@ -109,10 +109,13 @@ def spend(run: Run, plan: Plan) -> None:
 def wait_for_room(run: Run, plan: Plan) -> Plan:
     """While as many questions are open as may be: nothing is bought, and nothing learned that the money did not pay for.
 
-    -> the plan, without further labels where nobody answered in time: the next one is made from what is known then.
+    -> the plan, without further labels where nobody answered in time: the next one is made from what is known then. Where
+    nobody has answered at all in the phase it stays, and other rows are asked about.
     """
     if run.waiting.room(len(run.labels.pending)) or wait(run, lambda: bool(run.waiting.room(len(run.labels.pending)))):
         return plan
+    if run.desk.num_bought <= run.progress.stock[1]:
+        return plan  # nobody has said anything in this phase: its questions are asked anew
     plan = replace(plan, labels=run.desk.num_bought - run.progress.stock[1])
     run.progress.plan = plan
     return plan
@@ -124,8 +127,8 @@ def wait(run: Run, is_enough: Callable[[], bool]) -> bool:
         while not is_enough():
             num_heard = hear(run)
             if run.waiting.is_out_of_patience(num_heard):
-                tell(run, run.desk.expire(f"nobody answered within {run.waiting.patience:g} seconds"))
                 run.waiting.over()
+                tell(run, run.desk.expire(f"nobody answered within {run.waiting.patience:g} seconds"))
                 return False
             if run.waiting.is_to_tell():
                 say_waiting(run)
@@ -133,7 +136,8 @@ def wait(run: Run, is_enough: Callable[[], bool]) -> bool:
                 run.waiting.rest()
             learn(run)  # what the answers paid for
             pause(run)
-    run.waiting.over()
+    if run.waiting.over() and run.desk.is_showing:
+        run.desk.told({"trainer": f"Phase {run.progress.phase} of {run.progress.phases} goes on"})
     return True
 
 
@@ -308,7 +312,11 @@ def look(run: Run, findings: Findings) -> None:
 def wait_for_answers(run: Run) -> None:
     """At the end of a run: for whoever has to look as long as it takes, for the others a little while."""
     if run.config.labeler.is_looking:
-        wait(run, lambda: not run.labels.pending)
+        if not wait(run, lambda: not run.labels.pending):
+            coins = run.ledger.remaining / MICRO
+            run.logger.line(
+                f"warning: {coins:,.4g} coins are left, nobody answered in time: a larger budget.total goes on"
+            )
         return
     for _ in range(LAST_CALLS):
         if run.labels.pending and not hear(run):

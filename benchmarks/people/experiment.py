@@ -45,6 +45,7 @@ SPEED = 60.0
 NAMES = ("ann", "bob", "cem", "dee", "eve")
 LENGTH, SECONDS, WAGE = 16, 5.0, 12.0
 PRICE = SECONDS * WAGE / 3600
+UPDATES = {"pendulum": 1800, "swingup": 4000}
 TASKS = {  # preset, transitions, labels, reward of a row at the worst and at the best, goal
     "pendulum": ("quick_pendulum", 4000, 720, -24.0, 0.0, -200.0),
     "swingup": ("quickstart", 14000, 720, 0.0, 8.0, 600.0),
@@ -76,7 +77,7 @@ def settings(task: str, method: str) -> list[str]:
     price = PRICE * labels / transitions / 2  # of a transition: a third of all money
     total = PRICE * labels + price * transitions
     chosen = [preset, *COMMON, f"budget.total={total:.6f}", f"price.label={PRICE:.6f}", f"price.transition={price:.8f}"]
-    chosen += [f"allocator.label_share={PRICE * labels / total:.4f}"]
+    chosen += [f"allocator.label_share={PRICE * labels / total:.4f}", f"train.updates={UPDATES[task]}"]
     if method == "step":
         return chosen
     people = [f"labeler.kind={method}", f"labeler.length={LENGTH}", f"labeler.low={low}", f"labeler.high={high}"]

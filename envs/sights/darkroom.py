@@ -120,9 +120,11 @@ def main(run: Path) -> None:
     told = json.loads(_line(sys.stdin.fileno()))
     leave_with(sys.stdin.fileno())
     with Queue.open(run) as queue:
-        room = Darkroom(Films(queue), lambda: made(told), lambda line: print(line, file=sys.stderr, flush=True))
+        films = Films(queue)
+        room = Darkroom(films, lambda: made(told), lambda line: print(line, file=sys.stderr, flush=True))
         while True:
             if not room.draw_next():
+                films.drop_old()
                 time.sleep(IDLE_SECONDS)
 
 

@@ -60,10 +60,11 @@ def judge_pairs(models: Models, labels: LabelReplay, generator: torch.Generator)
     assert pairs.right is not None
     noise = models.noise((2 * len(tier), pairs.is_first.shape[1]), generator)
     left, right = (
-        models.reward.predict(models.dynamics.encode_rows(side, part, pairs.length))
+        models.reward.members(models.dynamics.encode_rows(side, part, pairs.length))  # (M, L, R)
         for side, part in zip((pairs, pairs.right), noise.split(len(tier)), strict=True)
     )
-    both = answered(left, pairs) - answered(right, replace(pairs, rows=pairs.right.rows))
+    each = answered(left, pairs) - answered(right, replace(pairs, rows=pairs.right.rows))  # (M, L)
+    both = _unseen_mean(each, pairs.fold, pairs.right.fold)
     difference, preference = both.double().cpu().numpy(), pairs.value.double().cpu().numpy()
     found = {labels.tiers[0]: fit_judgement(difference, preference)}
     for place, name in enumerate(labels.tiers):
@@ -75,6 +76,14 @@ def judge_pairs(models: Models, labels: LabelReplay, generator: torch.Generator)
     labels.judge(found)
     scalars = {f"raters/{name}_sensitivity": terms[0] for name, terms in found.items()}
     return scalars | {f"raters/{name}_lapse": terms[1] for name, terms in found.items()}
+
+
+def _unseen_mean(each: torch.Tensor, *folds: torch.Tensor) -> torch.Tensor:
+    """The mean of those members (M, L) -> (L,) that did not learn from a pair: they leave the episode of a clip of it out."""
+    members = len(each)
+    member = torch.arange(members, device=each.device).unsqueeze(-1)
+    is_unseen = torch.stack([fold % members == member for fold in folds]).any(0).to(each.dtype)
+    return (each * is_unseen).sum(0) / is_unseen.sum(0)
 
 
 def has_unit(labels: LabelReplay) -> bool:
@@ -104,7 +113,7 @@ def owners_facts(
             raters[name] = {
                 "sigma": math.sqrt(known.noise.variance),
                 "bias": math.sqrt(known.bias.bound),
-                "clean_per_coin": worth / price if price > 0 else math.inf,
+                "clean_per_coin": worth / price if price > 0 else None,  # who is paid nothing has no such price
                 "is_biased": known.bias.gain > EVIDENCE_GAIN,
             }
     # What is evident of a bias is taken off, but never all of it: where others can be asked, nobody who is biased is.

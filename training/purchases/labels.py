@@ -259,7 +259,7 @@ class LabelDesk:
         return self.terms.prices[question.tier]
 
     def expire(self, reason: str) -> Heard:
-        """Nobody is waited for any longer: what is open is declined, and its money goes back."""
+        """Nobody is waited for any longer: what is open is declined, and its money goes back. SellerFailed as in `collect`."""
         keys = list(self.labels.pending)
         if hasattr(self.labeler, "expire") and keys:
             with calling(self.stop, "labeler.name"):
@@ -272,6 +272,7 @@ class LabelDesk:
             self.labels.decline(key)
         self.till.take(heard)
         self.book()
+        self._count(heard)
         return heard
 
     def _count(self, heard: Heard) -> None:

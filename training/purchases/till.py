@@ -29,7 +29,8 @@ class Till:
             self._settle(list(self.answered))
             self.ledger.release(self.declined)
             self.unpaid = self.ledger.pay(self.works)
-        self.answered, self.declined, self.works = {}, [], []
+            works = [work for work in self.works if work.key in self.unpaid]
+        self.answered, self.declined, self.works = {}, [], works
 
     def _settle(self, keys: list[str]) -> None:
         answers = {key: self.answered[key] for key in keys}

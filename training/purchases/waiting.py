@@ -19,6 +19,7 @@ class Waiting:
     sleep: Callable[[float], None] = time.sleep
     _since: float | None = field(default=None, init=False)  # of the last answer, or of the beginning of the wait
     _told: float | None = field(default=None, init=False)
+    _is_said: bool = field(default=False, init=False)  # of the wait under way
 
     def room(self, pending: int) -> float:
         """Questions that may still be asked."""
@@ -36,13 +37,14 @@ class Waiting:
         now = self.clock()
         if self._told is not None and now - self._told < TOLD_EVERY_SECONDS:
             return False
-        self._told = now
+        self._told, self._is_said = now, True
         return True
 
     def rest(self) -> None:
         """Until the next look."""
         self.sleep(POLL_SECONDS)
 
-    def over(self) -> None:
-        """The wait has ended; the next one begins anew."""
-        self._since = None
+    def over(self) -> bool:
+        """The wait has ended; the next one begins anew. -> whether it was told of."""
+        self._since, is_told, self._is_said = None, self._is_said, False
+        return is_told

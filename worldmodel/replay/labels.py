@@ -203,7 +203,10 @@ class LabelReplay:
             return replace(labels, weight=torch.zeros(batch))
         labels = self._batch(self.training, rng.integers(self.num_training, size=batch))
         is_one_fold = len(self.per_fold) > 1 and np.count_nonzero(self.per_fold) == 1
-        return replace(labels, fold=torch.full_like(labels.fold, NO_FOLD)) if is_one_fold else labels
+        if not is_one_fold:
+            return labels
+        nobody = torch.full_like(labels.fold, NO_FOLD)
+        return replace(labels, fold=nobody, right=labels.right and replace(labels.right, fold=nobody))
 
     def draw(self, batch: Batch, number: int, rng: np.random.Generator) -> tuple[Batch, LabelBatch]:
         """The batch as it is, and `number` labels to learn reward from."""
@@ -211,26 +214,26 @@ class LabelReplay:
 
     def heldout_labels(self, most: int | None = None) -> LabelBatch:
         """Labels bought inside held-out episodes, which train nothing: all, or the newest `most`."""
-        return self._batch(self.heldout, _scored(self.heldout, most))
+        return self._batch(self.heldout, self._scored(self.heldout, most))
 
     def newest(self, most: int, is_heldout: bool = False) -> tuple[LabelBatch, Tensor]:
         """The newest `most` labels of training (or held-out) episodes, and which of them were drawn uniformly, (K,) bool:
         these alone may estimate an error."""
         rings = self.heldout if is_heldout else self.training
-        slot = _scored(rings, most)
+        slot = self._scored(rings, most)
         return self._batch(rings, slot), rings.take("is_uniform", slot)
 
     def answers(self, is_heldout: bool = False, most: int | None = None) -> Answers:
         """All that are held of training (or held-out) episodes, or the newest `most`."""
         rings = self.heldout if is_heldout else self.training
-        slot = _scored(rings, most)
+        slot = self._scored(rings, most)
         columns = {name: rings.columns[name][slot] for name in ("env", "step", "tier", "is_uniform")}
         return Answers(**columns, value=rings.columns["value"][slot].astype(np.float64))
 
     def rows(self, index: np.ndarray, is_heldout: bool = False) -> LabelBatch:
         """The labels in these places (n,) of `answers`."""
         rings = self.heldout if is_heldout else self.training
-        return self._batch(rings, _scored(rings, None)[index])
+        return self._batch(rings, self._scored(rings, None)[index])
 
     def pairs(self, most: int) -> tuple[LabelBatch, np.ndarray]:
         """The newest `most` pairs of training episodes, and the tiers (n,) of those who judged them."""
@@ -248,7 +251,7 @@ class LabelReplay:
         exactly 1, so that a run with a single tier trains as if there were no weights."""
         weight = np.array([precision[tier] for tier in self.tiers])
         assert np.isfinite(weight).all() and weight.min() > 0, precision
-        held = np.unique(self.training.columns["tier"][: self.num_training])
+        held = np.unique(self.training.columns["tier"][self._scored(self.training, None)])
         best = weight[held].max() if len(held) else weight.max()
         self.precision = (weight / best).astype(np.float32)
         self.retract(self.retracted)
@@ -256,7 +259,7 @@ class LabelReplay:
     def correct(self, index: np.ndarray, amount: np.ndarray, is_heldout: bool = False) -> None:
         """Take `amount` (n,), reward units, off the labels in these places (n,) of `answers` whenever they are drawn."""
         rings = self.heldout if is_heldout else self.training
-        rings.columns["correction"][_scored(rings, None)[index]] = amount
+        rings.columns["correction"][self._scored(rings, None)[index]] = amount
 
     def _batch(self, rings: Rings, slot: np.ndarray) -> LabelBatch:
         """The labels in these slots (one ring holds them, so slots 0 .. alive-1 are exactly the ones held)."""
@@ -285,6 +288,15 @@ class LabelReplay:
             "start_deter": rings.take(f"{side}start_deter", slot),
             "start_stoch": rings.take(f"{side}start_stoch", slot).long(),
         }
+
+    def _scored(self, rings: Rings, most: int | None) -> np.ndarray:
+        """The newest that may measure: of pairs it is not known by how much a prediction errs, and who was retracted says
+        nothing."""
+        slot = _newest(rings, None)
+        may = ~rings.columns["is_pair"][slot] if "is_pair" in rings.columns else np.ones(len(slot), bool)
+        if self.retracted:
+            may &= ~np.array([name in self.retracted for name in self.tiers])[rings.columns["tier"][slot]]
+        return slot[may][-most if most else None :]
 
     def refresh(self, transitions: TransitionReplay) -> None:
         """Copy the context latents anew from the rows that still exist: write-back never reaches a copy."""
@@ -376,11 +388,3 @@ def _newest(rings: Rings, most: int | None) -> np.ndarray:
     """Slots of the newest `most` rows of the only ring, all of them where `most` is None; oldest first."""
     row = np.arange(int(rings.oldest[0]), int(rings.count[0]))[-most if most else None :]
     return rings.slot(np.zeros(len(row), np.int64), row)
-
-
-def _scored(rings: Rings, most: int | None) -> np.ndarray:
-    """The same of those that are no pairs: of them alone it is known by how much a prediction errs."""
-    if "is_pair" not in rings.columns:
-        return _newest(rings, most)
-    slot = _newest(rings, None)
-    return slot[~rings.columns["is_pair"][slot]][-most if most else None :]

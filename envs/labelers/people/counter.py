@@ -20,6 +20,7 @@ LONGEST_HOLD = 20  # allowances, after which a heartbeat does not hold a questio
 PRACTICE = 5  # questions that a rater begins with, as far as the owner has marked some
 GOLD_EVERY = 20  # about so many questions hold one that the owner has marked
 SEEN_SECONDS = 5.0  # how exactly it is known when a rater was last heard of
+PRESENT_SECONDS = 3600.0  # since a rater was last heard of, who counts as there for others to be left
 SKIPS = 2  # raters after whom a question is given up
 OUTCOMES = ("skipped", "cannot_tell")
 
@@ -206,11 +207,21 @@ class Counter:
             raise QueueRefused("retracted", "your answers are not counted any more; ask the owner of the run")
         if who.is_paused or self.queue.meta("is_paused", False):
             raise QueueRefused("paused", "there is a pause; what you have done is saved")
-        known = self.queue.meta("facts", {}).get("raters", {}).get(who.name, {})
-        if known.get("is_left"):
+        if self._is_left(who):
             raise QueueRefused(
                 "paused", "no more of your answers are needed now; thank you, what you have done is saved"
             )
+
+    def _is_left(self, who: Rater) -> bool:
+        """Whether the trainer has found the rater biased, and somebody else is there whom it has not."""
+        known = self.queue.meta("facts", {}).get("raters", {})
+        if not known.get(who.name, {}).get("is_left"):
+            return False
+        others = self.queue.read(
+            "SELECT name FROM rater WHERE is_owner = 0 AND is_paused = 0 AND is_retracted = 0 AND seen > ? AND id != ?",
+            (self.queue.now() - PRESENT_SECONDS, who.id),
+        )
+        return any(not known.get(row["name"], {}).get("is_left") for row in others)
 
     def _holding(self, db: sqlite3.Connection, who: Rater) -> list[int]:
         """Questions that the rater holds and whose answers would be of use, the oldest first."""

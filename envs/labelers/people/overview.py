@@ -10,7 +10,7 @@ from .pay import HOUR, MICRO
 from .queue import Queue
 from .raters import LOCAL, Rater, Raters
 from .schema import QueueRefused
-from .verdict import CHOICES, checked
+from .verdict import CHOICES, check_id, checked
 
 ACTIVE_SECONDS = 120.0  # since a rater was last heard of
 TRAINER_SECONDS = 60.0
@@ -101,6 +101,7 @@ class Overview:
 
     def mark(self, question: int, verdict: Any) -> None:
         """The owner's own answer, in the question's own sides: raters practise on it. None takes it away. QueueRefused."""
+        check_id(question)
         with self.queue.writing() as db:
             row = db.execute("SELECT * FROM question WHERE id = ?", (question,)).fetchone()
             if row is None:

@@ -1,6 +1,5 @@
 """What a rater states about a question, checked, and what it is worth as a label."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
@@ -11,6 +10,7 @@ from .schema import QueueRefused
 CHOICES = {"left": 1.0, "same": 0.5, "right": 0.0}
 MIRROR = {"left": "right", "same": "same", "right": "left"}
 LONGEST_SECONDS = 86_400.0
+LARGEST = 1e300  # of a number that is stated: beyond, a whole one is no float
 Verdict = float | str | list[list[int]]  # a score, a choice, or marks
 
 
@@ -110,7 +110,9 @@ def _marks(stated: Any, num_rows: int) -> list[list[int]]:
 
 
 def _is_number(stated: object) -> bool:
-    return isinstance(stated, int | float) and not isinstance(stated, bool) and math.isfinite(stated)
+    if isinstance(stated, bool) or not isinstance(stated, int | float):
+        return False
+    return abs(stated) <= LARGEST  # not of NaN
 
 
 def _short(stated: object) -> str:

@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+import torch
 
 from tandem.envs.labelers.base import LabelerConfig
 from tandem.envs.records import Answer, Clip, ObsSpec, Question, Spaces
 from tandem.training.measurements import raters
-from tandem.training.measurements.people import fit_judgement, owners_facts
+from tandem.training.measurements.people import _unseen_mean, fit_judgement, owners_facts
 from tandem.training.measurements.raters import reference
 from tandem.worldmodel.replay.copies import Copy
 from tandem.worldmodel.replay.label_store import Asked
@@ -93,7 +94,13 @@ def test_a_rater_whose_bias_depends_on_the_state_is_named_and_left():
 def test_a_retracted_rater_teaches_nothing_and_was_still_paid():
     labels = three_raters(40)
     raters.apply(labels, raters.estimate(labels, LabelerConfig(name="people"), predict), 0.5, predict)
-    labels.retract(frozenset({"dee"}))
     is_dees = labels.answers().tier == labels.tiers.index("dee")
-    weight = labels.rows(np.arange(labels.received)).weight.numpy()
+    labels.retract(frozenset({"dee"}))
+    weight = labels._batch(labels.training, np.arange(labels.received)).weight.numpy()
     assert (weight[is_dees] == 0).all() and (weight[~is_dees] > 0).all() and labels.received == len(weight)
+
+
+def test_a_pair_is_judged_by_members_that_did_not_learn_from_it():
+    each = torch.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])  # (M, L)
+    # The first pair's clips are of folds 0 and 1, the second's both of fold 5: members 0 and 1, and member 2.
+    assert _unseen_mean(each, torch.tensor([0, 5]), torch.tensor([1, 5])).tolist() == [2.0, 6.0]

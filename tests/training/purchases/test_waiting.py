@@ -3,12 +3,14 @@
 import re
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 import tandem.training.build
 from tandem.budget.ledger import Ledger
 from tandem.envs.records import Answer, Work
+from tandem.errors import UserError
 from tandem.training.phases import train
 from tandem.training.purchases.waiting import Waiting
 from tandem.worldmodel.replay.journal.labels import LabelJournal
@@ -71,7 +73,7 @@ class People:
 
     def collect(self):
         self.looks += 1
-        if self.looks % 3 or not self.open or self.given >= self.silent_from:
+        if self.looks % 2 or not self.open or self.given >= self.silent_from:
             return []
         key, question = next(iter(self.open.items()))
         del self.open[key]
@@ -96,9 +98,10 @@ def with_people(tiny, monkeypatch):
     def make(people, *settings):
         monkeypatch.setattr(tandem.training.build, "make_labeler", lambda *_: people)
         monkeypatch.setattr(tandem.training.purchases.waiting.time, "sleep", lambda _: None)
-        config = tiny("labeler.name=people", "labeler.kind=clip", "labeler.length=4", *settings)
-        train(config)
-        return config
+        clips = ("labeler.name=people", "labeler.kind=clip", "labeler.length=4", "checkpoint.every_minutes=10")
+        make.config = tiny(*clips, *settings)
+        train(make.config)
+        return make.config
 
     return make
 
@@ -124,9 +127,16 @@ def test_a_run_waits_for_people_and_pays_what_they_took(with_people, capsys):
     )
 
 
-def test_where_nobody_answers_any_more_money_comes_back_and_the_run_ends(with_people):
+def test_where_nobody_answers_any_more_the_run_ends_with_all_its_money_and_goes_on(with_people):
     people = People(silent_from=12)
-    config = with_people(people, "labeler.ahead=5", "labeler.patience=0.01")
+    with pytest.raises(UserError, match=r"^labeler.refusals: .* the last: nobody answered within 0.01 seconds"):
+        with_people(people, "labeler.ahead=5", "labeler.patience=0.01", "labeler.refusals=30")
+    config = with_people.config
     with closing(Ledger.open(f"{config.run.dir}/ledger.db")) as ledger:
         balance = ledger.balance()
     assert balance.labels == 12 and balance.reserved == 0 and people.expired
+    people.silent_from = 10**9
+    train(config, resume=Path(config.run.dir))
+    with closing(Ledger.open(f"{config.run.dir}/ledger.db")) as ledger:
+        balance = ledger.balance()
+    assert balance.labels == people.given > 12 and balance.reserved == 0

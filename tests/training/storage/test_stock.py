@@ -69,19 +69,17 @@ def test_a_run_with_stock_buys_less_and_is_stopped_and_resumed_like_any_other(ti
         )
 
 
-@pytest.mark.parametrize(
-    ("settings", "why"),
-    [
+def test_labels_that_do_not_fit_are_refused_in_a_line(tiny, earlier):
+    for settings, why in (
         (("labeler.kind=clip", "labeler.length=4", "task=gym:Pendulum-v1"), "is of another task"),
         ((), "its labels are about a clip, labeler.kind is step"),
         (("labeler.kind=clip", "labeler.length=6"), "its labels hold"),
-    ],
-)
-def test_labels_that_do_not_fit_are_refused_in_a_line(tiny, earlier, settings, why):
-    config = with_stock(tiny(*settings, folder="other"), earlier)
-    with pytest.raises(UserError, match=rf"^data\.labels: .*{why}") as error:
-        build(config, is_resumed=False)
-    assert "\n" not in str(error.value) and not RunFolder(Path(config.run.dir)).config.exists()
+    ):
+        config = with_stock(tiny(*settings, folder="other"), earlier)
+        with pytest.raises(UserError, match=rf"^data\.labels: .*{why}") as error:
+            build(config, is_resumed=False)
+        assert "\n" not in str(error.value) and not RunFolder(Path(config.run.dir)).config.exists()
+        shutil.rmtree(config.run.dir)
 
 
 def test_a_folder_that_is_no_run_is_refused(tiny, tmp_path):

@@ -98,7 +98,7 @@ def test_people_are_tiers_from_their_first_answer_and_can_be_retracted(address_s
     assert labels.tiers == ("default", "ann", "bob") and labels.answers().tier.tolist() == [1, 2]
     labels.retract(frozenset({"bob"}))
     labels.weigh({"default": 1.0, "ann": 0.5, "bob": 0.5})
-    assert labels.rows(np.arange(2)).weight.tolist() == [1.0, 0.0] and labels.received == 2
+    assert labels._batch(labels.training, np.arange(2)).weight.tolist() == [1.0, 0.0] and labels.received == 2
 
 
 @pytest.mark.parametrize("kind", ["clip", "pair"])
@@ -146,3 +146,24 @@ def test_refreshed_latents_reach_either_side(address_streams):
     batch = labels.sample(1, np.random.default_rng(0))
     assert batch.start_deter[0].tolist() == [0, 12] and batch.right.start_deter[0].tolist() == [0, 22]
     assert torch.equal(batch.start_stoch[0], torch.tensor([0, 12, 0]))
+
+
+def test_while_all_labels_are_of_one_fold_no_member_is_left_out_on_either_side(address_streams):
+    streams = address_streams(num=1)
+    transitions, labels = transitions_of(streams, 30), labels_of(streams, "pair", folds=3)
+    labels.ask(asked(labels, transitions, "p", Clip(0, 6, 4), Clip(0, 8, 4), kind="pair"))
+    labels.answer(Answer("p", 1.0))
+    batch = labels.sample(2, np.random.default_rng(0))
+    assert batch.fold.tolist() == batch.right.fold.tolist() == [-1, -1]
+
+
+def test_who_was_retracted_measures_nothing(address_streams):
+    streams = address_streams(num=1, heldout={(0, 1)})
+    transitions, labels = transitions_of(streams, 30), labels_of(streams, "clip")
+    for name, step in (("ann", 8), ("bob", 28), ("bob", 18)):
+        labels.ask(asked(labels, transitions, f"{name}{step}", Clip(0, step, 4)))
+        labels.answer(Answer(f"{name}{step}", float(step), rater=name))
+    assert [len(labels.answers().value), len(labels.heldout_labels().value)] == [2, 1]
+    labels.retract(frozenset({"bob"}))
+    assert labels.answers().value.tolist() == labels.newest(9)[0].value.tolist() == [8.0]
+    assert len(labels.heldout_labels().value) == 0 and labels.received == 3

@@ -7,6 +7,7 @@ from typing import Any
 from ..schema import QueueRefused
 from .records import Stranger
 
+MOST_ROWS = 100_000  # of a clip: a range that is longer is cut, and then refused
 SIGNS = {"success": 1, "failure": -1}
 WORST_RATING, BEST_RATING = 1, 5
 
@@ -93,7 +94,7 @@ def _verdict(kind: str, results: list[dict[str, Any]]) -> Any:
             [row - 1, SIGNS[result["value"]["timelinelabels"][0]]]
             for result in results
             for one in result["value"]["ranges"]
-            for row in range(one["start"], one["end"] + 1)
+            for row in range(one["start"], min(one["end"], one["start"] + MOST_ROWS) + 1)
         ]
     (result,) = results
     value = result["value"]

@@ -29,7 +29,9 @@ export class Outbox {
     for (let op = this.waiting[0]; op; op = this.waiting[0]) {
       this.told.changed();
       const { status, reply, words } = await post(op.path, op.body);
-      if (status === 0 || status === 401 || status === 429 || status >= 500) return this.later(words);
+      // Whoever does not speak as the server does is something on the way, such as a proxy or a network's login page.
+      const isServer = status < 300 ? "uuid" in reply || "today" in reply : "error" in reply;
+      if (!isServer || status === 401 || status === 429 || status >= 500) return this.later(words);
       keep(this.name, this.waiting.filter((one) => one.body.uuid !== op.body.uuid)); // another tab may have sent it too
       [this.wait, this.trouble] = [SOONEST, ""];
       if (status < 300) this.told.accepted(op, reply);
