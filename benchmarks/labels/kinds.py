@@ -1,6 +1,6 @@
 """What is an answer worth? Scores of steps and of clips, marked moments and pairs teach the same small reward model.
 
-    python benchmarks/labels [--counts 50,150,500] [--seeds 3] [--results FOLDER]
+    python benchmarks/labels [--kinds step,clip,pair] [--counts 50,150,500] [--seeds 3] [--results FOLDER]
 
 Episodes of Pendulum-v1 under random torques that are held for a while. Answers are about single rows, or about clips of 16;
 of pairs the first 30 are clip scores, 5 % of the others are pressed at random. Noise is a part of the spread of what is
@@ -33,6 +33,7 @@ STEPS, BATCH = 2000, 64
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kinds", default=",".join(KINDS))
     parser.add_argument("--counts", default="50,150,500")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--results", type=Path, default=RESULTS)
@@ -47,7 +48,7 @@ def main() -> None:
         "|---|---|" + "---|" * len(counts),
     ]
     worlds = [World(seed) for seed in range(options.seeds)]
-    for kind in KINDS:
+    for kind in options.kinds.split(","):
         for noise in NOISES:
             cells = []
             for count in counts:
