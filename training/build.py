@@ -143,7 +143,7 @@ def assemble(
     """All parts, as they were at the point where the run begins; what is on disk beyond it comes again."""
     ledger, stop, watch = open_ledger(config, folder), Stop(), Watch(tuple(status.PARTS))
     journal = TransitionJournal(folder.transitions)
-    transitions, labels = make_transitions(config, spaces), make_labels(config, folder, spaces)
+    transitions, labels = make_transitions(config, spaces), load_stock(folder, make_labels(config, spaces))
     later = refill(transitions, journal, begin.positions.ticks if begin.is_exact else None)
     drawer, entries = drawer_for(config.labeler, transitions, make_choice(config, learner)), LabelJournal(folder.labels)
     desk = open_desk(config.labeler, drawer, labels, labeler, ledger, entries, stop, reel)
@@ -248,17 +248,15 @@ def scratch_of(config: Config) -> Path | None:
     return Path(config.replay.folder or config.run.dir) if config.replay.storage == "mmap" else None
 
 
-def make_labels(config: Config, folder: RunFolder, spaces: Spaces) -> LabelStore:
-    """With the labels that another run has paid for; the desk fills in the others from its journal."""
+def make_labels(config: Config, spaces: Spaces) -> LabelStore:
+    """Still empty: stock comes first, and then the desk fills it from its journal."""
     if config.mode == "coupled":
         return LabelColumn(config.envs.num)
     latent = (config.dynamics.deter, config.dynamics.stoch)
     tiers, members = (DEFAULT, *config.labeler.tiers), config.reward.members
     form = LabelForm(config.labeler.kind, config.labeler.rows)
     kept = {"folds": members, "latents": config.replay.latents, "scratch": scratch_of(config), "form": form}
-    labels = LabelReplay(config.labels, spaces, *latent, tiers, **kept)
-    load_stock(folder, labels, *latent)
-    return labels
+    return LabelReplay(config.labels, spaces, *latent, tiers, **kept)
 
 
 def make_envs(config: Config, vault: RewardVault, reel: Reel | None, logger: Logger) -> VectorEnv:

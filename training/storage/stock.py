@@ -20,7 +20,7 @@ from ...errors import UserError
 from ...links import refuse_links
 from ...worldmodel.replay.copies import Copy
 from ...worldmodel.replay.journal.labels import Entry, LabelJournal
-from ...worldmodel.replay.label_store import Asked
+from ...worldmodel.replay.label_store import Asked, LabelStore
 from ...worldmodel.replay.labels import LabelReplay
 from .card import RunCard
 from .folder import SAVED_AS, RunFolder
@@ -91,11 +91,12 @@ def checked_source(source: Path, fit: Fit) -> RunCard:
     return card
 
 
-def load_stock(folder: RunFolder, labels: LabelReplay, deter: int, stoch: int) -> None:
-    """Put the stock, where there is any, into a label replay that is still empty. Its latents begin at zero: those of another
+def load_stock(folder: RunFolder, labels: LabelStore) -> LabelStore:
+    """Put the stock, where there is any, into a label store that is still empty. Its latents begin at zero: those of another
     model would mean nothing here."""
-    if not folder.stock.is_dir():
-        return
+    if not folder.stock.is_dir() or not isinstance(labels, LabelReplay):
+        return labels
+    deter, stoch = (labels.training.columns[name].shape[1] for name in ("start_deter", "start_stoch"))
     for entry in LabelJournal(folder.stock).read():
         for asked in entry.asked:
             copies = [replace(copy, **_nothing(deter, stoch)) for copy in asked.copies]
@@ -103,6 +104,7 @@ def load_stock(folder: RunFolder, labels: LabelReplay, deter: int, stoch: int) -
         for answer in entry.answers:
             labels.answer(answer)
     labels.num_stock = labels.received
+    return labels
 
 
 def _answered(journal: LabelJournal) -> Iterator[tuple[Asked, Answer]]:

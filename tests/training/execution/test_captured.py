@@ -186,7 +186,7 @@ def test_a_run_begins_on_recordings_as_it_does_without_them(tiny, buy, on_tapes,
     told = [line for line in capsys.readouterr().out.splitlines() if "runtime.execution" in line]
     assert told == [
         "runtime.execution: graph: parts of the first update are compiled, which takes a minute or more",
-        "warning: runtime.execution: a graph of compiled parts cannot be done here, a graph is: no compiler"
+        "warning: runtime.execution: a graph of compiled parts cannot be done here, a graph is: no compiler",
     ]
     assert len([one for one in on_tapes if one.operations]) == 2  # of the update, of the agent's step
     monkeypatch.undo()
