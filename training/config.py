@@ -92,6 +92,8 @@ class Config:
         if self.labels.choice == "disagreement" and (self.mode == "coupled" or self.reward.members < 2):
             why = f"mode={self.mode} and reward.members={self.reward.members}"
             raise ValueError(f"labels.choice: must be uniform without an ensemble of the decoupled mode, got {why}")
+        if self.mode == "coupled" and self.labeler.asks_people:
+            raise ValueError("labeler.name: people answer where mode=decoupled, not for a label at every transition")
         if self.mode == "coupled" and self.labeler.kind != "step":
             raise ValueError(f"labeler.kind: must be step where mode=coupled, got {self.labeler.kind}")
         if self.mode == "coupled" and self.labeler.tiers:

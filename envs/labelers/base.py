@@ -61,6 +61,8 @@ class LabelerConfig:
         ):
             if getattr(self, name) < least:
                 raise ValueError(f"{name}: must be at least {least}, got {getattr(self, name)}")
+        if self.name == "people" and self.tiers:
+            raise ValueError("tiers: people are tiers of their own, by name, and none is set with labeler.name=people")
         if self.length < 2:
             raise ValueError(f"length: must be at least 2, got {self.length}")
         if not (math.isfinite(self.ceiling) and self.ceiling >= 1):

@@ -46,7 +46,7 @@ class Heard:
 
 
 def checked(replies: Sequence[Reply], pending: Mapping[str, Asked], prices: Mapping[str, int]) -> Heard:
-    """Sort replies to the questions that wait. prices: micro-coins reserved, by key of a question.
+    """Sort replies to the questions that wait. prices: micro-coins that are reserved at least, by tier.
 
     UserError for a reply that is none of the records: that labeler cannot be understood. An answer that cannot be used
     counts as declined.
@@ -65,7 +65,8 @@ def checked(replies: Sequence[Reply], pending: Mapping[str, Asked], prices: Mapp
         if isinstance(reply, Declined):
             heard.declined.append(reply)
             continue
-        usable = usable_answer(reply, pending[reply.key].question, prices[reply.key])
+        question = pending[reply.key].question
+        usable = usable_answer(reply, question, prices[question.tier])
         (heard.answers if isinstance(usable, Answer) else heard.declined).append(usable)  # type: ignore[arg-type]
     return heard
 
@@ -83,6 +84,8 @@ def usable_answer(answer: Answer, question: Question, price: int) -> Answer | De
         if mark is None or row not in range(question.clip.length):
             return Declined(answer.key, f"a moment is {(row, reward)!r}, of a clip of {question.clip.length} rows")
         moments.append((int(row), mark))
+    if question.kind == "moments" and not math.isclose(value, sum(mark for _, mark in moments), abs_tol=1e-6):
+        return Declined(answer.key, f"the moments do not add up to {value:g}: every other row is worth nothing")
     seconds = number_of(answer.seconds)
     cost = None if answer.price_micro is None else min(max(0, int(answer.price_micro)), price)
     return replace(
@@ -100,6 +103,6 @@ def number_of(value: object) -> float | None:
         return None
     try:
         number = float(value)  # type: ignore[arg-type]  anything may come from outside
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return number if math.isfinite(number) and abs(number) <= LARGEST else None

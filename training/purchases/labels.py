@@ -248,15 +248,10 @@ class LabelDesk:
 
     def _said(self) -> Heard:
         with calling(self.stop, "labeler.name"):
-            prices = {key: self._reserved(asked.question) for key, asked in self.labels.pending.items()}
-            heard = checked(self.labeler.collect(), self.labels.pending, prices)
+            heard = checked(self.labeler.collect(), self.labels.pending, self.terms.prices)
             gone = frozenset(getattr(self.labeler, "retracted", frozenset)())
         heard.retracted = sorted(gone - self.labels.retracted)
         return heard
-
-    def _reserved(self, question: Question) -> int:
-        """The least that was set aside for its answer."""
-        return self.terms.prices[question.tier]
 
     def expire(self, reason: str) -> Heard:
         """Nobody is waited for any longer: what is open is declined, and its money goes back. SellerFailed as in `collect`."""

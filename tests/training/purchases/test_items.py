@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from tandem.envs.labelers.question_keys import key_of, question_of
-from tandem.envs.records import Clip, ObsSpec, Question, Spaces, Transition
+from tandem.envs.records import Answer, Clip, Declined, ObsSpec, Question, Spaces, Transition
+from tandem.training.purchases.heard import usable_answer
 from tandem.training.purchases.items import Drawer
 from tandem.worldmodel.replay.tick import Tick
 from tandem.worldmodel.replay.transitions import ReplayConfig, TransitionReplay
@@ -70,3 +71,18 @@ def test_a_key_names_the_question_and_can_be_read(kind, clip, right, tier, repea
 def test_other_keys_are_no_questions():
     for key in ("tick/0/7", "label/1", "label/1/x", "clip/1/2", "pair/0/1/2", "label/1/7/cheap", "work/ann/1", ""):
         assert question_of(key) is None, key
+
+
+def test_a_reply_that_cannot_be_meant_is_declined():
+    moments = Question("moments/0/9/4", Clip(0, 9, 4), kind="moments")
+    kept = usable_answer(Answer(moments.key, 1.0, moments=((2, 1.0),)), moments, 5)
+    assert isinstance(kept, Answer) and kept.moments == ((2, 1.0),)
+    for wrong in (
+        Answer(moments.key, 1.0),
+        Answer(moments.key, 10**400),
+        Answer(moments.key, 1.0, moments=((4, 1.0),)),
+    ):
+        assert isinstance(usable_answer(wrong, moments, 5), Declined), wrong
+    pair = Question("pair/0/9/4/1/9/4", Clip(0, 9, 4), kind="pair", right=Clip(1, 9, 4))
+    assert isinstance(usable_answer(Answer(pair.key, 0.7), pair, 5), Declined)
+    assert usable_answer(Answer(pair.key, 1.0, "ann", 3.0, 9), pair, 5).price_micro == 5  # never more than was reserved
