@@ -36,6 +36,20 @@ APART = {
         "tandem.training.reports",
         "tandem.envs.vault",
     },
+    # Whoever only reads a run's folder never starts torch, makes an environment, or writes.
+    "tandem.training.reading": {
+        "tandem.envs",
+        "tandem.worldmodel",
+        "tandem.agents",
+        "tandem.budget.ledger",
+        "tandem.training.run",
+        "tandem.training.config",
+        "tandem.training.settings",
+        "tandem.training.purchases",
+        "tandem.training.measurements",
+        "tandem.training.reports",
+        "tandem.training.storage",
+    },
 }
 SEE_THE_WHOLE_RUN = {"tandem.training.build", "tandem.training.pace", "tandem.training.phases"}
 
