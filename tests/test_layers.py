@@ -38,7 +38,10 @@ APART = {
     },
     # Whoever only reads a run's folder never starts torch, makes an environment, or writes.
     "tandem.training.reading": {
-        "tandem.envs",
+        "tandem.envs.make",
+        "tandem.envs.pool",
+        "tandem.envs.vault",
+        "tandem.envs.vector",
         "tandem.worldmodel",
         "tandem.agents",
         "tandem.budget.ledger",

@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from ...envs.labelers.programs.address import without_secrets
 from ...errors import Damaged, UserError
 from ...links import refuse_links
 
@@ -25,6 +26,8 @@ Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 def read_configuration(folder: Path) -> dict[str, Any]:
     """Section -> key -> value, from the config.yaml of the run in `folder`. Keys of any version; nothing is imported.
 
+    What is secret in a server's address is hidden: readers show what they read.
+
     Raises:
         UserError: the folder holds no run, or a link that leads out of it.
         Damaged: the file is no mapping with a task, or holds a number that can be none.
@@ -41,6 +44,8 @@ def read_configuration(folder: Path) -> dict[str, Any]:
         value = setting(plain, key, least)
         if type(value) not in (int, float) or not least <= value < math.inf:
             raise Damaged(f"{path}: {key} must be a number from {least}, got {str(value)[:40]!r}")
+    if url := setting(plain, "labeler.url"):
+        plain["labeler"]["url"] = without_secrets(str(url))
     return plain
 
 

@@ -174,6 +174,11 @@ def test_a_configuration_that_is_none_is_told_in_one_line(write, config, words):
     assert "\n" not in str(told.value)
 
 
+def test_what_is_secret_in_an_address_is_not_read(write):
+    run = RunFiles.read(write(config=CONFIG + "labeler:\n  url: https://ann:pass@host/ask?key=1\n"))
+    assert run.setting("labeler.url") == "https://***@host/ask?***"
+
+
 def test_what_is_no_run_is_told(tmp_path, write):
     for path, words in ((tmp_path, "it has no config.yaml"), (tmp_path / "none", "there is no such folder")):
         with pytest.raises(UserError, match=words):
