@@ -70,9 +70,17 @@ class Course:
 
 
 def _evaluated(plain: dict) -> Evaluated:
-    counts = {name: int(plain[name]) for name in ("phase", "step", "transitions", "labels", "updates")}
-    measured = {name: _number(plain[name]) for name in ("spent", "hours", "return_mode", "return_sampled")}
-    return Evaluated(**counts, **measured)
+    return Evaluated(
+        phase=int(plain["phase"]),
+        step=int(plain["step"]),
+        spent=float(plain["spent"]),
+        transitions=int(plain["transitions"]),
+        labels=int(plain["labels"]),
+        updates=int(plain["updates"]),
+        hours=_number(plain["hours"]),
+        return_mode=_number(plain["return_mode"]),
+        return_sampled=_number(plain["return_sampled"]),
+    )
 
 
 def _number(value: float | None) -> float:

@@ -8,7 +8,7 @@ import numpy as np
 from .courses import Axis, Course
 from .estimates import bands, interquartile_mean
 
-POINTS = 60  # of the common grid
+POINTS = 100  # of the common grid
 WIDE = 8.0  # a group that goes so many times as far as another: shown on a logarithmic axis
 
 

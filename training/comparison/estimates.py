@@ -36,9 +36,11 @@ def picks(number: int, rng: np.random.Generator, resamples: int = RESAMPLES) -> 
 
 def bands(values: np.ndarray, picked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Bounds of the interquartile mean over runs. values: (N, P), picked: (R, N) -> low and high, (P,) each."""
-    parts = -(-picked.size * values.shape[1] // _AT_ONCE)
-    means = [interquartile_mean(values[part], axis=1) for part in np.array_split(picked, min(parts, len(picked)))]
-    low, high = np.percentile(np.concatenate(means), PERCENTILES, axis=0)
+    # Of few runs there are few resamples that differ, whatever their order: 126 of five, 92,378 of ten.
+    distinct, which = np.unique(np.sort(picked, axis=1), axis=0, return_inverse=True)
+    parts = min(len(distinct), -(-distinct.size * values.shape[1] // _AT_ONCE))
+    means = [interquartile_mean(values[part], axis=1) for part in np.array_split(distinct, parts)]
+    low, high = np.percentile(np.concatenate(means)[which.reshape(-1)], PERCENTILES, axis=0)
     return low, high
 
 
