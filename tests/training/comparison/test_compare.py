@@ -152,6 +152,14 @@ def test_of_found_runs_those_that_tell_nothing_are_left_out(runs, make_run, caps
     assert "young: no evaluation yet" in text
 
 
+def test_a_dollar_in_a_setting_is_a_dollar(make_run, tmp_path, capsys):
+    for seed, prompt in enumerate(("pay $5 or\n$6^{ now", "pay " * 50)):
+        make_run(f"run{seed}", GOOD, labeler__prompt=prompt)
+    text = told(capsys, tmp_path, "--out", tmp_path / "out")
+    assert 'labeler.prompt="pay $5 or\\n$6^{ now"' in text
+    assert "pay pay" in text and max(map(len, text.splitlines()[:6])) < 200
+
+
 def test_what_cannot_be_compared_is_told_in_one_line(runs, make_run, tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     (tmp_path / "file.json").write_text('{"runs": [{"name": "a"}]}')

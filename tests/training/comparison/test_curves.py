@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tandem.training.comparison.curves import Returns, common_grid, curve
-from tandem.training.comparison.estimates import picks
+from tandem.training.comparison.estimates import Resamples
 
 RUN = Returns(np.array([10.0, 20, 40]), np.array([0.0, 8, 4]))
 
@@ -28,7 +28,7 @@ def test_a_level_is_reached_at_an_evaluation():
 
 def test_a_group_goes_as_far_as_all_its_runs():
     late = Returns(np.array([20.0, 30]), np.array([2.0, 4]))
-    found = curve((RUN, late), common_grid([40], 10), picks(2, np.random.default_rng(0), 100))
+    found = curve((RUN, late), common_grid([40], 10), Resamples.draw(2, np.random.default_rng(0), 100))
     assert (found.at[0], found.at[-1]) == (10, 30)
     assert (found.middle[0], found.middle[-1]) == (1, 5)  # (0 + 2) / 2, (6 + 4) / 2
     assert found.low is not None and found.low[-1] == pytest.approx(4)
