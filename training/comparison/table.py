@@ -85,6 +85,8 @@ def _estimate(one: Estimate) -> str:
 def _number(value: float | None) -> str:
     if value is None:
         return ""
+    if abs(value) >= 1e7:
+        return f"{value:.4g}"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.1f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
