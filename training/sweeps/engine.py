@@ -1,12 +1,13 @@
 """Where the cells of a sweep run: processes of this machine or jobs of a Slurm cluster, both by submitit."""
 
+import io
 import os
 import shutil
 import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,7 @@ class Engine:
         import cloudpickle
 
         cloudpickle.register_pickle_by_value(job_module)  # where it runs, `tandem` need not be found
-        with _ctrl_c_held_back():
+        with _ctrl_c_held_back(), redirect_stderr(io.StringIO()):  # submitit prints what it then raises
             try:
                 return self.executor.submit_array(jobs)
             except (OSError, RuntimeError) as error:  # sbatch refuses, say

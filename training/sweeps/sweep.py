@@ -81,15 +81,15 @@ class Runner:
     num_stopped: int = 0  # of them obeyed
 
     def run(self) -> int:
-        self._begin()
         with listening(lambda number, frame: self.signals.append(number)):
+            self._begin()
             while self._has_more():
+                if len(self.signals) > self.num_stopped:
+                    self._stop()
                 self._look()
                 if not self.num_stopped:
                     self._start()
                 time.sleep(PAUSE_SECONDS)
-                if len(self.signals) > self.num_stopped:
-                    self._stop()
         return self._end()
 
     def _begin(self) -> None:
@@ -98,10 +98,10 @@ class Runner:
         for cell in self.cells:
             if self._is_finished(cell.name):
                 self.finished.add(cell.name)
-            elif self.folder.is_busy(cell.name):
-                self.running[cell.name] = None
             elif cell.name in queued and (job := engine.again(*queued[cell.name])):
                 self.running[cell.name] = job
+            elif self.folder.is_busy(cell.name):
+                self.running[cell.name] = None
         parts = [f"{len(self.cells)} cells in {self.folder.path}"]
         parts += [f"{len(self.finished)} finished before"] if self.finished else []
         parts += [f"{len(self.running)} still under way from an earlier call"] if self.running else []
@@ -177,7 +177,7 @@ class Runner:
 
     def _end(self) -> int:
         _say(f"sweep: {len(self.finished)} of {len(self.cells)} cells are complete")
-        if self.signals:
+        if self.signals and len(self.finished) < len(self.cells):
             _say("the same command goes on")
             raise Interrupted(self.signals[0], self.folder.path)
         for name, word in self.failed.items():
