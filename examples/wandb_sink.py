@@ -12,7 +12,7 @@ import wandb
 
 
 class Wandb:
-    """Made with the run's folder and its settings as plain data; never sees a true reward that was not logged."""
+    """Made with the run's folder and its settings as plain data."""
 
     def __init__(self, folder: str, config: dict):
         path = Path(folder).absolute()
@@ -21,6 +21,7 @@ class Wandb:
             name=path.name,
             id=hashlib.sha256(str(path).encode()).hexdigest()[:16],  # the same when the run goes on
             resume="allow",
+            allow_val_change=True,  # a larger budget, say
             dir=folder,
             config=config,
         )
