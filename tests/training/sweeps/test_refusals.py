@@ -1,11 +1,14 @@
 """A sweep that cannot be is told in one line, before anything is written or started."""
 
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 import tandem.cli
+from tandem.training.sweeps.cells import Sweep
+from tandem.training.sweeps.folder import SweepFolder
 
 
 def refused(capsys, *arguments: str) -> str:
@@ -66,10 +69,10 @@ def test_what_slurm_does_not_take_is_told(capsys, cluster, words):
         (["smoke", "size_small", "seed=0,1"], "of smoke, not of smoke size_small"),
     ],
 )
-@pytest.mark.run
 def test_a_folder_of_another_sweep_is_left_alone(capsys, other, told):
-    assert tandem.cli.main(["train", "--sweep", "smoke", "seed=0,1", "run.dir=cells", "--jobs", "2"]) == 0
-    capsys.readouterr()
+    folder = SweepFolder(Path("cells").absolute())
+    with closing(folder.hold()):
+        folder.record(Sweep.read(["smoke", "seed=0,1", "run.dir=cells"]))
     before = {path: path.stat().st_mtime_ns for path in Path("cells").rglob("*")}
     assert f"run.dir: {Path('cells').absolute()} holds another sweep: {told}" in refused(
         capsys, "--sweep", *other, "run.dir=cells"
@@ -88,10 +91,9 @@ def test_a_folder_that_holds_something_else_is_left_alone(capsys, tmp_path):
     assert "something else" in refused(capsys, "--sweep", "smoke", "seed=0,1", "run.dir=mine/notes.txt")
 
 
-@pytest.mark.run
-def test_a_second_sweep_at_once_is_refused(capsys, monkeypatch, sweeping, until):
+def test_a_second_sweep_at_once_is_refused(capsys, monkeypatch):
     monkeypatch.setattr("tandem.training.sweeps.folder.PATIENCE_SECONDS", 0.1)
-    first = sweeping("seed=0..1")
-    until(lambda: Path("cells/logs/seed=0.log").exists())
-    assert "another process is sweeping in" in refused(capsys, "--sweep", "smoke", "run.dir=cells", "seed=0..1")
-    assert first.end() == 0
+    folder = SweepFolder(Path("cells").absolute())
+    with closing(folder.hold()):
+        folder.record(Sweep.read(["smoke", "seed=0,1", "run.dir=cells"]))
+        assert "another process is sweeping in" in refused(capsys, "--sweep", "smoke", "run.dir=cells", "seed=0..1")
