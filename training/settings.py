@@ -86,7 +86,7 @@ def resume_config(run_dir: Path, arguments: list[str], is_trusted: bool = False)
     config = _build(written + settings)
     for setting in settings:
         _check_change(setting, _value(saved, setting.key), _value(config, setting.key))
-    check_trust(config, RunCard.find(run_dir), is_trusted, {setting.key for setting in settings})
+    check_trust(config, RunCard.find(run_dir), is_trusted, {setting.key for setting in settings}, saved)
     return _moved(config, run_dir)
 
 

@@ -42,13 +42,20 @@ def signed_anew(card: RunCard, before: Config, after: Config) -> RunCard:
     return signed(card, after) if code and _is_signed(card, code) else card
 
 
-def check_trust(config: Config, card: RunCard | None, is_trusted: bool, repeated: Collection[str] = ()) -> None:
+def check_trust(
+    config: Config,
+    card: RunCard | None,
+    is_trusted: bool,
+    repeated: Collection[str] = (),
+    saved: Config | None = None,
+) -> None:
     """TrustError unless all code that a run's configuration names may be imported; then its folders are looked in.
 
     That is so where this user started the run here, says `--trust`, or has repeated the settings on the command line.
+    saved: the configuration before the command line changed it, if it did; what it changes is the user's own.
     """
     code = code_settings(config)
-    is_known = is_trusted or (card is not None and _is_signed(card, code))
+    is_known = is_trusted or (card is not None and _is_signed(card, code_settings(saved or config)))
     for key, value in code.items():
         if not is_known and not _is_repeated(key, value, repeated):
             told = (

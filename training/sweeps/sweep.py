@@ -74,7 +74,7 @@ class Runner:
     extra: tuple[str, ...]  # settings that every cell gets beside its own
     gpus: tuple[str, ...] = ()  # of this machine, where cells are spread over several
     running: dict[str, Any] = field(default_factory=dict)  # submitit's jobs; None: another process's
-    placed: dict[str, str] = field(default_factory=dict)  # the GPU of each cell
+    placed: dict[str, str] = field(default_factory=dict)  # the GPU of each cell that runs
     failed: dict[str, str] = field(default_factory=dict)  # the last word of each
     finished: set[str] = field(default_factory=set)
     signals: list[int] = field(default_factory=list)  # that came
@@ -148,7 +148,7 @@ class Runner:
         threads = next((word.partition("=")[2] for word in self.extra), None)
         own["OMP_NUM_THREADS"] = own["OMP_NUM_THREADS"] or threads
         if len(self.gpus) > 1:
-            taken = [self.placed[one] for one in self.running if one in self.placed]
+            taken = list(self.placed.values())
             own["CUDA_VISIBLE_DEVICES"] = self.placed[name] = min(self.gpus, key=taken.count)
         return own
 
@@ -158,6 +158,7 @@ class Runner:
             if (job is not None and not job.done()) or self.folder.is_busy(name):
                 continue
             del self.running[name]
+            self.placed.pop(name, None)
             if self._is_finished(name):
                 self.finished.add(name)
                 _say(f"{name}: {self.folder.last_word(name).partition('; see it with')[0]}")

@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 import tandem.cli
+from tandem.training.sweeps import engine
 from tandem.training.sweeps.engine import Engine
 from tandem.training.sweeps.folder import SweepFolder
 from tandem.training.sweeps.job import Job
+from tandem.training.sweeps.sweep import Runner
 
 pytestmark = pytest.mark.run
 NAMES = ["seed=0", "seed=1", "seed=2"]
@@ -51,6 +53,20 @@ def test_cells_share_the_cores_unless_threads_are_set(capsys):
         _, told = swept(capsys, setting, "seed=0,1", "--jobs", "2", "--print-config")
         assert len(told) == 2 and all(f" threads={threads} " in line for line in told), told
     assert not Path("cells").exists()
+
+
+def test_cells_are_spread_over_gpus_and_see_what_is_seen_here(tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5")
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    place = Engine(None, 3, is_local=True)
+    runner = Runner(SweepFolder(tmp_path), place, [], {}, ("threads=2",), engine.gpus())
+    taken = [runner._environment(name)["CUDA_VISIBLE_DEVICES"] for name in NAMES]
+    assert taken == ["2", "5", "2"]
+    runner.placed.pop("seed=1")
+    assert runner._environment("seed=9") == {"CUDA_VISIBLE_DEVICES": "5", "OMP_NUM_THREADS": "2"}
+    alone = Runner(SweepFolder(tmp_path), place, [], {}, (), ("0",))
+    assert alone._environment("seed=0")["CUDA_VISIBLE_DEVICES"] == "2,5"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
