@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ...budget.offers import LabelOffer, residual_squared
-from ...budget.plan import Measured
+from ...budget.plan import LEAST_EXPLAINED, Measured, critic_trust
 from ...budget.scaling import Curve
 from ...envs.labelers.base import LabelerConfig
 from ...seeds import Channel, derive_seed
@@ -24,7 +24,8 @@ from ..models import Models
 from . import raters
 from .block import Block, block_of
 from .bounds import bounds
-from .dynamics_gap import DynamicsGap, adjoint_gap, dynamics_gap, explained_variance
+from .dynamics_gap import DynamicsGap, adjoint_gap, dynamics_gap, explained_variance, horizon_for, rolled
+from .errors_in_time import USUAL_CORRELATION, LabelErrors, correlation, horizon_factor, log_spread
 from .features import mean_prediction, predictor, sampled
 from .people import has_unit, judge_pairs
 from .raters import TierEstimates
@@ -32,9 +33,8 @@ from .reward_refit import LabelledFeatures, RefitError, clean_part, moved, noise
 from .snapshots import Snapshots
 
 RECENCY = 0.9  # weight of a phase's dynamics error, for each phase that has passed since
-LEAST_EXPLAINED = 0.2  # variance of held-out returns, below which a critic's values mean nothing
-NO_ROLLS = 10**6  # rows to roll blindly, more than any window has: the error over one step is all that is asked
-LEAST_DEVIATION = 1e-8  # of a critic's values: below, it has learned no scale yet
+USUAL_SPREAD = 0.3  # standard error of the log of a mean error, where too few episodes tell it
+NINETY_PERCENT = 1.645  # standard deviations on either side
 
 
 @dataclass(frozen=True)
@@ -89,37 +89,75 @@ class Measurer:
             episode.to(self.models.device) for episode in self.transitions.heldout_episodes(self.config.episodes)
         ]
         variance = explained_variance(self.models, episodes, generator)
-        self.snapshots.take(self.models, phase, self.transitions.received, variance)
         estimates = raters.estimate(self.labels, self.labeler, self.predictor(phase))
         refits, live = self.reward_errors(generator)
         noises = self.label_noise(estimates), self.label_noise(estimates, is_heldout=True)
+        explained = refits[-1].scored.explained(noises[0]) if refits and refits[-1].scored else 0.0
+        self.snapshots.take(self.models, phase, self.transitions.received, variance, explained)
         residual = residual_squared(refits[-1].squared, noises[0]) if refits else math.nan
         known = self._known(estimates, residual)
         block = block_of(episodes, self.config.windows)
         if block is None:
             return Findings(judged, **known)
-        gap = self.gap_on(self.models, block, self.horizon, generator)
-        adjoint = adjoint_gap(self.models, block, self.horizon, self.config.samples, generator)
-        rows = self.labels.mean_rows
+        horizon, rows = horizon_for(block, self.horizon), self.labels.mean_rows
+        gap = dynamics_gap(self.models, block, horizon, self.config.samples, generator)
         curve = reward_curve(refits, noises, live, self.labels.num_training, known["clean_labels"], rows)
-        factor = 1.0 / (1.0 - self.models.dynamics.config.discount)
+        together = self.reward_in_time(refits, noises[0], horizon, rows)
+        measured = self.measured(phase, block, gap, (curve, together), (variance, explained), generator)
         scalars = {
-            **_dynamics_scalars(gap, adjoint),
-            **_reward_scalars(refits, curve, live, factor / rows, rows),
+            **_dynamics_scalars(gap, adjoint_gap(self.models, block, horizon, self.config.samples, generator)),
+            **_reward_scalars(refits, live, together.factor / rows),
+            **_measured_scalars(measured, together),
             "gap/explained_variance": variance,
+            "gap/explained_labels": explained,
             **judged,
-            **bounds(self.models, block, live.abs() / rows, self.horizon, generator),
+            **bounds(self.models, block, live.abs() / rows, horizon, generator),
         }
         scalars = {key: value for key, value in scalars.items() if not math.isnan(value)}
-        if not all(map(math.isfinite, (gap.one_step, gap.value_deviation, variance))):
-            return Findings(scalars, **known)
-        measured = Measured(
-            dynamics=self.dynamics_curve(phase, block, gap, generator),
-            reward=curve,
-            weights=(gap.value_deviation, factor),
-            explained_variance=variance,
-        )
         return Findings(scalars, measured, **known)
+
+    def measured(
+        self,
+        phase: int,
+        block: Block,
+        gap: DynamicsGap,
+        reward: tuple[Curve, "InTime"],
+        explained: tuple[float, float],
+        generator: torch.Generator,
+    ) -> Measured | None:
+        """Both sides over the same horizon. The dynamics model's error counts by the rewards that it mistakes and, as far as
+        the critic is to be trusted, by the values; how it falls with data is read off the rewards, which every phase's models
+        are asked about in the same way, and off the values only where no reward was in sight. None where there is no number.
+
+        explained: of held-out returns by the critic, of held-out labels by the reward model.
+        """
+        by = 0.0 if gap.rolled.share(0.0) > 0 else 1.0
+        level, share = gap.rolled.absolute(critic_trust(explained[0])), gap.rolled.share(by)
+        if not all(math.isfinite(value) and value > 0 for value in (level, share)) or not math.isfinite(explained[0]):
+            return None
+        spread = log_spread(gap.rolled.error(by).abs().cpu().numpy(), gap.rolled.episode.cpu().numpy(), self.seed)
+        curve, together = reward
+        return Measured(
+            dynamics=self.dynamics_curve(phase, block, (share, by), generator),
+            reward=curve,
+            weights=(level / share, together.factor),
+            explained_variance=explained[0],
+            explained_labels=explained[1],
+            log_spreads=(_or_usual(spread), _or_usual(together.log_spread)),
+        )
+
+    def reward_in_time(self, refits: list[RefitError], noise: float, horizon: int, rows: float) -> "InTime":
+        """From the errors that the refit with all labels makes."""
+        discount = self.models.dynamics.config.discount
+        if not refits or refits[-1].scored is None:
+            return InTime(
+                USUAL_CORRELATION, rows * horizon_factor(USUAL_CORRELATION, horizon, discount, rows), math.nan
+            )
+        scored, answers = refits[-1].scored, self.labels.answers(most=self.config.labels)
+        errors = LabelErrors(scored.error, *(one[scored.place] for one in (answers.env, answers.episode, answers.step)))
+        alike = correlation(errors, clean_part(refits[-1].squared, noise), horizon, rows)
+        factor = rows * horizon_factor(alike, horizon, discount, rows)
+        return InTime(alike, factor, log_spread(np.abs(errors.error), errors.cluster, self.seed))
 
     def predictor(self, phase: int) -> raters.Predict:
         """What raters are held against."""
@@ -136,27 +174,24 @@ class Measurer:
             "offers": raters.offers(self.labeler, told, s0_squared),
         }
 
-    def gap_on(self, models: Models, block: Block, horizon: int, generator: torch.Generator) -> DynamicsGap:
-        return dynamics_gap(models, block, horizon, self.config.samples, generator)
+    def dynamics_curve(self, phase: int, block: Block, now: tuple[float, float], generator: torch.Generator) -> Curve:
+        """Each phase's models on today's block, the error as a part of what there is to foresee: the scale of what models
+        promise grows while they learn, and today's scale, as a weight, puts it back. A phase whose models explained nothing
+        yet is left out: its errors say how little they were trained, not how little data they had.
 
-    def dynamics_curve(self, phase: int, block: Block, now: DynamicsGap, generator: torch.Generator) -> Curve:
-        """Each phase's model on today's block. Its error is divided by its own critic's deviation there: the scale of
-        returns grows while the agent learns, and today's deviation, as a weight, puts it back. A phase whose critic
-        explained nothing yet is left out: its errors say how little it was trained, not how little data it had."""
+        now: today's share, and the trust that it was measured with.
+        """
+        share, by = now
         old, points = copy.deepcopy(self.models), []
+        horizon = horizon_for(block, self.horizon)
         for snapshot in self.snapshots.before(phase, self.warn):
-            if snapshot.explained_variance < LEAST_EXPLAINED:
+            if snapshot.explains(by) < LEAST_EXPLAINED:
                 continue
             snapshot.put_into(old)
-            gap = self.gap_on(old, block, NO_ROLLS, generator)
-            points.append((snapshot.transitions, gap, RECENCY ** (phase - snapshot.phase)))
-        points.append((self.transitions.received, now, 1.0))
-        kept = [
-            (float(count), gap.one_step / gap.value_deviation, weight)
-            for count, gap, weight in points
-            if gap.value_deviation > LEAST_DEVIATION and math.isfinite(gap.one_step)
-        ]
-        return Curve.of(kept)
+            then = rolled(old, block, horizon, self.config.samples, generator).share(by)
+            points.append((float(snapshot.transitions), then, RECENCY ** (phase - snapshot.phase)))
+        points.append((float(self.transitions.received), share, 1.0))
+        return Curve.of([point for point in points if math.isfinite(point[1])])
 
     def reward_errors(self, generator: torch.Generator) -> tuple[list[RefitError], Tensor]:
         """The refits' errors, and rhat - y (K,) of the ensemble in use on uniform labels of held-out episodes.
@@ -232,25 +267,51 @@ def reward_curve(
     return Curve.of(points)
 
 
+@dataclass(frozen=True)
+class InTime:
+    """How a row's reward error adds up."""
+
+    correlation: float  # of the errors of rows within the horizon, 0 .. 1
+    factor: float  # return units, recurring for ever, an error of one row
+    log_spread: float  # standard error of the log of the mean error; NaN where there is nothing to tell
+
+
+def _or_usual(log_spread: float) -> float:
+    return log_spread if math.isfinite(log_spread) else USUAL_SPREAD
+
+
 def _dynamics_scalars(gap: DynamicsGap, adjoint: float) -> dict[str, float]:
     return {
-        "gap/dynamics": gap.one_step,
-        "gap/dynamics_signed": gap.one_step_signed,
+        "gap/dynamics_one_step": gap.one_step,
+        "gap/dynamics_one_step_signed": gap.one_step_signed,
         "gap/dynamics_steps": gap.many_steps,
         "gap/dynamics_steps_signed": gap.many_steps_signed,
+        "gap/dynamics_rewards": gap.rolled.absolute(0.0),
+        "gap/dynamics_rewards_signed": gap.rolled.signed(0.0),
         "gap/dynamics_ratio": gap.many_steps / gap.one_step if gap.one_step > 0 else math.nan,  # above 3: compounding
         "gap/dynamics_adjoint": adjoint,
         "gap/value_deviation": gap.value_deviation,
     }
 
 
-def _reward_scalars(
-    refits: list[RefitError], curve: Curve, live: Tensor, factor: float, rows: float
-) -> dict[str, float]:
+def _reward_scalars(refits: list[RefitError], live: Tensor, factor: float) -> dict[str, float]:
+    """factor: return units an error of an answer."""
     scalars = {}
-    if curve.errors:
-        scalars |= {"gap/reward": factor * rows * curve.errors[-1], "gap/reward_signed": factor * refits[-1].signed}
-        scalars |= {"gap/reward_refit": factor * refits[-1].absolute}
+    if refits:
+        scalars |= {"gap/reward_signed": factor * refits[-1].signed, "gap/reward_refit": factor * refits[-1].absolute}
     if len(live):
         scalars |= {"gap/reward_heldout": factor * float(live.abs().mean())}
     return scalars
+
+
+def _measured_scalars(measured: Measured | None, together: InTime) -> dict[str, float]:
+    """What the next plan weighs, and how sure it is: 90 % intervals of both gaps."""
+    scalars = {"gap/reward_correlation": together.correlation}
+    if measured is None:
+        return scalars
+    sides = (("dynamics", measured.dynamics), ("reward", measured.reward))
+    for (side, curve), weight, spread in zip(sides, measured.weights, measured.log_spreads, strict=True):
+        if curve.errors:
+            gap, wide = weight * curve.errors[-1], math.exp(NINETY_PERCENT * spread)
+            scalars |= {f"gap/{side}": gap, f"gap/{side}_low": gap / wide, f"gap/{side}_high": gap * wide}
+    return scalars | {"gap/critic_trust": measured.trust}
