@@ -83,6 +83,8 @@ def life(
             logger.cut(cut)
         for step, coins, value in rows:
             logger.scalars(step, {"eval/return": value, "budget/spent": coins})
+    for path in folder.glob("events.out.tfevents.1*"):  # read in the order of their names, which hold the second
+        path.rename(folder / f"events.out.tfevents.{len(list(folder.glob('events*'))):010d}")
     return (folder / "metrics.jsonl").stat().st_size
 
 
