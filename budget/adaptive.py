@@ -14,7 +14,15 @@ import numpy as np
 from .market import Counts, Market, at_label_share, best_spend, gap, split
 from .money import MICRO
 from .offers import LabelOffer
-from .phase import UNMEASURED_LABEL_SHARE, answer_price, cap_note, phase_money, plan_by, rows_asked
+from .phase import (
+    UNMEASURED_LABEL_SHARE,
+    answer_price,
+    cap_note,
+    money_for_labels,
+    phase_money,
+    plan_by,
+    rows_asked,
+)
 from .plan import AllocatorConfig, Evidence, Facts, Plan, Purse
 from .scaling import ErrorLaw, LawSamples, MeanLaw, Posterior, fit_posterior, tail
 
@@ -23,7 +31,8 @@ _INTERVAL = 0.9  # probability
 _LEAST_LABELS = 32  # below, measured errors are not trusted
 _EARLY_LEAST, _LATE_LEAST = 0.10, 0.03  # of a phase's money on each side: in the first third of the phases, and after
 _WEIGHT_STEP, _WEIGHT_MOST = 0.5, 30.0  # of a measured change of the weights, in logs; the most they move in a phase
-_EARLY_STEP, _LATE_STEP = 10.0, 2.0  # the most that a coin's odds of going to labels rise or fall in a phase; the same
+_EARLY_STEP, _LATE_STEP = 3.0, 2.0  # the most that a coin's odds of going to labels rise or fall in a phase; the same
+_LEAST_ERROR = 1e-300  # so that a bias can be held against it
 _WORTHWHILE = 0.01  # part of the gap that a phase should cut
 _STUCK = 0.5  # probability from which on a person is told that data hardly helps
 
@@ -48,7 +57,8 @@ class Adaptive:
         held = divide_phase(evidence, market, *belief.mean_laws(offer), belief.weights)
         known: dict[str, Any] = _gap_facts(belief, offer, market, held) | _share_facts(evidence, ledger, belief, offer)
         facts = Facts(**known)
-        note = "; ".join(filter(None, [cap_note(held, market), _stuck_note(facts), _stop_note(facts)]))
+        notes = (cap_note(held, market), _trust_note(offer), _stuck_note(facts), _stop_note(facts))
+        note = "; ".join(filter(None, notes))
         return _plan(evidence, offer, market, held, note, belief.weights, facts)
 
 
@@ -63,17 +73,22 @@ def best_share(evidence: Evidence, ledger: Purse) -> float | None:
 
 @dataclass(frozen=True)
 class PerItem:
-    """An error as it falls with items, each worth `offer.clean` clean labels, above the offer's bias."""
+    """An error as it falls with items, each worth `offer.clean` clean labels, together with the offer's bias: the two have
+    nothing to do with one another, so their squares add up."""
 
     law: ErrorLaw
     offer: LabelOffer
 
     def error(self, count: float) -> float:
-        return self.law.error(count * self.offer.clean) + self.offer.bias
+        return np.hypot(self.law.error(count * self.offer.clean), self.offer.bias)
 
     def log_slope(self, log_count: float) -> float:
         log_clean = math.log(self.offer.clean)
-        return self.law.log_slope(log_count + log_clean) + log_clean
+        slope = self.law.log_slope(log_count + log_clean) + log_clean
+        if not self.offer.bias:
+            return slope
+        alone = self.law.error(np.exp(log_count + log_clean))
+        return slope - np.log(np.hypot(1.0, self.offer.bias / np.maximum(alone, _LEAST_ERROR)))
 
 
 @dataclass(frozen=True)
@@ -182,7 +197,10 @@ def _half_each(config: AllocatorConfig, evidence: Evidence, ledger: Purse, troub
 
 
 def _offers(evidence: Evidence, ledger: Purse) -> tuple[LabelOffer, ...]:
-    return evidence.offers or (LabelOffer(tier="default", price_micro=answer_price(evidence, ledger.prices)),)
+    if not evidence.offers:
+        return (LabelOffer(tier="default", price_micro=answer_price(evidence, ledger.prices)),)
+    held, money = evidence.clean_labels or 0.0, money_for_labels(ledger.remaining)
+    return tuple(offer.joined(held, money / offer.price_per_clean) for offer in evidence.offers)
 
 
 def _believe(evidence: Evidence) -> Belief:
@@ -286,6 +304,13 @@ def _share_facts(evidence: Evidence, ledger: Purse, belief: Belief, offer: Label
 def _label_shares(market: Market, laws: tuple[ErrorLaw, ErrorLaw], weights: tuple[float, float]):
     """At the best split; K of them where the laws stand for K each."""
     return 1 - best_spend(market, *laws, weights) / market.wealth
+
+
+def _trust_note(offer: LabelOffer) -> str:
+    """Where too little money is there to be sure of whom labels are bought from."""
+    if not offer.is_trusted:
+        return ""
+    return f"labels by {offer.tier} on what is believed of it: to be sure of its bias would cost more than it could win"
 
 
 def _stuck_note(facts: Facts) -> str:

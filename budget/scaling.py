@@ -97,11 +97,10 @@ class LawSamples:
     exponent: np.ndarray
     reference: float
 
-    def error(self, count: float) -> np.ndarray:
-        """(K,)"""
-        if count <= 0:
-            return np.full_like(self.level, math.inf)
-        falls = (count / self.reference) ** -self.exponent
+    def error(self, count: float | np.ndarray) -> np.ndarray:
+        """(K,), at one count or at K of them."""
+        with np.errstate(divide="ignore"):  # without data: infinite
+            falls = (np.maximum(count, 0.0) / self.reference) ** -self.exponent
         return self.level * (self.floor_share + (1 - self.floor_share) * falls)
 
     def blurred(self, log_spread: float, rng: np.random.Generator) -> "LawSamples":

@@ -46,7 +46,7 @@ def evidence(phase: int = 6, transitions: int = 1000, labels: int = 250, **chang
     return Evidence(phase=phase, transitions=transitions, labels=labels, **(known | changes))
 
 
-@pytest.mark.parametrize("phase, step", [(4, 10.0), (5, 2.0)])
+@pytest.mark.parametrize("phase, step", [(4, 3.0), (5, 2.0)])
 def test_labels_gain_or_lose_by_steps_from_phase_to_phase(phase, step):
     """Weights that want all or nothing: the odds of a coin to go to labels move by the step and no further."""
     for before, heavy in ((0.3, (1e-6, 1.0)), (0.7, (1.0, 1e-6))):

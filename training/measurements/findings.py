@@ -7,7 +7,7 @@ errors from held-out transitions, values and returns from the models themselves.
 import copy
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -22,9 +22,9 @@ from ...worldmodel.replay.labels import LabelReplay
 from ...worldmodel.replay.transitions import TransitionReplay
 from ..models import Models
 from . import raters
-from .block import Block, block_of
+from .block import SCORED, Block, block_of
 from .bounds import bounds
-from .dynamics_gap import DynamicsGap, adjoint_gap, dynamics_gap, explained_variance, horizon_for, rolled
+from .dynamics_gap import DynamicsGap, Rolled, adjoint_gap, dynamics_gap, explained_variance, horizon_for, rolled
 from .errors_in_time import USUAL_CORRELATION, LabelErrors, correlation, horizon_factor, log_spread
 from .features import mean_prediction, predictor, sampled
 from .people import has_unit, judge_pairs
@@ -78,6 +78,7 @@ class Measurer:
     horizon: int  # rows rolled blindly
     seed: int
     warn: Callable[[str], None]
+    label_money: int  # micro-coins for labels in the whole run, about
 
     def measure(self, phase: int) -> Findings:
         """All there is to measure on; takes the phase's snapshot."""
@@ -99,65 +100,76 @@ class Measurer:
         block = block_of(episodes, self.config.windows)
         if block is None:
             return Findings(judged, **known)
-        horizon, rows = horizon_for(block, self.horizon), self.labels.mean_rows
-        gap = dynamics_gap(self.models, block, horizon, self.config.samples, generator)
+        rows, footing = self.labels.mean_rows, self.footing(block, variance)
+        gap = dynamics_gap(self.models, block, footing.near, self.config.samples, generator)
+        blind = rolled(self.models, block, footing.far, self.config.samples, generator)
         curve = reward_curve(refits, noises, live, self.labels.num_training, known["clean_labels"], rows)
-        together = self.reward_in_time(refits, noises[0], horizon, rows)
-        measured = self.measured(phase, block, gap, (curve, together), (variance, explained), generator)
+        together = self.reward_in_time(refits, noises[0], footing)
+        dreamed = Dreamed(gap.rolled, blind, footing)
+        measured = self.measured(phase, block, dreamed, (curve, together), (variance, explained), generator)
         scalars = {
-            **_dynamics_scalars(gap, adjoint_gap(self.models, block, horizon, self.config.samples, generator)),
+            **_dynamics_scalars(gap, adjoint_gap(self.models, block, footing.near, self.config.samples, generator)),
+            "gap/dynamics_rewards": blind.absolute(0.0),
+            "gap/dynamics_rewards_signed": blind.signed(0.0),
             **_reward_scalars(refits, live, together.factor / rows),
             **_measured_scalars(measured, together),
             "gap/explained_variance": variance,
             "gap/explained_labels": explained,
             **judged,
-            **bounds(self.models, block, live.abs() / rows, horizon, generator),
+            **bounds(self.models, block, live.abs() / rows, footing.near, generator),
         }
         scalars = {key: value for key, value in scalars.items() if not math.isnan(value)}
         return Findings(scalars, measured, **known)
+
+    def footing(self, block: Block, explained: float) -> "Footing":
+        """explained: of the variance of held-out returns, by the critic."""
+        discount = self.models.dynamics.config.discount
+        near = horizon_for(block, self.horizon)
+        far = max(near, horizon_for(block, min(SCORED - 1, round(1 / (1 - discount)))))
+        return Footing(near, far, critic_trust(explained))
 
     def measured(
         self,
         phase: int,
         block: Block,
-        gap: DynamicsGap,
+        dreamed: "Dreamed",
         reward: tuple[Curve, "InTime"],
         explained: tuple[float, float],
         generator: torch.Generator,
     ) -> Measured | None:
-        """Both sides over the same horizon. The dynamics model's error counts by the rewards that it mistakes and, as far as
-        the critic is to be trusted, by the values; how it falls with data is read off the rewards, which every phase's models
-        are asked about in the same way, and off the values only where no reward was in sight. None where there is no number.
+        """Both sides on one footing. How the dynamics error falls with data is read off the rewards, which every phase's
+        models are asked about in the same way, and off the values only where no reward was in sight. None where there is no
+        number.
 
         explained: of held-out returns by the critic, of held-out labels by the reward model.
         """
-        by = 0.0 if gap.rolled.share(0.0) > 0 else 1.0
-        level, share = gap.rolled.absolute(critic_trust(explained[0])), gap.rolled.share(by)
+        level, share, (curve, together) = dreamed.level, dreamed.share, reward
         if not all(math.isfinite(value) and value > 0 for value in (level, share)) or not math.isfinite(explained[0]):
             return None
-        spread = log_spread(gap.rolled.error(by).abs().cpu().numpy(), gap.rolled.episode.cpu().numpy(), self.seed)
-        curve, together = reward
         return Measured(
-            dynamics=self.dynamics_curve(phase, block, (share, by), generator),
+            dynamics=self.dynamics_curve(phase, block, dreamed, generator),
             reward=curve,
             weights=(level / share, together.factor),
             explained_variance=explained[0],
             explained_labels=explained[1],
-            log_spreads=(_or_usual(spread), _or_usual(together.log_spread)),
+            log_spreads=(_or_usual(dreamed.log_spread(self.seed)), _or_usual(together.log_spread)),
         )
 
-    def reward_in_time(self, refits: list[RefitError], noise: float, horizon: int, rows: float) -> "InTime":
+    def reward_in_time(self, refits: list[RefitError], noise: float, footing: "Footing") -> "InTime":
         """From the errors that the refit with all labels makes."""
-        discount = self.models.dynamics.config.discount
-        if not refits or refits[-1].scored is None:
-            return InTime(
-                USUAL_CORRELATION, rows * horizon_factor(USUAL_CORRELATION, horizon, discount, rows), math.nan
-            )
-        scored, answers = refits[-1].scored, self.labels.answers(most=self.config.labels)
-        errors = LabelErrors(scored.error, *(one[scored.place] for one in (answers.env, answers.episode, answers.step)))
-        alike = correlation(errors, clean_part(refits[-1].squared, noise), horizon, rows)
-        factor = rows * horizon_factor(alike, horizon, discount, rows)
-        return InTime(alike, factor, log_spread(np.abs(errors.error), errors.cluster, self.seed))
+        rows, discount = self.labels.mean_rows, self.models.dynamics.config.discount
+        horizons, alike, spread = (footing.near, footing.far), [USUAL_CORRELATION] * 2, math.nan
+        if refits and refits[-1].scored is not None:
+            scored, answers = refits[-1].scored, self.labels.answers(most=self.config.labels)
+            where = (one[scored.place] for one in (answers.env, answers.episode, answers.step))
+            errors = LabelErrors(scored.error, *where)
+            clean = clean_part(refits[-1].squared, noise)
+            alike = [correlation(errors, clean, horizon, rows) for horizon in horizons]
+            spread = log_spread(np.abs(errors.error), errors.cluster, self.seed)
+        factors = [
+            rows * horizon_factor(rho, horizon, discount, rows) for rho, horizon in zip(alike, horizons, strict=True)
+        ]
+        return InTime(footing.blend(*alike), footing.blend(*factors), spread)
 
     def predictor(self, phase: int) -> raters.Predict:
         """What raters are held against."""
@@ -167,30 +179,27 @@ class Measurer:
         """Of the raters; a model that has diverged knows nothing."""
         is_known = math.isfinite(residual)
         told, s0_squared = (estimates, residual) if is_known else (None, None)
+        offers = raters.offers(self.labeler, told, s0_squared, self.label_money)
+        bias = raters.held_bias(self.labels, told, s0_squared)
         return {
             "residual": s0_squared,
             "tiers": estimates,
             "clean_labels": raters.clean_equivalents(self.labels, told, s0_squared),
-            "offers": raters.offers(self.labeler, told, s0_squared),
+            "offers": tuple(replace(offer, held_bias=bias if offer.is_trusted else 0.0) for offer in offers),
         }
 
-    def dynamics_curve(self, phase: int, block: Block, now: tuple[float, float], generator: torch.Generator) -> Curve:
+    def dynamics_curve(self, phase: int, block: Block, now: "Dreamed", generator: torch.Generator) -> Curve:
         """Each phase's models on today's block, the error as a part of what there is to foresee: the scale of what models
         promise grows while they learn, and today's scale, as a weight, puts it back. A phase whose models explained nothing
-        yet is left out: its errors say how little they were trained, not how little data they had.
-
-        now: today's share, and the trust that it was measured with.
-        """
-        share, by = now
+        yet is left out: its errors say how little they were trained, not how little data they had."""
         old, points = copy.deepcopy(self.models), []
-        horizon = horizon_for(block, self.horizon)
         for snapshot in self.snapshots.before(phase, self.warn):
-            if snapshot.explains(by) < LEAST_EXPLAINED:
+            if snapshot.explains(now.by) < LEAST_EXPLAINED:
                 continue
             snapshot.put_into(old)
-            then = rolled(old, block, horizon, self.config.samples, generator).share(by)
+            then = rolled(old, block, now.horizon, self.config.samples, generator).share(now.by)
             points.append((float(snapshot.transitions), then, RECENCY ** (phase - snapshot.phase)))
-        points.append((float(self.transitions.received), share, 1.0))
+        points.append((float(self.transitions.received), now.share, 1.0))
         return Curve.of([point for point in points if math.isfinite(point[1])])
 
     def reward_errors(self, generator: torch.Generator) -> tuple[list[RefitError], Tensor]:
@@ -268,6 +277,50 @@ def reward_curve(
 
 
 @dataclass(frozen=True)
+class Footing:
+    """Over how many rows errors of both sides are summed: with the critic's values after them few do, without as many as the
+    discount looks ahead, or what goes wrong late would not count on one side only."""
+
+    near: int  # the horizon of a dream
+    far: int
+    trust: float  # in the critic, 0 .. 1
+
+    def blend(self, near: float, far: float) -> float:
+        return self.trust * near + (1 - self.trust) * far
+
+
+@dataclass(frozen=True)
+class Dreamed:
+    """How the dynamics model errs now."""
+
+    near: Rolled
+    far: Rolled
+    footing: Footing
+
+    @property
+    def level(self) -> float:
+        """Return units."""
+        return self.footing.blend(self.near.absolute(1.0), self.far.absolute(0.0))
+
+    @property
+    def by(self) -> float:
+        """The trust in a critic with which models of different phases are compared: none, unless there is no reward."""
+        return 0.0 if self.far.share(0.0) > 0 else 1.0
+
+    @property
+    def horizon(self) -> int:
+        return self.footing.near if self.by else self.footing.far
+
+    @property
+    def share(self) -> float:
+        return self.near.share(1.0) if self.by else self.far.share(0.0)
+
+    def log_spread(self, seed: int) -> float:
+        compared = self.near if self.by else self.far
+        return log_spread(compared.error(self.by).abs().cpu().numpy(), compared.episode.cpu().numpy(), seed)
+
+
+@dataclass(frozen=True)
 class InTime:
     """How a row's reward error adds up."""
 
@@ -286,8 +339,6 @@ def _dynamics_scalars(gap: DynamicsGap, adjoint: float) -> dict[str, float]:
         "gap/dynamics_one_step_signed": gap.one_step_signed,
         "gap/dynamics_steps": gap.many_steps,
         "gap/dynamics_steps_signed": gap.many_steps_signed,
-        "gap/dynamics_rewards": gap.rolled.absolute(0.0),
-        "gap/dynamics_rewards_signed": gap.rolled.signed(0.0),
         "gap/dynamics_ratio": gap.many_steps / gap.one_step if gap.one_step > 0 else math.nan,  # above 3: compounding
         "gap/dynamics_adjoint": adjoint,
         "gap/value_deviation": gap.value_deviation,
