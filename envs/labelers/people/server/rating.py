@@ -32,7 +32,7 @@ class Rating:
         return [
             Route("/api/me", self.me),
             *(Route(f"/api/{name}", act, methods=["POST"]) for name, act in posts.items()),
-            Route("/film/{question:int}/{side:int}", self.film),
+            Route("/film/{question}/{side}", self.film),
         ]
 
     async def me(self, request: Request) -> JSONResponse:
@@ -99,9 +99,9 @@ class Rating:
         return self._progress(rater)
 
     def _film(self, request: Request) -> bytes:
-        question, side = request.path_params["question"], request.path_params["side"]
+        question, side = (_number(request.path_params[name]) for name in ("question", "side"))
         self._check_sees(request, question)
-        film = self._films.film(question, side) if max(question, side) < 2**63 else None
+        film = self._films.film(question, side)
         if film is None or not film.webp:
             raise Refused(404, "there is no such film")
         return film.webp
@@ -115,7 +115,7 @@ class Rating:
             self.doors.owner(request)
         except Refused:
             rater = self.doors.rater(request)
-            if question >= 2**63 or not self._films.is_shown_to(rater.name, question):
+            if not self._films.is_shown_to(rater.name, question):
                 raise Refused(404, "there is no such film") from None
 
     def _shown(self, item: Item) -> dict | None:
@@ -139,6 +139,13 @@ class Rating:
 def shown_film(film: Film, question: int, side: int) -> dict:
     """What the page knows of a film: its facts and, where it is a picture, its address."""
     return film.facts | ({"url": f"/film/{question}/{side}"} if film.webp else {})
+
+
+def _number(text: str) -> int:
+    """Of a path. Raises Refused 404 for what is none, or is larger than any that SQLite has given."""
+    if not (text.isascii() and text.isdecimal() and len(text) < 19):
+        raise Refused(404, "there is no such film")
+    return int(text)
 
 
 def _told(receipt: Receipt) -> dict:
