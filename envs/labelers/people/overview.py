@@ -8,8 +8,9 @@ from typing import Any
 from .counter import midnight
 from .pay import HOUR, MICRO
 from .queue import Queue
-from .raters import LOCAL, Rater, Raters
+from .raters import Rater, Raters
 from .schema import QueueRefused
+from .serving import where
 from .verdict import CHOICES, check_id, checked
 
 ACTIVE_SECONDS = 120.0  # since a rater was last heard of
@@ -88,7 +89,7 @@ class Overview:
         return trainer is not None and self.queue.now() - trainer["seen"] < TRAINER_SECONDS
 
     def line(self) -> str:
-        """Such as "37 open, oldest 12 min, 2 raters, 410/h, http://127.0.0.1:8600"."""
+        """Such as "37 open, oldest 12 min, 2 raters, 410/h, http://127.0.0.1:8600"; at last how to serve it while nobody does."""
         shifts = [shift for shift in self.shifts() if shift.is_active]
         number = self.counts().get("queued", 0)
         parts = [f"{number} open"]
@@ -97,7 +98,7 @@ class Overview:
         parts.append(f"{len(shifts)} rater{'s' * (len(shifts) != 1)}")
         if self.queue.meta("is_paused", False):
             parts.append("paused")
-        return ", ".join([*parts, f"{self.last_hour()}/h", self.queue.meta("address", LOCAL)])
+        return ", ".join([*parts, f"{self.last_hour()}/h", where(self.queue)])
 
     def mark(self, question: int, verdict: Any) -> None:
         """The owner's own answer, in the question's own sides: raters practise on it. None takes it away. QueueRefused."""

@@ -219,7 +219,8 @@ def test_status_is_a_line(booth):
     booth.trainers[0].submit(asked("clip", 1, 2))
     booth.time += 720
     booth.score("ann")
-    assert booth.trainers[0].status() == "1 open, oldest 12 min, 1 rater, 1/h, http://127.0.0.1:8600"
+    hint = f"nobody serves the page yet: tandem label serve {booth.folder}"
+    assert booth.trainers[0].status() == f"1 open, oldest 12 min, 1 rater, 1/h, {hint}"
 
 
 def test_what_the_trainer_knows_is_kept_for_the_owner(booth):
