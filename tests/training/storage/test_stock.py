@@ -69,6 +69,21 @@ def test_a_run_with_stock_buys_less_and_is_stopped_and_resumed_like_any_other(ti
         )
 
 
+def test_stock_of_a_run_that_began_with_stock_is_all_that_it_had(tiny, earlier, buy):
+    settings = ("labeler.kind=clip", "labeler.length=4")
+    middle = build(with_stock(tiny(*settings, folder="middle"), earlier), is_resumed=False)
+    stock = middle.labels.num_stock
+    buy(middle, 80, 8)
+    received = middle.labels.received
+    middle.close()
+    assert 0 < stock < received
+    last = build(with_stock(tiny(*settings, folder="last"), middle.config), is_resumed=False)
+    assert last.labels.num_stock == last.labels.received == received and last.ledger.balance().spent == 0
+    streams = {*last.labels.answers().env.tolist(), *last.labels.answers(is_heldout=True).env.tolist()}
+    assert min(streams) >= last.config.envs.num and len(streams) > last.config.envs.num  # nobody's stream is another's
+    last.close()
+
+
 def test_labels_that_do_not_fit_are_refused_in_a_line(tiny, earlier):
     for settings, why in (
         (("labeler.kind=clip", "labeler.length=4", "task=gym:Pendulum-v1"), "is of another task"),
