@@ -261,7 +261,7 @@ class Counter:
     def _marked(self, db: sqlite3.Connection, who: Rater) -> int | None:
         row = db.execute(
             f"""SELECT q.id FROM question q WHERE q.mark IS NOT NULL AND q.state NOT IN ('queued', 'answered')
-            AND NOT EXISTS (SELECT 1 FROM assignment a WHERE a.question = q.id AND a.rater = :rater)
+            AND q.id IN (SELECT question FROM film) AND NOT EXISTS (SELECT 1 FROM assignment a WHERE a.question = q.id AND a.rater = :rater)
             ORDER BY {OWN_ORDER} LIMIT 1""",
             self._order(db, who),
         ).fetchone()

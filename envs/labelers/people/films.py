@@ -2,6 +2,7 @@
 
 import io
 import json
+import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -84,6 +85,15 @@ class Films:
                     ORDER BY id DESC LIMIT -1 OFFSET ?)""",
                 (kept,),
             )
+
+
+def drop_sights(db: sqlite3.Connection, question: int) -> None:
+    """Of a question that is closed for good, in a transaction of the caller's: whoever asks it again brings them again.
+
+    What is left of it is its film, as long as it is among the newest (`drop_old`) or the owner has marked it: for the gallery,
+    practice and gold; and the question with its answers, for exports.
+    """
+    db.execute("DELETE FROM sight WHERE question = ?", (question,))
 
 
 def packed(sights: Sequence[Sight]) -> bytes:

@@ -179,14 +179,49 @@ def test_sights_come_back_as_they_were(booth):
     assert found.sights[0].num_padding == 1
 
 
+def test_sights_of_closed_questions_are_dropped_and_films_stay(booth):
+    def seen() -> list[str]:
+        rows = booth.queue.read("SELECT key FROM sight JOIN question ON id = question ORDER BY id")
+        return [row["key"] for row in rows]
+
+    trainer, films = booth.trainers[0], Films(booth.queue)
+    trainer.submit(asked("clip", 1, 2))
+    films.put(1, [Film(b"webp", {})]), films.put(2, [Film(b"webp", {})])
+    first = booth.score("ann")
+    booth.counter.undo("ann", first.uuid)
+    assert seen() == ["key/1", "key/2"]  # it may still be drawn
+    answered = booth.score("ann").uuid
+    booth.time += 10
+    (answer,) = trainer.collect()
+    assert seen() == ["key/1", "key/2"]  # it may still be lost on the way
+    trainer.collect()
+    (left,) = {"key/1", "key/2"} - {answer.key}
+    assert seen() == [left] and answered
+    trainer.expire([left])
+    assert seen() == [] and films.film(1) == films.film(2) == Film(b"webp", {})
+    assert booth.queue.read("SELECT COUNT(*) FROM answer")[0][0] == 2
+
+
+def test_a_question_that_is_asked_again_can_be_drawn_again(booth):
+    booth.trainers[0].submit(asked("clip", 1))
+    booth.trainers[0].expire(["key/1"])
+    booth.trainer().submit(asked("clip", 1))
+    assert Films(booth.queue).question(1) == asked("clip", 1)[0]
+    assert [number for number, _ in Films(booth.queue).undrawn(5)] == [1]
+
+
 def test_new_raters_practise_on_what_the_owner_has_marked(booth):
     trainer, overview = booth.trainers[0], Overview(booth.queue)
+    booth.raters.add("cat")
     trainer.submit(asked("clip", 1))
     booth.score("ann", 0.0)
     booth.time += 10
     trainer.collect()
     trainer.submit(asked("clip", 2))
     overview.mark(1, 1.0)
+    assert booth.take("cat").question == 2  # what was never drawn can be shown to nobody any more
+    Films(booth.queue).put(1, [Film(b"", {})])
+    booth.time += 100
     receipt = booth.score("bob", 0.5)
     assert (receipt.state, receipt.feedback) == ("practice", 1.0)
     (work,) = trainer.collect()
@@ -207,6 +242,7 @@ def test_gold_looks_like_any_other_item_and_gets_no_feedback(booth):
     for number in range(1, 101):
         if booth.queue.read("SELECT state FROM question WHERE id = ?", (number,))[0][0] == "collected":
             Overview(booth.queue).mark(number, 1.0)
+            Films(booth.queue).put(number, [Film(b"", {})])
     booth.raters.add("cat")
     receipts = [booth.score("cat", 1.0) for _ in range(60)]
     states = [receipt.state for receipt in receipts]
