@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from .....errors import UserError
 from ....sights.darkroom import refusal, start
@@ -17,6 +18,7 @@ from ..serving import held
 from .app import make_app
 from .drawing import drawing
 from .guards import Hosts
+from .protocol import Protocol
 
 PORT = 8600
 TRIED = 20  # ports from PORT on, where none is asked for
@@ -72,9 +74,16 @@ def _greet(run: Path, queue: Queue, address: str, is_exposed: bool) -> None:
     print(f"raters: {number or 'none yet'}; add one on the owner's page or with: {add}", flush=True)
 
 
-def _run(app, listener: socket.socket) -> None:
-    config = uvicorn.Config(
+def _run(app: ASGIApp, listener: socket.socket) -> None:
+    with suppress(KeyboardInterrupt):  # the signal that ended it, told again
+        uvicorn.Server(settings(app)).run(sockets=[listener])
+
+
+def settings(app: ASGIApp) -> uvicorn.Config:
+    """How it is served: who opens connections and says nothing, or says it slowly, does not keep the others out."""
+    return uvicorn.Config(
         app,
+        http=Protocol,
         log_level="warning",
         access_log=False,  # addresses hold tokens
         lifespan="off",
@@ -84,8 +93,6 @@ def _run(app, listener: socket.socket) -> None:
         timeout_keep_alive=75,  # people think for longer than five seconds
         timeout_graceful_shutdown=3,
     )
-    with suppress(KeyboardInterrupt):  # the signal that ended it, told again
-        uvicorn.Server(config).run(sockets=[listener])
 
 
 def bound(is_exposed: bool, port: int | None) -> socket.socket:
