@@ -18,7 +18,7 @@ from .queue import Queue
 from .raters import Raters, login_address
 from .serving import base, served_at, where
 
-COLUMNS = ("rater", "today", "answers", "s each", "per hour", "wage", "earned", "skips", "agreement", "")
+COLUMNS = ("rater", "today", "answers", "s each", "per hour", "wage", "earned", "skips", "agreement", "gold", "")
 
 
 Look = Callable[[Path, bool], dict[str, Any]]  # (the run, whether its code is trusted) -> what the darkroom is told
@@ -111,10 +111,12 @@ def _status(queue: Queue, options: argparse.Namespace) -> list[str]:
 
 
 def _row(shift: Shift) -> tuple[str, ...]:
-    flags = {"paused": shift.rater.is_paused, "retracted": shift.rater.is_retracted, "there": shift.is_active}
+    gold = "-" if shift.gold is None else f"{shift.gold:.2f} of {shift.golds}"
+    flags = {"paused": shift.rater.is_paused, "retracted": shift.rater.is_retracted, "off gold": shift.is_off_gold}
+    flags["there"] = shift.is_active
     agreement = "-" if shift.agreement is None else f"{shift.agreement:.2f}"
     numbers = (str(shift.today), str(shift.answers), f"{shift.median_seconds:.1f}", f"{shift.hourly:.0f}")
-    money = (f"{shift.wage:g}", f"{shift.coins:.2f}", str(shift.skips), agreement)
+    money = (f"{shift.wage:g}", f"{shift.coins:.2f}", str(shift.skips), agreement, gold)
     return (shift.rater.name, *numbers, *money, ", ".join(name for name, holds in flags.items() if holds))
 
 

@@ -1,7 +1,9 @@
 """What the owner sees: what is open, who answers how fast, what it costs."""
 
 import json
+import sqlite3
 import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +17,7 @@ from .verdict import CHOICES, check_id, checked
 
 ACTIVE_SECONDS = 120.0  # since a rater was last heard of
 TRAINER_SECONDS = 60.0
+LEAST_GOLDS, POOR_GOLD = 5, 0.75  # off by more than a key of five on average, over so many clips
 GIVEN_UP = "given up by the owner"
 
 
@@ -30,11 +33,18 @@ class Shift:
     coins: float  # earned, all of it
     skips: int
     agreement: float | None  # with others on the same clips, from 0 to 1; None: there are none
+    gold: float | None  # the same with the owner, on marked clips that looked like any other
+    golds: int  # how many such clips the rater has answered
 
     @property
     def hourly(self) -> float:
         """Answers an hour of active work."""
         return HOUR / self.median_seconds if self.median_seconds else 0.0
+
+    @property
+    def is_off_gold(self) -> bool:
+        """Whether the rater sees clips otherwise than the owner, as far as enough of them tell."""
+        return self.gold is not None and self.golds >= LEAST_GOLDS and self.gold < POOR_GOLD
 
     @property
     def wage(self) -> float:
@@ -127,6 +137,7 @@ class Overview:
             (rater.id,),
         )
         work = self.queue.read("SELECT SUM(price_micro) FROM work WHERE rater = ?", (rater.id,))[0][0] or 0
+        golds = self._golds(rater)
         counted = sum(row["price_micro"] for row in rows if row["state"] == "counted")
         skips = self.queue.read(
             "SELECT COUNT(*) FROM event WHERE rater = ? AND what IN ('skipped', 'cannot_tell')", (rater.id,)
@@ -140,6 +151,8 @@ class Overview:
             coins=(counted + work) / MICRO,
             skips=skips,
             agreement=self._agreement(rater),
+            gold=_nearness(golds),
+            golds=len(golds),
         )
 
     def _agreement(self, rater: Rater) -> float | None:
@@ -150,8 +163,20 @@ class Overview:
             "AND a.state != 'undone' AND b.state != 'undone'",
             (rater.id,),
         )
-        scores = [[_score(json.loads(text)) for text in (row["own"], row["other"])] for row in rows]
-        return 1 - statistics.fmean(abs(own - other) for own, other in scores) if scores else None
+        return _nearness(rows)
+
+    def _golds(self, rater: Rater) -> list[sqlite3.Row]:
+        """own: what the rater said of clips that the owner has marked; other: the mark. Practice is told, and so counts not."""
+        return self.queue.read(
+            "SELECT a.verdict AS own, q.mark AS other FROM answer a JOIN question q ON q.id = a.question "
+            "WHERE a.rater = ? AND a.state = 'gold' AND q.mark IS NOT NULL AND q.kind != 'moments'",
+            (rater.id,),
+        )
+
+
+def _nearness(rows: Sequence[sqlite3.Row]) -> float | None:
+    scores = [[_score(json.loads(text)) for text in (row["own"], row["other"])] for row in rows]
+    return 1 - statistics.fmean(abs(own - other) for own, other in scores) if scores else None
 
 
 def _score(verdict: float | str) -> float:

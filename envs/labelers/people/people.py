@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ...records import Answer, Declined, Question, Reply, Work
+from ...records import Answer, Declined, Question, QuestionKind, Reply, Work
 from ..base import LabelerConfig
 from . import pay
 from .answers import demote, owe, promote
@@ -113,8 +113,8 @@ class People:
             self._queue.close()
             self._queue = None
 
-    def _prompt(self, kind: str) -> str:
-        return self._config.prompt or PROMPTS[kind]
+    def _prompt(self, kind: QuestionKind) -> str:
+        return self._config.prompt_of(kind) or PROMPTS[kind]
 
     def _ask(self, db: sqlite3.Connection, question: Question, sights: bytes) -> None:
         values = (

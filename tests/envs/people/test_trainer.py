@@ -11,12 +11,13 @@ from tandem.envs.labelers.people.films import Film, Films
 from tandem.envs.labelers.people.overview import Overview
 from tandem.envs.labelers.people.people import People
 from tandem.envs.labelers.people.queue import Queue
+from tandem.envs.labelers.people.raters import find
 from tandem.envs.labelers.people.schema import QueueRefused
 from tandem.envs.labelers.people.verdict import Given
 from tandem.envs.records import Declined, Work
 from tandem.envs.vault import RewardVault
 
-from .conftest import asked
+from .conftest import LABEL_MICRO, asked
 
 
 def test_a_trainer_that_lost_what_it_was_handed_gets_the_same_again(booth):
@@ -119,6 +120,16 @@ def test_the_answer_is_worth_what_its_kind_says(booth):
     found = {answer.key: answer for answer in trainer.collect()}
     assert found["key/1"].value == 0.5  # -1 + .75 * 2
     assert (found["key/2"].value, found["key/2"].moments) == (0.0, ((0, 1.0), (3, -1.0)))
+
+
+@pytest.mark.parametrize("anchors", ["How steady?", ""])
+def test_pairs_and_the_clips_scored_before_them_are_asked_in_words_of_their_own(tmp_path, anchors):
+    config = LabelerConfig(name="people", kind="pair", prompt="Which is steadier?", anchor_prompt=anchors)
+    people = People(tmp_path, config, LABEL_MICRO)
+    people.submit([*asked("clip", 1), *asked("pair", 2)])
+    told = {row["kind"]: row["prompt"] for row in people.queue.read("SELECT kind, prompt FROM question")}
+    assert told == {"pair": "Which is steadier?", "clip": anchors or "How good is what happens in this clip?"}
+    people.close()
 
 
 def test_sides_are_drawn_for_each_rater_and_mapped_back(booth):
@@ -249,6 +260,31 @@ def test_gold_looks_like_any_other_item_and_gets_no_feedback(booth):
     assert states[:5] == ["practice"] * 5 and states[5:].count("practice") == 0
     assert 1 <= states.count("gold") <= 8  # one of twenty, by chance
     assert all(receipt.feedback is None for receipt in receipts[5:])
+
+
+def test_gold_is_held_against_what_the_owner_has_marked(booth):
+    """cat gives 1.0 to all, dan 0.25: of marks of 1 that is 1 and .25. Practice, whose answer was told, does not count."""
+    booth.raters.add("cat"), booth.raters.add("dan")
+    booth.trainers[0].submit(asked("clip", *range(8)))
+    for number in range(1, 9):
+        for purpose, name, value in (("gold" if number > 2 else "practice", "cat", 1.0), ("gold", "dan", 0.25)):
+            with booth.queue.writing() as db:
+                rater = find(db, name).id
+                now = booth.now()
+                db.execute(
+                    "INSERT INTO assignment VALUES (?, ?, ?, ?, ?, NULL, 0, NULL)",
+                    (number, rater, purpose, now, now + 60),
+                )
+            booth.counter.answer(name, Given(number, booth.uuid(), 0.0, value=value))
+        if number != 3:
+            Overview(booth.queue).mark(number, 1.0)
+    shifts = {shift.rater.name: shift for shift in Overview(booth.queue).shifts()}
+    assert (shifts["cat"].gold, shifts["cat"].golds, shifts["cat"].is_off_gold) == (1.0, 5, False)
+    assert (shifts["dan"].gold, shifts["dan"].golds, shifts["dan"].is_off_gold) == (0.25, 7, True)
+    assert (shifts["ann"].gold, shifts["ann"].golds, shifts["ann"].is_off_gold) == (None, 0, False)
+    Overview(booth.queue).mark(8, None)  # taken away again
+    (dan,) = [shift for shift in Overview(booth.queue).shifts() if shift.rater.name == "dan"]
+    assert dan.golds == 6
 
 
 def test_status_is_a_line(booth):

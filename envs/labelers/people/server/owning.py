@@ -164,4 +164,7 @@ def _rater(shift: Shift, facts: dict) -> dict:
         "coins": shift.coins,
         "skip_rate": shift.skips / asked if asked else None,
         "agreement": shift.agreement,
+        "gold": shift.gold,
+        "golds": shift.golds,
+        "is_off_gold": shift.is_off_gold,
     } | {name: known.get(name) for name in ("sigma", "bias", "clean_per_coin")}
