@@ -1,5 +1,6 @@
 """Bad input is refused with a word, and changes nothing."""
 
+import hmac
 import math
 import sqlite3
 
@@ -100,6 +101,22 @@ def test_a_token_is_known_by_its_hash_alone(booth):
     assert token.encode() not in (booth.folder / "questions.db").read_bytes()
     newer = booth.raters.renew("cat")
     assert booth.raters.by_token(token) is None and booth.raters.by_token(newer) == cat
+
+
+def test_a_guessed_token_is_compared_in_constant_time_and_never_in_sql(booth, monkeypatch):
+    """The whole hash with each rater's, whether the first, the last or none is right; SQLite never sees a guess."""
+    tokens = {name: booth.raters.renew(name) for name in ("ann", "bob")}
+    compared, statements = [], []
+    digest = hmac.compare_digest
+    monkeypatch.setattr(hmac, "compare_digest", lambda one, other: compared.append((one, other)) or digest(one, other))
+    booth.queue._db.set_trace_callback(statements.append)
+    for token, name in ((tokens["ann"], "ann"), (tokens["bob"], "bob"), ("x", None), (tokens["ann"][:-1], None)):
+        compared.clear()
+        found = booth.raters.by_token(token)
+        assert (found and found.name) == name
+        assert len(compared) == 2 and all(len(one) == len(other) == 64 for one, other in compared)
+        (guess,) = {other for _, other in compared}
+        assert not any(guess in statement or token in statement for statement in statements if len(token) > 1)
 
 
 @pytest.mark.parametrize("name", ["ann", "", "a b", "x" * 41, "../up", "default", "owner", "<b>"])
