@@ -35,7 +35,7 @@ def price(queue: Queue, wage_micro: int, seconds: float, has_fee: bool) -> int:
 
 def median_seconds(db: sqlite3.Connection, rater: int) -> float:
     """Of the rater's last answers; 0 without any."""
-    rows = db.execute("SELECT seconds FROM answer WHERE rater = ? ORDER BY id DESC LIMIT ?", (rater, RECENT))
+    rows = db.execute("SELECT seconds FROM answer WHERE rater = ? ORDER BY time DESC, id DESC LIMIT ?", (rater, RECENT))
     return statistics.median([row["seconds"] for row in rows] or [0.0])
 
 
