@@ -1,4 +1,4 @@
-"""The command line: `tandem train | eval | ledger | repair | plan | label`.
+"""The command line: `tandem train | eval | ledger | compare | repair | plan | label`.
 
 Parts are imported inside the commands: `tandem plan` answers without starting torch.
 """
@@ -321,6 +321,13 @@ def _plan(arguments: list[str]) -> None:
     )
 
 
+def _compare(arguments: list[str]) -> None:
+    from .training.comparison.commands import compare
+
+    what = "Returns of runs by what they cost: groups of equal settings, with bands, a table and curves."
+    compare(arguments, Parser(prog="tandem compare", description=what))
+
+
 def _label(arguments: list[str]) -> None:
     from .envs.labelers.people.commands import label
 
@@ -356,6 +363,7 @@ COMMANDS = {
     "train": (_train, "train an agent, or go on with a run"),
     "eval": (_eval, "the true return of a trained agent"),
     "ledger": (_ledger, "what a run has bought and what is left"),
+    "compare": (_compare, "what runs reached for what they cost"),
     "repair": (_repair, "set aside what is damaged in a run, and say what is lost"),
     "plan": (_plan, "how many transitions and labels a budget should buy"),
     "label": (_label, "people who answer: the page, raters, answers out and in"),

@@ -131,7 +131,9 @@ def wait(run: Run, is_enough: Callable[[], bool]) -> bool:
     with run.watch("wait"):
         while not is_enough():
             num_heard = hear(run)
-            if run.waiting.is_out_of_patience(num_heard):
+            # What is done again is given up where it was before, and not by the clock.
+            is_over = run.desk.is_expiring if run.desk.ahead else run.waiting.is_out_of_patience(num_heard)
+            if is_over:
                 run.waiting.over()
                 tell(run, run.desk.expire(f"nobody answered within {run.waiting.patience:g} seconds"))
                 return False

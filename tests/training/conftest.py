@@ -3,6 +3,7 @@
 import importlib
 import sqlite3
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -14,6 +15,7 @@ from tandem.budget.money import price_in_micro, to_micro
 from tandem.envs.records import Question
 from tandem.training.config import Config
 from tandem.training.phases import train
+from tandem.training.purchases.transitions import Collector
 from tandem.training.run import Run
 from tandem.training.settings import load_config, read_config
 from tandem.worldmodel.replay.journal.labels import LabelJournal
@@ -89,6 +91,24 @@ def whole_run_in():
         return folder
 
     return make
+
+
+@pytest.fixture
+def at_ticks(monkeypatch):
+    """at_ticks({3, 9}, act): do `act` before these ticks, counted over the lives of a test, until monkeypatch.undo()."""
+
+    def arrange(numbers: set[int], act: Callable[[], object]) -> None:
+        original, calls = Collector.tick, []
+
+        def ticking(self, agent):
+            calls.append(0)
+            if len(calls) in numbers:
+                act()
+            return original(self, agent)
+
+        monkeypatch.setattr(Collector, "tick", ticking)
+
+    return arrange
 
 
 @pytest.fixture

@@ -58,6 +58,7 @@ ADDED = {  # version -> settings that a config.yaml of the versions before it la
         "labeler.low",
         "labeler.high",
         "labeler.prompt",
+        "labeler.anchor_prompt",
         "labeler.look",
         "labeler.command",
         "labeler.url",
