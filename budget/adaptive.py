@@ -14,7 +14,17 @@ import numpy as np
 from .market import Counts, Market, at_label_share, best_spend, gap, split
 from .money import MICRO
 from .offers import LabelOffer
-from .phase import UNMEASURED_LABEL_SHARE, answer_price, cap_note, phase_money, plan_by, rows_asked
+from .phase import (
+    LABELS_ALONE,
+    UNMEASURED_LABEL_SHARE,
+    answer_price,
+    cap_note,
+    caps_of,
+    joined,
+    phase_money,
+    plan_by,
+    rows_asked,
+)
 from .plan import AllocatorConfig, Evidence, Facts, Plan, Purse
 from .scaling import ErrorLaw, LawSamples, MeanLaw, Posterior, fit_posterior, tail
 
@@ -46,7 +56,7 @@ class Adaptive:
         held = divide_phase(evidence, market, *belief.mean_laws(offer), belief.weights)
         known: dict[str, Any] = _gap_facts(belief, offer, market, held) | _share_facts(evidence, ledger, belief, offer)
         facts = Facts(**known)
-        note = "; ".join(filter(None, [cap_note(held, market), _stop_note(facts)]))
+        note = joined("" if evidence.can_collect else LABELS_ALONE, cap_note(held, market), _stop_note(facts))
         return _plan(evidence, offer, market, held, note, belief.weights, facts)
 
 
@@ -99,6 +109,7 @@ def item_market(evidence: Evidence, ledger: Purse, offer: LabelOffer, money: int
         labels_per_transition=evidence.labels_per_transition,
         unattached=held - rows_asked(evidence),
         lots=(evidence.transition_lot, 1),
+        caps=caps_of(evidence),
     )
 
 
@@ -111,6 +122,7 @@ def divide_phase(
         stock + lot * math.ceil(most * market.money / (price * lot))
         for stock, lot, price in zip(market.stock, market.lots, market.prices, strict=True)
     ]
+    caps = [min(own, cap) for own, cap in zip(market.caps, caps, strict=True)] if evidence.can_collect else market.caps
     held = split(replace(market, caps=tuple(caps)), dynamics, reward, weights)
     added = (price * (now - before) for price, now, before in zip(market.prices, held, market.stock, strict=True))
     # Money is left where labels are at the most that the transitions allow: it goes to transitions after all.
@@ -152,7 +164,10 @@ def _trouble(evidence: Evidence) -> str:
 def _half_each(config: AllocatorConfig, evidence: Evidence, ledger: Purse, trouble: str) -> Plan:
     """The plan without evidence: that of the pilot, with the reason in its note."""
     plan = plan_by(config, evidence, ledger, partial(at_label_share, label_share=UNMEASURED_LABEL_SHARE))
-    note = "; ".join(filter(None, [f"half of the spend each: {trouble}", plan.note]))
+    if evidence.can_collect:
+        note = joined(f"half of the spend each: {trouble}", plan.note)
+    else:
+        note = joined(plan.note, f"what they cut of the gap is not known: {trouble}")
     return replace(plan, note=note, weights=evidence.weights_before)
 
 

@@ -3,7 +3,6 @@
 import random
 import sys
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -13,17 +12,12 @@ import torch
 from ..agents.actor_critic import ActorCritic
 from ..agents.agent import Agent
 from ..budget.allocator import make_allocator
-from ..budget.books.rebuild import upgrade
-from ..budget.ledger import Ledger
 from ..budget.money import MICRO, to_micro
-from ..budget.phase import check_budget
 from ..budget.plan import Allocator
+from ..envs.datasets.closed import Closed
 from ..envs.labelers.base import Labeler
 from ..envs.labelers.make import make_labeler
-from ..envs.labelers.question_keys import DEFAULT
-from ..envs.make import episode_length, make_env, spaces_of
-from ..envs.pool import look_at
-from ..envs.probe import look
+from ..envs.make import make_env, spaces_of
 from ..envs.records import Spaces
 from ..envs.sights.reel import Reel
 from ..envs.vault import RewardVault
@@ -34,8 +28,6 @@ from ..watch import Watch
 from ..worldmodel.dynamics import DynamicsModel
 from ..worldmodel.replay.journal.labels import LabelJournal
 from ..worldmodel.replay.journal.transitions import TransitionJournal, refill
-from ..worldmodel.replay.label_column import LabelColumn
-from ..worldmodel.replay.label_form import LabelForm
 from ..worldmodel.replay.label_store import LabelStore
 from ..worldmodel.replay.labels import LabelReplay
 from ..worldmodel.replay.tick import Ticks
@@ -45,11 +37,12 @@ from .config import Config, ConfigError
 from .execution.execution import capture_policy, make_execution
 from .forecast.forecast import foresee
 from .learner import Learner
-from .measurements.evidence import Stock, Terms, evidence
 from .measurements.findings import Measurer
 from .measurements.snapshots import Snapshots
 from .models import Models
-from .progress import Progress
+from .parts.money import check_pilot, first_progress, open_ledger, prices_of, stock_price, terms_of
+from .parts.stores import make_stores
+from .parts.world import World, fit_of, look_around, make_envs, views_of
 from .purchases.choice import Choice
 from .purchases.desk import drawer_for, open_desk
 from .purchases.transitions import PREFIX, Collector
@@ -67,7 +60,8 @@ from .storage.folder import SAVED_AS, RunFolder
 from .storage.keeper import Keeper
 from .storage.older import bring_over
 from .storage.restore import Standpoint, check_received, fitting, load_parts, reconcile_transitions, standpoint
-from .storage.stock import Fit, load_stock, take_stock
+from .storage.stock.stock import read_card, take_stock
+from .storage.stock.transitions import REWARDS
 from .storage.trust import signed
 
 
@@ -81,23 +75,25 @@ def build(config: Config, is_resumed: bool, is_exact: bool = True) -> Run:
     if config.threads:
         torch.set_num_threads(config.threads)
     keep_memory()
-    # The task is tried before anything is made: UserError where it does not keep to what it states.
-    spaces, notes = look_at(config.task, config.envs, config.seed, partial(look, task=config.task))
-    vault = RewardVault(folder.vault)
-    reel = Reel(folder.sights, to_stderr) if config.labeler.is_looking else None
-    labeler = make_labeler(config.labeler, vault, config.seed, folder.path, config.price.in_micro()["label"])
+    world = look_around(config, folder, is_resumed)  # before anything is made
+    spaces = world.spaces
+    vault = RewardVault(folder.vault, folder.stock / REWARDS)
+    reel = Reel(folder.sights, to_stderr) if config.labeler.is_looking and config.data.collect else None
+    labeler = make_labeler(config.labeler, vault, config.seed, folder.path, prices_of(config)["label"])
     allocator = make_allocator(config.allocator)
+    there = world.source.num_transitions if world.source else 0
     if not is_resumed:
-        check_pilot(config)
+        check_pilot(config, there)
     seed_everything(config.seed)
     learner = make_learner(config, spaces, device)
     # What a run that goes on has on disk already is not told apart from what is to come.
-    foreseen = foresee(config, spaces, learner, device, is_refused=not is_resumed and config.run.forecast == "refuse")
+    is_refused = not is_resumed and config.run.forecast == "refuse"
+    foreseen = foresee(config, spaces, learner, device, is_refused, there or read_card(folder).transitions)
     lock = folder.hold()
-    told = [foreseen, *([] if is_resumed else [f"warning: {note}" for note in notes])]
+    told = [foreseen, *([] if is_resumed else [f"warning: {note}" for note in world.notes])]
     try:
         if not is_resumed:
-            make_folder(config, folder, spaces)
+            make_folder(config, folder, world)
         elif bring_over(folder):
             told.append(
                 "the journals of an older version were brought into today's form; the old ones stay beside them"
@@ -115,16 +111,16 @@ def build(config: Config, is_resumed: bool, is_exact: bool = True) -> Run:
     return run
 
 
-def make_folder(config: Config, folder: RunFolder, spaces: Spaces) -> None:
+def make_folder(config: Config, folder: RunFolder, world: World) -> None:
     """A new run's folder, its card first: the folder is a run only once its config.yaml is there."""
     text = to_yaml(config)
     if not folder.config.exists():
-        card = signed(RunCard.made(text, spaces), config)
+        card = signed(RunCard.made(text, world.spaces), config)
         card.write(folder.path)
         folder.checkpoints.mkdir(exist_ok=True)
         card.write(folder.checkpoints)  # to spare
-    take_stock(folder, config.data, Fit(spaces, config.labeler, config.labels.burn_in, config.envs.num))
-    folder.make(text, to_micro(config.budget.total), config.price.in_micro())
+    take_stock(folder, config.data, world.source, fit_of(config, world.spaces), views_of(config))
+    folder.make(text, to_micro(config.budget.total), prices_of(config))
 
 
 def assemble(
@@ -143,14 +139,18 @@ def assemble(
     """All parts, as they were at the point where the run begins; what is on disk beyond it comes again."""
     ledger, stop, watch = open_ledger(config, folder), Stop(), Watch(tuple(status.PARTS))
     journal = TransitionJournal(folder.transitions)
-    transitions, labels = make_transitions(config, spaces), load_stock(folder, make_labels(config, spaces))
+    stores, card = make_stores(config, folder, spaces), read_card(folder)
+    transitions, labels, stock = stores.transitions, stores.labels, stores.stock
     later = refill(transitions, journal, begin.positions.ticks if begin.is_exact else None)
     drawer, entries = drawer_for(config.labeler, transitions, make_choice(config, learner)), LabelJournal(folder.labels)
-    desk = open_desk(config.labeler, drawer, labels, labeler, ledger, entries, stop, reel)
+    desk = open_desk(config.labeler, drawer, labels, labeler, ledger, entries, stop, reel, stock, stock_price(config))
     desk.reopen(begin.positions.entries if begin.is_exact else None)
-    check_received(folder, ledger, journal.received, desk.num_answers, vault.num_rows, desk.waiting)
+    check_received(
+        folder, ledger, journal.received + stock.num_transitions, desk.num_answers, vault.num_rows, desk.waiting
+    )
     logger = Logger(folder.path, config.log, purge_step=begin.purge_step)
-    env = make_envs(config, vault, reel, logger)
+    env = make_envs(config, spaces, vault, reel, logger)
+    has_returns = config.mode == "coupled"
     run = Run(
         config=config,
         folder=folder,
@@ -161,7 +161,7 @@ def assemble(
         agent=make_agent(config, spaces, learner, logger),
         transitions=transitions,
         labels=labels,
-        collector=Collector(env, vault, transitions, ledger, journal, stop, device, config.mode == "coupled", watch),
+        collector=Collector(env, vault, transitions, ledger, journal, stop, device, has_returns, watch, stock),
         desk=desk,
         ledger=ledger,
         allocator=allocator,
@@ -173,6 +173,7 @@ def assemble(
         **generators(config.seed, device),
         keeper=Keeper(folder.checkpoints, config.checkpoint),
         stop=stop,
+        stock=card,
         lock=lock,
     )
     take_up(run, begin, later)
@@ -209,60 +210,6 @@ def seed_everything(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
-
-
-def check_pilot(config: Config) -> None:
-    """UserError naming budget.total where it cannot pay for the pilot."""
-    first = evidence(terms_of(config), 0, config.allocator.phases, Stock(), None)
-    check_budget(config.allocator, first, to_micro(config.budget.total), config.price.in_micro())
-
-
-def terms_of(config: Config) -> Terms:
-    return Terms(
-        transition_lot=config.envs.num,
-        episode_length=episode_length(config.task, config.envs),
-        min_transitions=config.train.batch * config.train.length + config.envs.num * (config.train.length + 1),
-        labeler=config.labeler,
-        seed=config.seed,
-        label_micro=config.price.in_micro()["label"],
-    )
-
-
-def open_ledger(config: Config, folder: RunFolder) -> Ledger:
-    upgrade(folder.ledger)  # one that an older version wrote
-    ledger = Ledger.open(folder.ledger, is_only_writer=True)  # the run's lock is held
-    written = config.price.in_micro()
-    # What the ledger says counts. Version 0.1 rounded a price to the nearest micro-coin, which may be one less.
-    if any(not 0 <= written[kind] - price <= 1 for kind, price in ledger.prices.items()):
-        raise ConfigError(f"price: {folder.config} says other prices than the ledger, which has {ledger.prices}")
-    return ledger
-
-
-def make_transitions(config: Config, spaces: Spaces) -> TransitionReplay:
-    latent = (config.dynamics.deter, config.dynamics.stoch)
-    return TransitionReplay(config.replay, spaces, config.envs.num, config.train.length, *latent, scratch_of(config))
-
-
-def scratch_of(config: Config) -> Path | None:
-    """The folder of rows that are mapped; None: they lie in memory."""
-    return Path(config.replay.folder or config.run.dir) if config.replay.storage == "mmap" else None
-
-
-def make_labels(config: Config, spaces: Spaces) -> LabelStore:
-    """Still empty: stock comes first, and then the desk fills it from its journal."""
-    if config.mode == "coupled":
-        return LabelColumn(config.envs.num)
-    latent = (config.dynamics.deter, config.dynamics.stoch)
-    tiers, members = (DEFAULT, *config.labeler.tiers), config.reward.members
-    form = LabelForm(config.labeler.kind, config.labeler.rows)
-    kept = {"folds": members, "latents": config.replay.latents, "scratch": scratch_of(config), "form": form}
-    return LabelReplay(config.labels, spaces, *latent, tiers, **kept)
-
-
-def make_envs(config: Config, vault: RewardVault, reel: Reel | None, logger: Logger) -> VectorEnv:
-    """Those that training plays in. reel: takes the sights of their rows; None: nobody looks."""
-    looks = config.labeler.look if reel else ""
-    return VectorEnv(config.task, config.envs, config.seed, vault, logger.line, reel=reel, looks=looks)
 
 
 def make_choice(config: Config, learner: Learner) -> Choice | None:
@@ -310,11 +257,12 @@ def make_onlooker(
     transitions: TransitionReplay,
     labels: LabelStore,
     logger: Logger,
-    env: VectorEnv,
+    env: VectorEnv | Closed,
 ) -> Onlooker:
-    prices = config.price
+    prices = prices_of(config)
     evaluator = Evaluator(config.task, config.envs, config.evaluate, config.seed, logger.line)
-    evaluator.borrow(env)
+    if isinstance(env, VectorEnv):
+        evaluator.borrow(env)
     return Onlooker(
         models=Models.of(learner),
         spaces=spaces,
@@ -322,18 +270,14 @@ def make_onlooker(
         labels=labels,
         evaluator=evaluator,
         logger=logger,
-        coins=pictures.Coins(config.budget.total, prices.transition, prices.label, bool(config.labeler.tiers)),
+        coins=pictures.Coins(
+            config.budget.total, prices["transition"] / MICRO, prices["label"] / MICRO, bool(config.labeler.tiers)
+        ),
         horizon=config.train.horizon,
         seed=config.seed,
         task=config.task,
         studio=Studio(logger.film, logger.line) if config.log.figures and config.log.films else None,
     )
-
-
-def first_progress(config: Config, ledger: Ledger) -> Progress:
-    rate = config.train.updates * MICRO / ledger.total if config.train.updates else 0.0
-    first_phase = 1 if config.mode == "coupled" else 0  # as published: no pilot
-    return Progress(config.allocator.phases, rate, config.budget.total, phase=first_phase)
 
 
 def make_learner(config: Config, spaces: Spaces, device: torch.device) -> Learner:

@@ -8,12 +8,14 @@ from ...envs.labelers.base import Labeler, LabelerConfig
 from ...envs.labelers.question_keys import DEFAULT
 from ...worldmodel.replay.journal.labels import LabelJournal
 from ...worldmodel.replay.label_store import LabelStore
+from ...worldmodel.replay.stock import StockRows
 from ...worldmodel.replay.transitions import TransitionReplay
 from ..stop import Stop
 from .choice import Choice
 from .items import Drawer
-from .labels import LabelDesk, Terms
+from .labels import LabelDesk
 from .looks import Looks, Reel
+from .terms import Terms
 
 
 def drawer_for(config: LabelerConfig, transitions: TransitionReplay, choice: Choice | None) -> Drawer:
@@ -29,11 +31,15 @@ def open_desk(
     journal: LabelJournal,
     stop: Stop,
     reel: Reel | None,
+    stock: StockRows,
+    stock_price: float | None,
 ) -> LabelDesk:
-    """Of people's answers a ceiling is reserved, since what they cost is known afterwards."""
+    """Of people's answers a ceiling is reserved, since what they cost is known afterwards. stock_price: coins for a label about a
+    row of the stock; None: those of any other."""
     price = ledger.prices["label"]
     prices = {DEFAULT: math.ceil(config.ceiling * price) if config.asks_people else price}
     prices |= {name: price_in_micro(tier.price) for name, tier in config.tiers.items()}
-    terms = Terms(prices, price_in_micro(config.item_price), config.refusals)
+    stock_terms = () if stock_price is None else (stock, price_in_micro(stock_price))
+    terms = Terms(prices, price_in_micro(config.item_price), config.refusals, *stock_terms)
     looks = Looks(reel) if config.is_looking else None
     return LabelDesk(drawer, labels, labeler, ledger, journal, stop, terms, looks)

@@ -10,6 +10,7 @@ import torch
 from ...agents.agent import Agent, AgentState
 from ...budget.ledger import Ledger
 from ...budget.money import Purchase
+from ...envs.datasets.closed import Closed
 from ...envs.episodes import Episode, EpisodeReturns
 from ...envs.records import Transition
 from ...envs.standing import OpenEpisode, Standing
@@ -18,6 +19,7 @@ from ...envs.vector import VectorEnv
 from ...errors import UserError
 from ...watch import Watch
 from ...worldmodel.replay.journal.transitions import PREFIX, TransitionJournal
+from ...worldmodel.replay.stock import StockRows
 from ...worldmodel.replay.tick import Tick, Ticks
 from ...worldmodel.replay.transitions import TransitionReplay
 from ...worldmodel.rssm import Latent
@@ -46,7 +48,7 @@ class Collector:
 
     def __init__(
         self,
-        env: VectorEnv,
+        env: VectorEnv | Closed,
         vault: RewardVault,
         replay: TransitionReplay,
         ledger: Ledger,
@@ -55,11 +57,12 @@ class Collector:
         device: torch.device,
         has_returns: bool,
         watch: Watch,
+        stock: StockRows,
     ):
         """device: of the agent. has_returns: whether tick() reads the true returns of training episodes; only reference
-        mode logs them."""
+        mode logs them. stock: rows that were there before."""
         self.env, self.vault, self.replay, self.ledger = env, vault, replay, ledger
-        self.journal, self.stop, self.device, self.watch = journal, stop, device, watch
+        self.journal, self.stop, self.device, self.watch, self.stock = journal, stop, device, watch, stock
         ledger.before_commit.insert(0, journal.log.sync)  # before questions about them
         self.episodes = EpisodeReturns(vault, env.num) if has_returns else None
         self.action = np.zeros((env.num, env.spaces.action_size), np.float32)
@@ -142,7 +145,7 @@ class Collector:
             next_episode=counts.next_episode,
             was_last=last.is_last if last and opened else np.ones(self.env.num, bool),
             is_heldout=last.is_heldout if last else np.zeros(self.env.num, bool),
-            rows=self.journal.bought.copy(),
+            rows=self.journal.bought + self.stock.bought,
             open=tuple(OpenEpisode(one.env, one.episode, one.obs, one.action[:-1]) for one in episodes),
         )
 

@@ -29,6 +29,14 @@ class OpenRows:
     def __len__(self) -> int:
         return sum(int(np.count_nonzero(rings.columns["is_open"])) for rings in (self.training, self.heldout))
 
+    def before(self, step: np.ndarray) -> int:
+        """How many of them lie before the row `step` (N,) of their stream."""
+        number = 0
+        for rings in (self.training, self.heldout):
+            slot = np.flatnonzero(rings.columns["is_open"])
+            number += int(np.count_nonzero(rings.columns["step"][slot] < step[slot // rings.length]))
+        return number
+
     def draw(self, number: int, rng: np.random.Generator) -> list[Clip]:
         """`number` rows (fewer where fewer are left), uniform without replacement over training and held-out rows.
 
