@@ -47,11 +47,20 @@ class RunTerms:
     have_transitions: int
     have_labels: int
     kappa: float  # most labels a transition
+    can_collect: bool = True  # whether transitions can be bought
     tier: str | None = None  # whose price of a label it is, where raters have tiers
 
     def arguments(self) -> dict:
         """As `plan_answer` takes them."""
-        names = ("weights", "price_transition", "price_label", "have_transitions", "have_labels", "kappa")
+        names = (
+            "weights",
+            "price_transition",
+            "price_label",
+            "have_transitions",
+            "have_labels",
+            "kappa",
+            "can_collect",
+        )
         return {name: getattr(self, name) for name in names} | {"measured": self}
 
 
@@ -163,6 +172,7 @@ def _prices_and_stock(balance: Balance, prices: dict[str, int], decision: dict) 
         "have_transitions": balance.transitions,
         "have_labels": labels,
         "kappa": evidence["labels_per_transition"] * clean,
+        "can_collect": evidence.get("can_collect", True),  # decisions of older runs do not say
         "tier": offer["tier"] if offer else None,
     }
 
@@ -175,7 +185,7 @@ def laws_answer(dynamics: SideLaw, reward: SideLaw, measured: RunTerms | None) -
     answer |= {side: {"source": law.source, **law.facts} for side, law in zip(SIDES, (dynamics, reward), strict=True)}
     if measured:
         names = ("run", "phase", "explained_variance", "weights", "price_transition", "price_label", "tier")
-        names += ("have_transitions", "have_labels")
+        names += ("have_transitions", "have_labels", "can_collect")
         answer["measured"] = {name: getattr(measured, name) for name in names}
         answer["measured"]["weights"] = list(measured.weights)
     return answer
@@ -209,6 +219,8 @@ def _run_lines(laws: dict) -> list[str]:
     explained = f"the critic explains {known['explained_variance']:.2f} of the variance of held-out returns"
     if not known["explained_variance"] >= LEAST_EXPLAINED:
         explained += f", less than {LEAST_EXPLAINED:g}: these errors mean little, and so does this answer"
+    if not known["can_collect"]:
+        lines.append("  the run collects nothing: all to labels")
     return [*lines, f"  {explained}"]
 
 

@@ -15,6 +15,7 @@ from ...worldmodel.replay.transitions import TransitionReplay
 from ..config import Config
 from ..storage.folder import RunFolder
 from ..storage.stock.labels import load_labels
+from ..storage.stock.stock import check_whole
 from ..storage.stock.transitions import TRANSITIONS
 
 
@@ -26,11 +27,12 @@ class Stores:
 
 
 def make_stores(config: Config, folder: RunFolder, spaces: Spaces) -> Stores:
-    """As they are before anything is bought."""
+    """As they are before anything is bought. DamagedStock where a part of the stock is missing."""
     transitions, labels = make_transitions(config, spaces), make_labels(config, spaces)
     journal = StockJournal(folder.stock / TRANSITIONS)
     rows = restock(transitions, journal.read())
     load_labels(folder.stock, labels, transitions)
+    check_whole(folder, rows.num_transitions, labels.num_stock)
     return Stores(transitions, labels, rows)
 
 

@@ -1,6 +1,7 @@
 """The desk that a labeler's settings make."""
 
 import math
+from dataclasses import replace
 
 from ...budget.ledger import Ledger
 from ...budget.money import price_in_micro
@@ -39,7 +40,8 @@ def open_desk(
     price = ledger.prices["label"]
     prices = {DEFAULT: math.ceil(config.ceiling * price) if config.asks_people else price}
     prices |= {name: price_in_micro(tier.price) for name, tier in config.tiers.items()}
-    stock_terms = () if stock_price is None else (stock, price_in_micro(stock_price))
-    terms = Terms(prices, price_in_micro(config.item_price), config.refusals, *stock_terms)
+    terms = Terms(prices, price_in_micro(config.item_price), config.refusals)
+    if stock_price is not None:
+        terms = replace(terms, stock=stock, stock_micro=price_in_micro(stock_price))
     looks = Looks(reel) if config.is_looking else None
     return LabelDesk(drawer, labels, labeler, ledger, journal, stop, terms, looks)

@@ -2,8 +2,7 @@
 
 from ...budget.ledger import Ledger
 from ...budget.money import Purchase
-
-KEY = "stock/transitions"  # no chunk has it
+from ...worldmodel.replay.journal.stock import KEY
 
 
 def pay_for_stock(ledger: Ledger, source: str, transitions: int, price_micro: int) -> None:

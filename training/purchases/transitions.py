@@ -88,7 +88,8 @@ class Collector:
     def begin_anew(self) -> None:
         """Close the open episodes as truncated: where they stand is not known."""
         self.is_live = True
-        self.env.go_on(self._standing(opened=False))
+        if isinstance(self.env, VectorEnv):
+            self.env.go_on(self._standing(opened=False))
         sold = (key.removeprefix(PREFIX) for key in self.ledger.state_of_keys() if key.startswith(PREFIX))
         self.num_chunks = max(map(int, (*self.journal.units, *sold)), default=0)  # what was lost is not sold again
 
@@ -117,7 +118,7 @@ class Collector:
             tick = self.ahead.popleft()  # what was done counts, also where rounding would have done a little else
         else:
             with calling(self.stop, "the agent"):
-                self.env.check(action)
+                self._played.check(action)
                 _check_memory(tick)
             self.journal.append(tick)
         self.action, self.state = tick.action, state
@@ -126,15 +127,21 @@ class Collector:
         self.chunk.received += transition.num_bought
         if self.is_live and self.chunk.left:  # never beyond what is reserved
             with self.watch("environment"), calling(self.stop, "environment"):
-                self.env.begin(self.action)  # in processes of their own they play while the learner learns
+                self._played.begin(self.action)  # in processes of their own they play while the learner learns
         return self.episodes.add(transition) if self.episodes else []
 
     def _arrive(self) -> Transition:
         with self.watch("environment"), calling(self.stop, "environment"):
-            if not self.is_live or self.env.was_lent:  # an evaluation may have played in them
-                self.env.go_on(self._standing(opened=True))
+            env = self._played
+            if not self.is_live or env.was_lent:  # an evaluation may have played in them
+                env.go_on(self._standing(opened=True))
                 self.is_live = True
-            return self.env.step(self.action)
+            return env.step(self.action)
+
+    @property
+    def _played(self) -> VectorEnv:
+        assert isinstance(self.env, VectorEnv), "nothing is collected"
+        return self.env
 
     def _standing(self, opened: bool) -> Standing:
         """Where the streams stand at the journal's end; without `opened`, as if every episode had ended there."""

@@ -59,7 +59,7 @@ def restock(replay: TransitionReplay, episodes: Iterable[StockEpisode]) -> Stock
 
 def _put(replay: TransitionReplay, one: StockEpisode) -> None:
     rings, rows = (replay.heldout if one.is_heldout else replay.training), len(one) + 1
-    replay.counts = replay.counts.after_episode(one.env, one.step, len(one), one.is_heldout)
+    replay.counts = replay.counts.after_episode(one.env, one.step, one.episode, len(one), one.is_heldout)
     is_first, is_last = np.arange(rows) == 0, np.arange(rows) == rows - 1
     values = {f"obs/{name}": value for name, value in one.obs.items()}
     values |= {"is_first": is_first, "is_last": is_last, "is_terminal": is_last & one.is_terminal, "is_open": ~is_first}

@@ -23,11 +23,20 @@ class Fit:
 
 def check_spaces(key: str, name: str, theirs: Spaces, ours: Spaces) -> None:
     """UserError in one line for the first space that differs."""
-    found, wanted = (dict(one.obs) | {"action": (one.action_size, one.factors)} for one in (theirs, ours))
+    found, wanted = map(_told, (theirs, ours))
     for part in sorted(found.keys() | wanted.keys()):
         if found.get(part) != wanted.get(part):
             told = f"{part} is {found.get(part, 'nothing')} there and {wanted.get(part, 'nothing')} here"
             raise UserError(f"{key}: {name}: is of another task: {told}")
+
+
+def _told(spaces: Spaces) -> dict[str, str]:
+    """What each part of the spaces is, in words."""
+    parts = {}
+    for key, spec in spaces.obs.items():
+        parts[key] = f"a {spec.kind} of {spec.shape}" + (f" among {spec.classes}" if spec.classes else "")
+    chosen = f", choices among {', '.join(map(str, spaces.factors))}" if spaces.factors else ""
+    return parts | {"action": f"{spaces.num_continuous} numbers{chosen}"}
 
 
 def check_source(key: str, source: Source, ours: Spaces, repeat: int) -> None:

@@ -83,7 +83,10 @@ def _of_data(name: str, fit: Fit, views: Views, places: Places | None) -> Iterat
         place = places.by_name[given.name] if places else replace(shelf.put(given), env=fit.num_envs)
         known = np.flatnonzero(~np.isnan(given.rewards))
         is_uniform = len(known) == len(given)  # chosen rows measure nothing
-        items = [Asked(_question(place, row), _copy(given, place, row, fit.burn_in), is_uniform) for row in known + 1]
+        items = [
+            Asked(_question(place, row), _copy(given, place, row, fit.burn_in), is_uniform)
+            for row in (known + 1).tolist()
+        ]
         answers = [Answer(item.question.key, float(given.rewards[row])) for item, row in zip(items, known, strict=True)]
         if items:
             yield Entry(0, tuple(items), tuple(answers))

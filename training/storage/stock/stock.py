@@ -35,7 +35,7 @@ class StockCard:
 
 
 class DamagedStock(Damaged):
-    """The card of a run's stock cannot be read."""
+    """The stock of a run is not what was copied."""
 
 
 def find_source(data: DataConfig, views: Views) -> Source | None:
@@ -44,7 +44,13 @@ def find_source(data: DataConfig, views: Views) -> Source | None:
         return None
     if is_run(Path(data.transitions)):
         return EarlierRun(KEY, data.transitions)
-    return find_data(KEY, data.transitions, views.keys, views.size)
+    return find_data(KEY, data.transitions, views.keys, views.size, gaps=_is_one(data))
+
+
+def _is_one(data: DataConfig) -> bool:
+    """Whether labels and transitions come from the same place: then labels lie on their rows, and a reward that is not known
+    is no mistake."""
+    return bool(data.labels) and Path(data.labels).absolute() == Path(data.transitions).absolute()
 
 
 def take_stock(folder: RunFolder, data: DataConfig, source: Source | None, fit: Fit, views: Views) -> None:
@@ -72,8 +78,7 @@ def _taken(new: Path, data: DataConfig, source: Source | None, fit: Fit, views: 
     places = take_transitions(new, source, fit) if source else Places()
     labels = 0
     if data.labels:
-        is_same = bool(source) and Path(data.labels).absolute() == Path(data.transitions).absolute()
-        labels = take_labels(new, data.labels, fit, views, places if is_same else None)
+        labels = take_labels(new, data.labels, fit, views, places if _is_one(data) else None)
     number = sum(place.length for place in places.by_name.values())
     card = StockCard(source.name if source else "", number, labels)
     with whole_file(new / CARD, "w") as file:
@@ -90,3 +95,11 @@ def read_card(folder: RunFolder) -> StockCard:
         return StockCard(**json.loads(path.read_bytes()))
     except (OSError, ValueError, TypeError) as error:
         raise DamagedStock(f"{path}: not readable ({type(error).__name__})") from error
+
+
+def check_whole(folder: RunFolder, transitions: int, labels: int) -> None:
+    """DamagedStock unless so many transitions and labels were copied: a log that has lost its end is whole by itself."""
+    card = read_card(folder)
+    for name, found in (("transitions", transitions), ("labels", labels)):
+        if found != getattr(card, name):
+            raise DamagedStock(f"{folder.stock / name}: holds {found:,} {name}, {getattr(card, name):,} were copied")

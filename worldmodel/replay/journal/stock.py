@@ -7,6 +7,7 @@ from ....frames import Frame, FrameLog
 from ..stock import StockEpisode
 
 KIND = "episode"
+KEY = "stock/transitions"  # of all of them in the ledger; no chunk has it
 NUMBERS = ("env", "step", "episode", "is_heldout", "is_terminal", "origin")
 PREFIX = "obs/"
 
