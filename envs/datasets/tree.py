@@ -2,7 +2,9 @@
 
 import re
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from .raw import FLAGS, Form, Raw
 
 OBS, ACTIONS, REWARDS = "observations", "actions", "rewards"
 LOW, HIGH, CHOICES, CLASSES, REPEAT = "action_low", "action_high", "num_actions", "classes", "repeat"
+SAID = (LOW, HIGH, CHOICES, CLASSES, REPEAT)  # once for a file
 ENDINGS = (".npz", ".h5", ".hdf5")
 Arrays = Mapping[str, np.ndarray]  # of a file, by name
 
@@ -33,13 +36,14 @@ class Tree:
     def __init__(self, key: str, name: str, keys: Sequence[str], size: int, gaps: bool):
         """As `MinariSet`. The first episode of all tells the spaces, with what its file says of them."""
         self.name, self._key, self._files = name, key, files_of(Path(name))
-        first, episodes = self._read(self._files[0])
         where = f"{key}: {self._files[0]}"
-        raw = _episode(first, episodes[0], self._files[0])
-        spaces = _named(where, lambda: (_observation_space(raw.observations, first), _action_space(raw.actions, first)))
-        self._forms = [Form(f"{key}: {file}", *spaces, keys, size, gaps) for file in self._files]
+        with self._opened(self._files[0]) as (arrays, episodes):
+            said = {name: np.asarray(arrays[name]) for name in arrays if name.partition("/")[0] in SAID}
+            raw = _episode(arrays, episodes[0], self._files[0])
+        spaces = _named(where, lambda: (_observation_space(raw.observations, said), _action_space(raw.actions, said)))
+        self._forms = [Form(f"{key}: {file}", spaces[0], spaces[1], keys, size, gaps) for file in self._files]
         self.spaces = self._forms[0].spaces
-        self.repeat = int(first[REPEAT]) if REPEAT in first else 1
+        self.repeat = int(said.get(REPEAT, 1))
         self.has_rewards = raw.rewards is not None
 
     @property
@@ -47,57 +51,69 @@ class Tree:
         """Counted by its flags: a file that cannot be used is told when its episodes are taken."""
         number = 0
         for file in self._files:
-            arrays, episodes = self._read(file)
-            number += sum(np.size(arrays.get(f"{episode}{FLAGS[0]}", ())) for episode in episodes)
+            with self._opened(file) as (arrays, episodes):
+                flags = [f"{episode}{FLAGS[0]}" for episode in episodes]
+                number += sum(np.size(arrays[flag]) for flag in flags if flag in arrays)
         return number
 
     def episodes(self) -> Iterator[Given]:
         for file, form in zip(self._files, self._forms, strict=True):
-            arrays, episodes = self._read(file)
-            for episode in episodes:
-                yield form.given(_episode(arrays, episode, file))
+            with self._opened(file) as (arrays, episodes):
+                for episode in episodes:
+                    yield form.given(_episode(arrays, episode, file))
 
-    def _read(self, file: Path) -> tuple[Arrays, list[str]]:
-        """All of a file, and what stands before the names of each of its episodes' arrays, with the "/"."""
+    @contextmanager
+    def _opened(self, file: Path) -> Iterator[tuple[Arrays, list[str]]]:
+        """The arrays of a file, each read when it is asked for, and what stands before the names of each episode's."""
         where = f"{self._key}: {file}"
         try:
-            arrays = _npz(file) if file.suffix == ".npz" else _hdf5(file, where)
-        except (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
+            with np.load(file, allow_pickle=False) if file.suffix == ".npz" else _hdf5(file, where) as opened:
+                arrays = opened if file.suffix == ".npz" else Hdf5(opened)
+                found = {match[1] or "" for name in arrays if (match := re.match(rf"((?:.*/)?){OBS}(?:/|$)", name))}
+                if not found:
+                    held = ", ".join(sorted(arrays)[:6]) or "nothing"
+                    raise UserError(f"{where}: holds no episode: no array is called {OBS} or EPISODE/{OBS}, but {held}")
+                yield arrays, sorted(found, key=_natural)
+        except (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
             raise UserError(f"{where}: cannot be read: {' '.join(str(error).split())}") from error
-        found = {match[1] for name in arrays if (match := re.match(rf"((?:.*/)?){OBS}(?:/|$)", name))}
-        if not found:
-            held = ", ".join(sorted(arrays)[:6]) or "nothing"
-            raise UserError(f"{where}: holds no episode: no array is called {OBS} or EPISODE/{OBS}, but {held}")
-        return arrays, sorted(found, key=_natural)
 
 
-def _npz(file: Path) -> Arrays:
-    with np.load(file, allow_pickle=False) as arrays:
-        return dict(arrays)
+class Hdf5(Mapping):
+    """The data sets of a file and its attributes, by name."""
+
+    def __init__(self, file: Any):
+        self._file, self._names = file, list(file.attrs)
+        file.visititems(lambda name, one: self._names.append(name) if hasattr(one, "dtype") else None)
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        if name not in self._names:
+            raise KeyError(name)
+        return np.asarray(self._file[name][()] if name in self._file else self._file.attrs[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
 
 
-def _hdf5(file: Path, where: str) -> Arrays:
+def _hdf5(file: Path, where: str) -> Any:
     try:
         import h5py  # late: an extra
     except ImportError as error:
         raise UserError(f"{where}: needs the package h5py: {INSTALL}") from error
-    arrays: dict[str, np.ndarray] = {}
-    with h5py.File(file, "r") as opened:
-
-        def keep(name: str, one: Any) -> None:
-            if isinstance(one, h5py.Dataset):
-                arrays[name] = np.asarray(one[()])
-
-        opened.visititems(keep)
-        return arrays | {name: np.asarray(value) for name, value in opened.attrs.items()}
+    return h5py.File(file, "r")
 
 
 def _episode(arrays: Arrays, prefix: str, file: Path) -> Raw:
-    inside = {name.removeprefix(prefix): value for name, value in arrays.items() if name.startswith(prefix)}
-    nested = {name.removeprefix(f"{OBS}/"): value for name, value in inside.items() if name.startswith(f"{OBS}/")}
-    flags = {name: inside.get(name) for name in FLAGS}
+    def read(name: str) -> Any:
+        return np.asarray(arrays[prefix + name]) if prefix + name in arrays else None
+
+    keys = [name.removeprefix(f"{prefix}{OBS}/") for name in arrays if name.startswith(f"{prefix}{OBS}/")]
+    observations = {key: read(f"{OBS}/{key}") for key in keys} or read(OBS)
+    flags = {name: read(name) for name in FLAGS}
     name = prefix.rstrip("/") or file.stem
-    return Raw(name, inside.get(OBS, nested), inside.get(ACTIONS), **flags, rewards=inside.get(REWARDS))
+    return Raw(name, observations, read(ACTIONS), **flags, rewards=read(REWARDS))
 
 
 def _observation_space(observations: Any, said: Arrays) -> Space:

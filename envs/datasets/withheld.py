@@ -4,7 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..vault import RewardVault
+from ..vault import KIND, RewardVault
+
+__all__ = ["KIND", "Earlier", "Withheld"]
 
 
 class Withheld:

@@ -11,6 +11,7 @@ from ...envs.records import Spaces
 from ...envs.sights.reel import Reel
 from ...envs.vault import RewardVault
 from ...envs.vector import VectorEnv
+from ...errors import UserError
 from ..config import Config
 from ..reports.logger import Logger
 from ..storage.card import RunCard
@@ -36,6 +37,9 @@ def look_around(config: Config, folder: RunFolder, is_resumed: bool) -> World:
     """Try the task, unless nothing is going to be played, and find the data. UserError where either does not keep to what it
     states, or they do not fit each other."""
     source = None if is_resumed else find_source(config.data, views_of(config))
+    if source and not source.has_rewards and not config.labeler.is_looking:
+        told = f"answers with rewards, and {source.name} holds none: name one that looks"
+        raise UserError(f"labeler.name: {config.labeler.name} {told}")
     if not is_played(config):
         return World(source.spaces if source else RunCard.read(folder.path).spaces, [], source)
     spaces, notes = look_at(config.task, config.envs, config.seed, partial(look, task=config.task))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ....envs.vault import KIND
+from ....envs.datasets.withheld import KIND
 from ....worldmodel.replay.journal.labels import Entry, LabelJournal, entry_of
 from ....worldmodel.replay.journal.rows import ReadRows
 from ....worldmodel.replay.journal.stock import episode_of
