@@ -12,6 +12,7 @@ import torch
 from ..agents.actor_critic import ActorCritic
 from ..agents.agent import Agent
 from ..budget.allocator import make_allocator
+from ..budget.ledger import Ledger
 from ..budget.money import MICRO, to_micro
 from ..budget.plan import Allocator
 from ..envs.datasets.closed import Closed
@@ -41,10 +42,11 @@ from .measurements.findings import Measurer
 from .measurements.snapshots import Snapshots
 from .models import Models
 from .parts.money import check_pilot, first_progress, open_ledger, prices_of, stock_price, terms_of
-from .parts.stores import make_stores
+from .parts.stores import Stores, make_stores
 from .parts.world import World, fit_of, look_around, make_envs, views_of
 from .purchases.choice import Choice
 from .purchases.desk import drawer_for, open_desk
+from .purchases.labels import LabelDesk
 from .purchases.transitions import PREFIX, Collector
 from .reports import pictures, status
 from .reports.evaluate import Evaluator
@@ -139,18 +141,14 @@ def assemble(
     """All parts, as they were at the point where the run begins; what is on disk beyond it comes again."""
     ledger, stop, watch = open_ledger(config, folder), Stop(), Watch(tuple(status.PARTS))
     journal = TransitionJournal(folder.transitions)
-    stores, card = make_stores(config, folder, spaces), read_card(folder)
-    transitions, labels, stock = stores.transitions, stores.labels, stores.stock
-    later = refill(transitions, journal, begin.positions.ticks if begin.is_exact else None)
-    drawer, entries = drawer_for(config.labeler, transitions, make_choice(config, learner)), LabelJournal(folder.labels)
-    desk = open_desk(config.labeler, drawer, labels, labeler, ledger, entries, stop, reel, stock, stock_price(config))
+    stores = make_stores(config, folder, spaces)
+    later = refill(stores.transitions, journal, begin.positions.ticks if begin.is_exact else None)
+    desk = make_desk(config, folder, stores, learner, labeler, ledger, stop, reel)
     desk.reopen(begin.positions.entries if begin.is_exact else None)
-    check_received(
-        folder, ledger, journal.received + stock.num_transitions, desk.num_answers, vault.num_rows, desk.waiting
-    )
+    rows = journal.received + stores.stock.num_transitions
+    check_received(folder, ledger, rows, desk.num_answers, vault.num_rows, desk.waiting)
     logger = Logger(folder.path, config.log, purge_step=begin.purge_step)
     env = make_envs(config, spaces, vault, reel, logger)
-    has_returns = config.mode == "coupled"
     run = Run(
         config=config,
         folder=folder,
@@ -159,25 +157,54 @@ def assemble(
         learner=learner,
         execution=make_execution(config.runtime, learner, device, logger.line),
         agent=make_agent(config, spaces, learner, logger),
-        transitions=transitions,
-        labels=labels,
-        collector=Collector(env, vault, transitions, ledger, journal, stop, device, has_returns, watch, stock),
+        transitions=stores.transitions,
+        labels=stores.labels,
+        collector=make_collector(config, env, vault, stores, ledger, journal, stop, device, watch),
         desk=desk,
         ledger=ledger,
         allocator=allocator,
         terms=terms_of(config),
-        measurer=make_measurer(config, folder, learner, transitions, labels, logger),
-        onlooker=make_onlooker(config, spaces, learner, transitions, labels, logger, env),
+        measurer=make_measurer(config, folder, learner, stores.transitions, stores.labels, logger),
+        onlooker=make_onlooker(config, spaces, learner, stores.transitions, stores.labels, logger, env),
         logger=logger,
         progress=first_progress(config, ledger),
         **generators(config.seed, device),
         keeper=Keeper(folder.checkpoints, config.checkpoint),
         stop=stop,
-        stock=card,
+        stock=read_card(folder),
         lock=lock,
     )
-    take_up(run, begin, later)
-    return run
+    return take_up(run, begin, later)
+
+
+def make_desk(
+    config: Config,
+    folder: RunFolder,
+    stores: Stores,
+    learner: Learner,
+    labeler: Labeler,
+    ledger: Ledger,
+    stop: Stop,
+    reel: Reel | None,
+) -> LabelDesk:
+    drawer = drawer_for(config.labeler, stores.transitions, make_choice(config, learner))
+    journal, price = LabelJournal(folder.labels), stock_price(config)
+    return open_desk(config.labeler, drawer, stores.labels, labeler, ledger, journal, stop, reel, stores.stock, price)
+
+
+def make_collector(
+    config: Config,
+    env: VectorEnv | Closed,
+    vault: RewardVault,
+    stores: Stores,
+    ledger: Ledger,
+    journal: TransitionJournal,
+    stop: Stop,
+    device: torch.device,
+    watch: Watch,
+) -> Collector:
+    has_returns = config.mode == "coupled"  # published curves are training returns
+    return Collector(env, vault, stores.transitions, ledger, journal, stop, device, has_returns, watch, stores.stock)
 
 
 def generators(seed: int, device: torch.device) -> dict[str, Any]:
@@ -186,7 +213,7 @@ def generators(seed: int, device: torch.device) -> dict[str, Any]:
     return {"numpy_rng": np.random.default_rng(derive_seed(seed, Channel.DRAWS)), "noise_rng": noise}
 
 
-def take_up(run: Run, begin: Standpoint, later: list[Ticks]) -> None:
+def take_up(run: Run, begin: Standpoint, later: list[Ticks]) -> Run:
     """Put the run where it begins."""
     if begin.is_exact:
         run.ledger.rewind(begin.positions.ledger)
@@ -194,7 +221,7 @@ def take_up(run: Run, begin: Standpoint, later: list[Ticks]) -> None:
         load_parts(begin, run.parts())
         if not begin.found:
             run.logger.cut(0)
-        return
+        return run
     reconcile_transitions(run.ledger, run.collector.journal, PREFIX)
     run.desk.reconcile()
     load_parts(begin, run.parts())
@@ -203,6 +230,7 @@ def take_up(run: Run, begin: Standpoint, later: list[Ticks]) -> None:
         "going on with everything that was bought; from here on it is not what an uninterrupted run would be"
     )
     run.save()
+    return run
 
 
 def seed_everything(seed: int) -> None:

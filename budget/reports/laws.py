@@ -59,7 +59,6 @@ class RunTerms:
             "have_transitions",
             "have_labels",
             "kappa",
-            "can_collect",
         )
         return {name: getattr(self, name) for name in names} | {"measured": self}
 

@@ -19,7 +19,6 @@ def plan_answer(
     have_transitions: int = 0,
     have_labels: int = 0,
     kappa: float = math.inf,
-    can_collect: bool = True,
     tiers: tuple[TierTerms, ...] = (),
     residual: float = 1.0,
     item_price: float = 0.0,
@@ -35,7 +34,6 @@ def plan_answer(
         dynamics, reward: (coefficient, exponent) of error = coefficient * count ** -exponent; None: as `measured` has it,
             or the paper's without it.
         weights: of the two errors in the gap. have_transitions, have_labels: the stock. kappa: most labels a transition.
-        can_collect: whether transitions can be bought; else the stock is all there is of them.
         tiers, residual, item_price: see `tier_answer`; without tiers nothing is said of them.
         rollout_price, horizon, gradient_variance: see `rollout_answer`; without a price nothing is said of rollouts.
         measured: of a run; its `arguments()` are to be given along.
@@ -50,8 +48,7 @@ def plan_answer(
         ValueError: "<argument>: ...", for an argument out of range or a budget that cannot give one of each kind.
     """
     _check_numbers(weights, have_transitions, have_labels, kappa)
-    stock = Counts(have_transitions, have_labels)
-    market = _market(budget, price_transition, price_label, stock, kappa, can_collect)
+    market = _market(budget, price_transition, price_label, Counts(have_transitions, have_labels), kappa, measured)
     sides = law_of("dynamics", dynamics, measured), law_of("reward", reward, measured)
     laws = sides[0].law, sides[1].law
     answer = _split_answer(market, laws, weights, budget) | {"laws": laws_answer(*sides, measured)}
@@ -65,13 +62,13 @@ def plan_answer(
 
 
 def _market(
-    budget: float, price_transition: float, price_label: float, stock: Counts, kappa: float, can_collect: bool
+    budget: float, price_transition: float, price_label: float, stock: Counts, kappa: float, measured: RunTerms | None
 ) -> Market:
     """At the prices as they are written: rounded up to whole micro-coins, the budget down."""
     for name, coins in (("budget", budget), ("price_transition", price_transition), ("price_label", price_label)):
         check_coins(name, coins)
     prices = (price_in_micro(price_transition), price_in_micro(price_label))
-    caps = (math.inf if can_collect else stock.transitions, math.inf)
+    caps = (math.inf if measured is None or measured.can_collect else stock.transitions, math.inf)
     return Market(budget_in_micro(budget), prices, stock, caps, labels_per_transition=kappa)
 
 

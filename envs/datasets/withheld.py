@@ -4,9 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..vault import KIND, RewardVault
-
-__all__ = ["KIND", "Earlier", "Withheld"]
+from ..vault import RewardVault
 
 
 class Withheld:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-from ....envs.datasets.withheld import KIND
 from ....worldmodel.replay.journal.labels import Entry, LabelJournal, entry_of
 from ....worldmodel.replay.journal.rows import ReadRows
 from ....worldmodel.replay.journal.stock import episode_of
@@ -17,6 +16,7 @@ from ....worldmodel.replay.stock import StockEpisode
 from ..folder import RunFolder
 from ..repair.bench import NEW, Bench, text_into
 from ..repair.logs import Row, condition, whole_frames, write_new
+from ..repair.rewards import KIND
 from .labels import LABELS
 from .stock import CARD, DamagedStock, StockCard, read_card
 from .transitions import REWARDS, TRANSITIONS
