@@ -54,7 +54,9 @@ class Adaptive:
         offer = _best_offer(evidence, ledger, belief)
         market = item_market(evidence, ledger, offer, phase_money(evidence, ledger))
         held = divide_phase(evidence, market, *belief.mean_laws(offer), belief.weights)
-        known: dict[str, Any] = _gap_facts(belief, offer, market, held) | _share_facts(evidence, ledger, belief, offer)
+        known: dict[str, Any] = _gap_facts(belief, offer, market, held)
+        if evidence.can_collect:  # else there is nothing to share the money with
+            known |= _share_facts(evidence, ledger, belief, offer)
         facts = Facts(**known)
         note = joined("" if evidence.can_collect else LABELS_ALONE, cap_note(held, market), _stop_note(facts))
         return _plan(evidence, offer, market, held, note, belief.weights, facts)
@@ -62,8 +64,8 @@ class Adaptive:
 
 def best_share(evidence: Evidence, ledger: Purse) -> float | None:
     """The labels' part of all spend that would have been best by all that is known now, in hindsight; None where the
-    evidence does not carry a decision."""
-    if _trouble(evidence):
+    evidence does not carry a decision, or where labels are all that can be bought."""
+    if not evidence.can_collect or _trouble(evidence):
         return None
     belief = _believe(evidence)
     return _share_facts(evidence, ledger, belief, _best_offer(evidence, ledger, belief))["best_share"]

@@ -62,7 +62,7 @@ from .storage.folder import SAVED_AS, RunFolder
 from .storage.keeper import Keeper
 from .storage.older import bring_over
 from .storage.restore import Standpoint, check_received, fitting, load_parts, reconcile_transitions, standpoint
-from .storage.stock.stock import read_card, take_stock
+from .storage.stock.stock import StockCard, read_card, take_stock
 from .storage.stock.transitions import REWARDS
 from .storage.trust import signed
 
@@ -165,7 +165,7 @@ def assemble(
         allocator=allocator,
         terms=terms_of(config),
         measurer=make_measurer(config, folder, learner, stores.transitions, stores.labels, logger),
-        onlooker=make_onlooker(config, spaces, learner, stores.transitions, stores.labels, logger, env),
+        onlooker=make_onlooker(config, folder, spaces, learner, stores.transitions, stores.labels, logger, env),
         logger=logger,
         progress=first_progress(config, ledger),
         **generators(config.seed, device),
@@ -280,6 +280,7 @@ def make_measurer(
 
 def make_onlooker(
     config: Config,
+    folder: RunFolder,
     spaces: Spaces,
     learner: Learner,
     transitions: TransitionReplay,
@@ -287,7 +288,6 @@ def make_onlooker(
     logger: Logger,
     env: VectorEnv | Closed,
 ) -> Onlooker:
-    prices = prices_of(config)
     evaluator = Evaluator(config.task, config.envs, config.evaluate, config.seed, logger.line)
     if isinstance(env, VectorEnv):
         evaluator.borrow(env)
@@ -298,13 +298,25 @@ def make_onlooker(
         labels=labels,
         evaluator=evaluator,
         logger=logger,
-        coins=pictures.Coins(
-            config.budget.total, prices["transition"] / MICRO, prices["label"] / MICRO, bool(config.labeler.tiers)
-        ),
+        coins=coins_of(config, read_card(folder)),
         horizon=config.train.horizon,
         seed=config.seed,
         task=config.task,
         studio=Studio(logger.film, logger.line) if config.log.figures and config.log.films else None,
+    )
+
+
+def coins_of(config: Config, stock: StockCard) -> pictures.Coins:
+    """What the pictures must know of the money."""
+    prices, data = prices_of(config), config.data
+    return pictures.Coins(
+        config.budget.total,
+        prices["transition"] / MICRO,
+        prices["label"] / MICRO,
+        bool(config.labeler.tiers),
+        stock.transitions,
+        data.price_transition,
+        data.collect,
     )
 
 

@@ -31,8 +31,8 @@ def _reasons(evidence: dict, plan: dict) -> list[str]:
     share, best = _share(facts, "label_share"), _share(facts, "best_share")
     gaps = f"{_number(facts, 'gap_now')} now, {_number(facts, 'gap_after')} after this phase"
     explained = evidence["measured"]["explained_variance"]
-    lines = [
-        f"in the end {share} of all spend on labels, {best} if all were bought anew {anew}",
+    lines = [f"in the end {share} of all spend on labels, {best} if all were bought anew {anew}"]
+    lines = (lines if evidence.get("can_collect", True) else []) + [
         f"expected gap {gaps}, in return units",
         f"the critic explains {explained:.2f} of the variance of held-out returns",
     ]

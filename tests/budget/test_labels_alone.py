@@ -58,6 +58,7 @@ def test_all_the_money_of_a_phase_buys_labels(name, measured):
         if phase:
             assert part - 4 * MICRO < plan.money_micro <= part and plan.label_spend_share == 1.0
             assert "the transitions are there" in plan.note and "half" not in plan.note
+            assert plan.facts is None or plan.facts.label_share is plan.facts.best_share is None
         else:
             assert plan.money_micro == coins * MICRO  # the least 32 labels are more than a tenth
         money.remaining -= plan.money_micro

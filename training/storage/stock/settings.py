@@ -6,9 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class DataConfig:
-    transitions: str = (
-        ""  # a run's folder, minari:ID, a Minari set's folder, or .npz and HDF5 episodes; rewards withheld
-    )
+    transitions: str = ""  # a run's folder, minari:ID or its folder, .npz or HDF5 episodes; rewards are withheld
     labels: str = ""  # the same, whose labels this run begins with; of a data set: the rewards that it knows
     price_transition: float = 0.0  # coins for each of these transitions
     price_label: float | None = None  # coins for a label about one of them; null: price.label
