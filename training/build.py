@@ -188,8 +188,8 @@ def make_desk(
     reel: Reel | None,
 ) -> LabelDesk:
     drawer = drawer_for(config.labeler, stores.transitions, make_choice(config, learner))
-    journal, price = LabelJournal(folder.labels), stock_price(config)
-    return open_desk(config.labeler, drawer, stores.labels, labeler, ledger, journal, stop, reel, stores.stock, price)
+    journal, price = LabelJournal(folder.labels), stock_price(config, stores.stock)
+    return open_desk(config.labeler, drawer, stores.labels, labeler, ledger, journal, stop, reel, price)
 
 
 def make_collector(

@@ -5,23 +5,30 @@ from ...budget.ledger import Ledger
 from ...budget.money import MICRO, price_in_micro, to_micro
 from ...budget.phase import check_budget
 from ...envs.make import episode_length
+from ...worldmodel.replay.stock import StockRows
 from ..config import Config, ConfigError
 from ..measurements.evidence import Stock, Terms, evidence
 from ..progress import Progress
+from ..purchases.terms import StockPrice
 from ..storage.folder import RunFolder
 
 
 def prices_of(config: Config) -> dict[str, int]:
-    """Micro-coins of a transition and of a label. Where nothing is collected all labels are about rows of the stock."""
+    """Micro-coins of a transition, and the least of a label: about rows of the stock it may cost something else, and where
+    nothing is collected all labels are about those."""
     prices, data = config.price.in_micro(), config.data
-    if not data.collect and data.price_label is not None:
-        prices["label"] = price_in_micro(data.price_label)
+    if data.price_label is not None:
+        of_stock = price_in_micro(data.price_label)
+        prices["label"] = min(prices["label"], of_stock) if data.collect else of_stock
     return prices
 
 
-def stock_price(config: Config) -> float | None:
-    """Coins for a label about a row of the stock, where others have another price."""
-    return config.data.price_label if config.data.collect else None
+def stock_price(config: Config, rows: StockRows) -> StockPrice | None:
+    """What a label about a row of the stock costs, where others have another price."""
+    data = config.data
+    if data.price_label is None or not data.collect:
+        return None
+    return StockPrice(rows, price_in_micro(data.price_label), config.price.in_micro()["label"])
 
 
 def check_pilot(config: Config, stock: int = 0) -> None:

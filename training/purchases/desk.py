@@ -1,7 +1,6 @@
 """The desk that a labeler's settings make."""
 
 import math
-from dataclasses import replace
 
 from ...budget.ledger import Ledger
 from ...budget.money import price_in_micro
@@ -9,14 +8,13 @@ from ...envs.labelers.base import Labeler, LabelerConfig
 from ...envs.labelers.question_keys import DEFAULT
 from ...worldmodel.replay.journal.labels import LabelJournal
 from ...worldmodel.replay.label_store import LabelStore
-from ...worldmodel.replay.stock import StockRows
 from ...worldmodel.replay.transitions import TransitionReplay
 from ..stop import Stop
 from .choice import Choice
 from .items import Drawer
 from .labels import LabelDesk
 from .looks import Looks, Reel
-from .terms import Terms
+from .terms import StockPrice, Terms
 
 
 def drawer_for(config: LabelerConfig, transitions: TransitionReplay, choice: Choice | None) -> Drawer:
@@ -32,16 +30,12 @@ def open_desk(
     journal: LabelJournal,
     stop: Stop,
     reel: Reel | None,
-    stock: StockRows,
-    stock_price: float | None,
+    stock: StockPrice | None,
 ) -> LabelDesk:
-    """Of people's answers a ceiling is reserved, since what they cost is known afterwards. stock_price: coins for a label about a
-    row of the stock; None: those of any other."""
+    """Of people's answers a ceiling is reserved, since what they cost is known afterwards."""
     price = ledger.prices["label"]
     prices = {DEFAULT: math.ceil(config.ceiling * price) if config.asks_people else price}
     prices |= {name: price_in_micro(tier.price) for name, tier in config.tiers.items()}
-    terms = Terms(prices, price_in_micro(config.item_price), config.refusals)
-    if stock_price is not None:
-        terms = replace(terms, stock=stock, stock_micro=price_in_micro(stock_price))
+    terms = Terms(prices, price_in_micro(config.item_price), config.refusals, stock)
     looks = Looks(reel) if config.is_looking else None
     return LabelDesk(drawer, labels, labeler, ledger, journal, stop, terms, looks)

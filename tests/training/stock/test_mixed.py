@@ -8,9 +8,13 @@ import numpy as np
 import pytest
 
 from tandem.budget.ledger import Ledger
+from tandem.budget.reports.verify import verify_ledger
 from tandem.training.build import build
 from tandem.training.phases import train
 from tandem.training.settings import load_config, resume_config
+from tandem.training.storage.folder import RunFolder
+from tandem.training.storage.repair.repair import repair
+from tandem.training.storage.verify import verify_files
 from tandem.worldmodel.replay.journal.labels import LabelJournal
 from tandem.worldmodel.replay.journal.stock import StockJournal
 from tandem.worldmodel.replay.journal.transitions import read_ticks
@@ -61,6 +65,12 @@ def test_each_row_has_the_price_of_its_kind(mixed):
     assert any(of_stock) and not all(of_stock)
     own = balance.transitions - NUMBER
     assert own > 0 and balance.spent == NUMBER * 100_000 + own * 1_000_000 + sum(prices)
+
+
+def test_its_ledger_and_files_are_whole_and_there_is_nothing_to_mend(mixed):
+    assert "but for" in verify_ledger(mixed / "ledger.db")[-1]
+    assert any(line.startswith("stock/rewards: 16 frames") for line in verify_files(RunFolder(mixed)))
+    assert repair(mixed) == []
 
 
 def test_a_run_that_goes_on_finds_it_all_again_and_queues_no_window_of_the_stock(mixed):

@@ -161,8 +161,9 @@ def _unknown(
         tier, clip = item.question.tier, item.question.clip
         if tier == DEFAULT or tier not in config.labeler.tiers:
             price = config.labeler.most_micro(prices["label"])
-            if config.data.price_label is not None and clip.step < rows.stock.next_step[clip.env]:
-                price = price_in_micro(config.data.price_label)
+            if config.data.price_label is not None:
+                is_stock = clip.step < rows.stock.next_step[clip.env]
+                price = price_in_micro(config.data.price_label if is_stock else config.price.label)
         else:
             price = price_in_micro(config.labeler.tiers[tier].price)
             price += 0 if clip in seen else price_in_micro(config.labeler.item_price)
