@@ -41,7 +41,7 @@ from .learner import Learner
 from .measurements.findings import Measurer
 from .measurements.snapshots import Snapshots
 from .models import Models
-from .parts.money import check_pilot, first_progress, open_ledger, prices_of, stock_price, terms_of
+from .parts.money import check_pilot, first_progress, label_money, open_ledger, prices_of, stock_price, terms_of
 from .parts.stores import Stores, make_stores
 from .parts.world import World, fit_of, look_around, make_envs, views_of
 from .purchases.choice import Choice
@@ -275,6 +275,7 @@ def make_measurer(
         horizon=config.train.horizon,
         seed=config.seed,
         warn=logger.line,
+        label_money=label_money(config),
     )
 
 

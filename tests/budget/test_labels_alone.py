@@ -98,7 +98,8 @@ def test_a_pilot_that_finds_its_transitions_needs_money_for_labels_alone():
 
 def test_a_plan_for_further_money_keeps_to_what_is_there():
     laws = {side: law_of(side, (90.0, 0.5), None) for side in ("dynamics", "reward")}
-    known = {"run": "runs/one", "phase": 3, "explained_variance": 0.5, "weights": (1.0, 1.0), "kappa": 1.0}
+    known = {"run": "runs/one", "phase": 3, "explained_variance": 0.5, "explains": "much", "doubt": ""}
+    known |= {"weights": (1.0, 1.0), "kappa": 1.0}
     held = {"price_transition": 1.0, "price_label": 4.0, "have_transitions": 5_000, "have_labels": 300}
     for can_collect, expected in ((False, (5_000, 400)), (True, None)):
         terms = RunTerms(**known, **held, **laws, can_collect=can_collect)

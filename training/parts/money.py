@@ -3,7 +3,7 @@
 from ...budget.books.rebuild import upgrade
 from ...budget.ledger import Ledger
 from ...budget.money import MICRO, price_in_micro, to_micro
-from ...budget.phase import check_budget
+from ...budget.phase import check_budget, money_for_labels
 from ...envs.make import episode_length
 from ...worldmodel.replay.stock import StockRows
 from ..config import Config, ConfigError
@@ -49,8 +49,15 @@ def terms_of(config: Config) -> Terms:
         labeler=config.labeler,
         seed=config.seed,
         label_micro=prices_of(config)["label"],
+        label_money=label_money(config),
         can_collect=config.data.collect,
     )
+
+
+def label_money(config: Config) -> int:
+    """Micro-coins, about: all there are where nothing else is bought."""
+    total = to_micro(config.budget.total)
+    return money_for_labels(total) if config.data.collect else total
 
 
 def open_ledger(config: Config, folder: RunFolder) -> Ledger:
