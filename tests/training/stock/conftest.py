@@ -67,6 +67,7 @@ def offline(tiny_arguments, toy_set):
             f"data.transitions={toy_set}",
             "data.collect=false",
             "measure.samples=1",
+            "reward.members=2",
             "allocator.phases=1",
             *settings,
         )

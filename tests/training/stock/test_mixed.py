@@ -33,7 +33,11 @@ def mixed(tiny_arguments, toy_set, tmp_path_factory):
         "allocator.name=fixed",
     )
     config = load_config(
-        [*tiny_arguments(*settings, "measure.samples=1", "allocator.phases=1", "allocator.label_share=0.25")]
+        [
+            *tiny_arguments(
+                *settings, "measure.samples=1", "reward.members=2", "allocator.phases=1", "allocator.label_share=0.25"
+            )
+        ]
     )
     config = replace(config, run=replace(config.run, dir=str(tmp_path_factory.mktemp("mixed") / "run")))
     train(config)

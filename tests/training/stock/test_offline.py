@@ -148,6 +148,7 @@ def test_a_run_that_is_stopped_goes_on_exactly_without_its_data_set(
     assert len(calls) == 7 and differences(learned, folder) == []
 
 
+@pytest.mark.slow
 def test_a_run_that_crashed_before_its_first_checkpoint_pays_for_the_stock_once(
     learned, offline, tmp_path, differences
 ):

@@ -110,6 +110,14 @@ def test_what_is_of_another_task_is_refused(config_of, toy_set, toy_rows, flatte
     assert "action_low and action_high must say their bounds" in refusal(config_of(tmp_path / "wide.npz"))
 
 
+def test_rewards_that_are_not_there_are_asked_of_nobody_who_only_knows_rewards(config_of, toy_rows, flatten, tmp_path):
+    for one in toy_rows:
+        del one["rewards"]
+    np.savez(tmp_path / "silent.npz", **flatten(toy_rows))
+    found = refusal(config_of(tmp_path / "silent.npz"))
+    assert found.startswith("labeler.name: env_reward answers with rewards, and ") and "silent.npz holds none" in found
+
+
 def test_what_would_not_fit_or_not_suffice_is_refused(config_of, toy_set):
     assert "replay.capacity: must hold" in refusal(config_of(toy_set, "replay.capacity=100"))
     assert "too few rows to learn from" in refusal(config_of(toy_set, "train.batch=50"))
