@@ -181,6 +181,5 @@ def test_without_evaluation_no_environment_is_made(offline, tmp_path, monkeypatc
     )
     train(offline(folder, *settings))
     assert "eval/return" not in (folder / "metrics.jsonl").read_text()
-    config = resume_config(folder, ["budget.total=80"])
-    train(config, resume=folder)
+    build(resume_config(folder, ["budget.total=80"]), is_resumed=True).close()
     assert tandem.load(folder).spaces.obs["state"].shape == (2,)
