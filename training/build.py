@@ -53,6 +53,7 @@ from .reports.evaluate import Evaluator
 from .reports.films.studio import Studio
 from .reports.logger import Logger
 from .reports.look import Onlooker
+from .reports.sinks.begin import begin_logging, check_sinks
 from .run import Run
 from .settings import read_config, to_yaml, trusted_config
 from .stop import Stop
@@ -83,6 +84,7 @@ def build(config: Config, is_resumed: bool, is_exact: bool = True) -> Run:
     reel = Reel(folder.sights, to_stderr) if config.labeler.is_looking and config.data.collect else None
     labeler = make_labeler(config.labeler, vault, config.seed, folder.path, prices_of(config)["label"])
     allocator = make_allocator(config.allocator)
+    check_sinks(config.log.sinks)
     there = world.source.num_transitions if world.source else 0
     if not is_resumed:
         check_pilot(config, there)
@@ -147,7 +149,7 @@ def assemble(
     desk.reopen(begin.positions.entries if begin.is_exact else None)
     rows = journal.received + stores.stock.num_transitions
     check_received(folder, ledger, rows, desk.num_answers, vault.num_rows, desk.waiting)
-    logger = Logger(folder.path, config.log, purge_step=begin.purge_step)
+    logger = begin_logging(config, folder, begin.purge_step)
     env = make_envs(config, spaces, vault, reel, logger)
     run = Run(
         config=config,

@@ -4,7 +4,7 @@ A label's copy holds the rows that it is about, so nothing else of where it come
 stock too, it lies on them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -61,8 +61,8 @@ def _of_run(source: Path, fit: Fit, places: Places | None) -> Iterator[Entry]:
     """Who was retracted there teaches nothing here either."""
     check_spaces(KEY, str(source), card_of(KEY, source).spaces, fit.spaces)
     folder = RunFolder(source)
-    held = [LabelJournal(place) for place in (folder.stock / LABELS, folder.labels)]
-    for asked, answer in chain.from_iterable(map(_answered, held)):
+    held = [LabelJournal(place) for place in (folder.stock / LABELS, folder.labels) if place.is_dir()]
+    for asked, answer in _answered(held):
         what = _misfit(asked, fit)
         if what:
             raise UserError(f"{KEY}: {source}: {what}")
@@ -137,10 +137,11 @@ def load_labels(stock: Path, labels: LabelStore, transitions: TransitionReplay) 
     labels.num_stock = labels.received
 
 
-def _answered(journal: LabelJournal) -> Iterator[tuple[Asked, Answer]]:
+def _answered(journals: Sequence[LabelJournal]) -> Iterator[tuple[Asked, Answer]]:
+    """Who was retracted in one of them is in all."""
     open_questions: dict[str, Asked] = {}
-    retracted = {name for entry in journal.read() for name in entry.retracted}
-    for entry in journal.read():
+    retracted = {name for journal in journals for entry in journal.read() for name in entry.retracted}
+    for entry in chain.from_iterable(journal.read() for journal in journals):
         open_questions |= {item.question.key: item for item in entry.asked}
         for answer in entry.answers:
             asked = open_questions.pop(answer.key)
@@ -148,7 +149,8 @@ def _answered(journal: LabelJournal) -> Iterator[tuple[Asked, Answer]]:
                 yield asked, answer
         for one in entry.declined:
             open_questions.pop(one.key)
-    journal.log.close()
+    for journal in journals:
+        journal.log.close()
 
 
 def _misfit(asked: Asked, fit: Fit) -> str:
@@ -169,7 +171,7 @@ def _as_stock(asked: Asked, answer: Answer, num_envs: int, places: Places | None
     """On their rows where these are here, else of streams of their own; asked of the default tier, and whoever answered under
     another name keeps it."""
     question = asked.question
-    key, tier = PREFIX + question.key.removeprefix(PREFIX), question.tier
+    key, tier = PREFIX + question.key, question.tier
     pairs = [_moved(clip, copy, num_envs, places) for clip, copy in zip(question.clips, asked.copies, strict=True)]
     moved = {"clip": pairs[0][0], "right": pairs[1][0] if question.right else None}
     item = Asked(
