@@ -35,10 +35,11 @@ from tandem.envs.vault import RewardVault
 from tandem.envs.vector import VectorEnv
 from tandem.heap import keep_memory
 from tandem.training import learner as learner_module
-from tandem.training.build import make_labels, make_learner, make_transitions, resolve_device, use_bfloat16
+from tandem.training.build import make_learner, resolve_device, use_bfloat16
 from tandem.training.config import Config
 from tandem.training.execution.execution import RuntimeConfig, make_execution
 from tandem.training.learner import Learner, Noise
+from tandem.training.parts.stores import make_labels, make_transitions
 from tandem.training.phases import train
 from tandem.training.settings import load_config
 from tandem.worldmodel.records import Batch, LabelBatch

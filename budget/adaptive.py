@@ -15,9 +15,12 @@ from .market import Counts, Market, at_label_share, best_spend, gap, split
 from .money import MICRO
 from .offers import LabelOffer
 from .phase import (
+    LABELS_ALONE,
     UNMEASURED_LABEL_SHARE,
     answer_price,
     cap_note,
+    caps_of,
+    joined,
     money_for_labels,
     phase_money,
     plan_by,
@@ -56,17 +59,19 @@ class Adaptive:
         offer = _best_offer(evidence, ledger, belief)
         market = item_market(evidence, ledger, offer, phase_money(evidence, ledger))
         held = divide_phase(evidence, market, *belief.mean_laws(offer), belief.weights)
-        known: dict[str, Any] = _gap_facts(belief, offer, market, held) | _share_facts(evidence, ledger, belief, offer)
+        known: dict[str, Any] = _gap_facts(belief, offer, market, held)
+        if evidence.can_collect:  # else there is nothing to share the money with
+            known |= _share_facts(evidence, ledger, belief, offer)
         facts = Facts(**known)
-        notes = (cap_note(held, market), _trust_note(offer), _stuck_note(facts), _stop_note(facts))
-        note = "; ".join(filter(None, notes))
+        alone = "" if evidence.can_collect else LABELS_ALONE
+        note = joined(alone, cap_note(held, market), _trust_note(offer), _stuck_note(facts), _stop_note(facts))
         return _plan(evidence, offer, market, held, note, belief.measured_weights, facts)
 
 
 def best_share(evidence: Evidence, ledger: Purse) -> float | None:
     """The labels' part of all spend that would have been best by all that is known now, in hindsight; None where the
-    evidence does not carry a decision."""
-    if _trouble(evidence):
+    evidence does not carry a decision, or where labels are all that can be bought."""
+    if not evidence.can_collect or _trouble(evidence):
         return None
     belief = _believe(evidence)
     return _share_facts(evidence, ledger, belief, _best_offer(evidence, ledger, belief))["best_share"]
@@ -118,6 +123,7 @@ def item_market(evidence: Evidence, ledger: Purse, offer: LabelOffer, money: int
         labels_per_transition=evidence.labels_per_transition,
         unattached=held - rows_asked(evidence),
         lots=(evidence.transition_lot, 1),
+        caps=caps_of(evidence),
     )
 
 
@@ -127,6 +133,8 @@ def divide_phase(
     """Half way between the split of least gap now and the one on the way to the least gap in the end, within what a phase may
     do. Alone the first would jump with the noise of what was measured: a phase's money is little beside what is held. Each
     side gets some of the money, or its law would never be known, and the labels' part of it moves by steps."""
+    if not evidence.can_collect:
+        return market.at_transitions(math.inf)
     least, most = label_shares_allowed(evidence)
     later = replace(market, money=market.money * max(1, evidence.phases - evidence.phase + 1))
     shares = (_share_added(one, split(one, dynamics, reward, weights)) for one in (market, later))
@@ -205,7 +213,10 @@ def _trouble(evidence: Evidence) -> str:
 def _half_each(config: AllocatorConfig, evidence: Evidence, ledger: Purse, trouble: str) -> Plan:
     """The plan without evidence: that of the pilot, with the reason in its note."""
     plan = plan_by(config, evidence, ledger, partial(at_label_share, label_share=UNMEASURED_LABEL_SHARE))
-    note = "; ".join(filter(None, [f"half of the spend each: {trouble}", plan.note]))
+    if evidence.can_collect:
+        note = joined(f"half of the spend each: {trouble}", plan.note)
+    else:
+        note = joined(plan.note, f"what they cut of the gap is not known: {trouble}")
     return replace(plan, note=note, weights=evidence.weights_before)
 
 

@@ -12,6 +12,7 @@ from .money import MICRO
 from .offers import LabelOffer
 from .plan import AllocatorConfig, Evidence, Plan, Purse
 
+LABELS_ALONE = "all to labels: the transitions are there"
 UNMEASURED_LABEL_SHARE = 0.5  # of spend, before anything is measured: hard to beat then
 
 
@@ -22,12 +23,12 @@ def money_for_labels(total_micro: int) -> int:
 
 def check_budget(config: AllocatorConfig, evidence: Evidence, total_micro: int, prices: dict[str, int]) -> None:
     """Raise UserError("budget.total: ...") with the least sum that would do, if the total cannot pay for the pilot."""
-    least = _pilot_least(config, evidence)
-    cost = prices["transition"] * least.transitions + answer_price(evidence, prices) * least.labels
+    bought = _pilot_purchase(config, evidence)
+    cost = prices["transition"] * bought.transitions + answer_price(evidence, prices) * bought.labels
     if cost > total_micro:
         raise UserError(
-            f"budget.total: must be at least {_coins(cost)} coins for the pilot ({least.transitions} transitions and "
-            f"{least.labels} labels), got {_coins(total_micro)}"
+            f"budget.total: must be at least {_coins(cost)} coins for the pilot ({bought.transitions} transitions and "
+            f"{bought.labels} labels), got {_coins(total_micro)}"
         )
 
 
@@ -75,9 +76,7 @@ def _phase_market(evidence: Evidence, ledger: Purse) -> Market:
 
 def _pilot_market(config: AllocatorConfig, evidence: Evidence, ledger: Purse) -> Market:
     """The pilot's share of the total, or its least counts where they cost more: those are bought first, as a stock."""
-    least = _pilot_least(config, evidence)
-    transitions = _up_to_lots(max(0, least.transitions - evidence.transitions), evidence.transition_lot)
-    labels = max(0, least.labels - evidence.labels)
+    transitions, labels = _pilot_purchase(config, evidence)
     held = _stock(evidence, ledger)
     start = Counts(held.transitions + transitions, held.labels + labels)
     cost = transitions * ledger.prices["transition"] + labels * answer_price(evidence, ledger.prices)
@@ -100,19 +99,35 @@ def _market(evidence: Evidence, ledger: Purse, money: int, stock: Counts) -> Mar
         labels_per_transition=evidence.labels_per_transition * answers,
         unattached=_stock(evidence, ledger).labels - round(answers * rows_asked(evidence)),
         lots=(evidence.transition_lot, 1),
+        caps=caps_of(evidence),
     )
+
+
+def caps_of(evidence: Evidence) -> tuple[float, float]:
+    """The most transitions and labels that can be held."""
+    return (math.inf if evidence.can_collect else evidence.transitions, math.inf)
 
 
 def _stock(evidence: Evidence, ledger: Purse) -> Counts:
     """What is held. With tiers the labels are as many as their money would buy today: raters have different prices."""
     if not evidence.offers:
         return Counts(evidence.transitions, evidence.labels)
-    on_labels = ledger.total - ledger.remaining - evidence.transitions * ledger.prices["transition"]
+    on_transitions = evidence.transitions_micro
+    if on_transitions is None:
+        on_transitions = evidence.transitions * ledger.prices["transition"]
+    on_labels = ledger.total - ledger.remaining - on_transitions
     return Counts(evidence.transitions, round(max(0, on_labels) / answer_price(evidence, ledger.prices)))
 
 
 def rows_asked(evidence: Evidence) -> int:
     return evidence.labels if evidence.rows_asked is None else evidence.rows_asked
+
+
+def _pilot_purchase(config: AllocatorConfig, evidence: Evidence) -> Counts:
+    """What is missing of the least that a pilot needs."""
+    least = _pilot_least(config, evidence)
+    transitions = _up_to_lots(max(0, least.transitions - evidence.transitions), evidence.transition_lot)
+    return Counts(transitions if evidence.can_collect else 0, max(0, least.labels - evidence.labels))
 
 
 def _pilot_least(config: AllocatorConfig, evidence: Evidence) -> Counts:
@@ -135,7 +150,11 @@ def _up_to_lots(count: int, lot: int) -> int:
 def _note(evidence: Evidence, held: Counts, market: Market) -> str:
     if evidence.phase == 0 and market.money == 0:
         return "the least that a pilot needs"
-    return cap_note(held, market)
+    return joined(LABELS_ALONE if not evidence.can_collect else "", cap_note(held, market))
+
+
+def joined(*notes: str) -> str:
+    return "; ".join(filter(None, notes))
 
 
 def cap_note(held: Counts, market: Market) -> str:
@@ -197,7 +216,7 @@ def _fewer(plan: Plan, evidence: Evidence, terms: _Terms, most: int) -> Plan:
     later = evidence.phases - evidence.phase
     wanted_later = plan.label_spend_share * (terms.remaining - plan.money_micro)
     room = max(0, math.floor(later * terms.labels(most) - wanted_later))
-    more = terms.lots(max(0, freed - room))
+    more = terms.lots(max(0, freed - room)) if evidence.can_collect else 0
     left = freed - more * terms.transition
     note = [f"labels at {most:,}, the most that people answer in a phase, planned were {plan.labels:,}"]
     if more:

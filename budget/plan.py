@@ -120,6 +120,8 @@ class Evidence:
     label_price_micro: int | None = None  # what labels cost of late, to plan with; None: the ledger's price
     labels_per_phase: tuple[int, int] | None = None  # the least and the most that people give; None: any number
     seed: int = 0  # the run's, 0 .. 2**32 - 1: of whatever an allocator draws
+    transitions_micro: int | None = None  # spent on the transitions; None: the ledger's price for each
+    can_collect: bool = True  # whether transitions can be bought; else those held are all there will be
 
     def record(self) -> dict:
         """As plain numbers, for JSON."""
@@ -196,9 +198,9 @@ class Plan:
         return cls(**{**_tuples(record), **made})
 
 
-def checked(plan: Plan, allocator: str, tiers: Sequence[str]) -> Plan:
+def checked(plan: Plan, allocator: str, tiers: Sequence[str], can_collect: bool = True) -> Plan:
     """The plan itself. UserError "allocator.name: ..." for one that cannot be carried out: an allocator may be a person's
-    own. tiers: who can be asked for labels."""
+    own. tiers: who can be asked for labels. can_collect: as of the evidence."""
     wrong = f"allocator.name: {allocator} planned"
     if not isinstance(plan, Plan):
         raise UserError(f"{wrong} {plan!r}, expected a tandem.budget.plan.Plan")
@@ -206,6 +208,8 @@ def checked(plan: Plan, allocator: str, tiers: Sequence[str]) -> Plan:
         count = getattr(plan, name)
         if type(count) is not int or count < 0:
             raise UserError(f"{wrong} {name}={count!r}, expected a whole number from 0 on (int)")
+    if plan.transitions and not can_collect:
+        raise UserError(f"{wrong} transitions={plan.transitions}, expected 0 where data.collect=false")
     if plan.offer and plan.offer.tier not in tiers:
         raise UserError(f"{wrong} labels of {plan.offer.tier!r}, expected one of {', '.join(tiers)}")
     return plan

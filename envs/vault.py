@@ -18,9 +18,10 @@ class UnknownReward(UserError):
 class RewardVault:
     """True rewards by (env, step), NaN included. Those of a run are kept on disk: labels may be asked after a restart."""
 
-    def __init__(self, folder: Path | None = None):
-        """folder: of the log that `load` reads and `write` appends to."""
+    def __init__(self, folder: Path | None = None, stock: Path | None = None):
+        """folder: of the log that `load` reads and `write` appends to; stock: of one that is there already, and only read."""
         self.log = None if folder is None else FrameLog(folder)
+        self._stock = None if stock is None else FrameLog(stock)
         self._streams: dict[int, _Stream] = {}
         self._unwritten: list[tuple[int, int, float]] = []
 
@@ -42,6 +43,14 @@ class RewardVault:
             raise UnknownReward(f"no true reward for a row of {clip}")
         return float(stream.rewards[first : clip.step + 1].sum())
 
+    def rewards(self, env: int, first: int, number: int) -> np.ndarray:
+        """(number,) of the rows from `first` on, NaN where none is known."""
+        found, stream = np.full(number, np.nan), self._streams.get(env)
+        if stream is not None:
+            kept = stream.rewards[first : first + number], stream.is_known[first : first + number]
+            found[: len(kept[0])] = np.where(kept[1], kept[0], np.nan)
+        return found
+
     def write(self) -> None:
         """Append what was put since the last write to the log; safe after `log.sync`. OSError leaves it here."""
         assert self.log is not None, "a vault without a folder keeps nothing"
@@ -55,7 +64,8 @@ class RewardVault:
     def load(self) -> None:
         """Read the log; what was put later wins. DamagedLog names a damaged file."""
         assert self.log is not None, "a vault without a folder keeps nothing"
-        frames = [frame.arrays for frame in self.log.read()]
+        logs = [log for log in (self._stock, self.log) if log is not None]
+        frames = [frame.arrays for log in logs for frame in log.read()]
         if frames:
             env, step, reward = (np.concatenate([one[name] for one in frames]) for name in ("env", "step", "reward"))
             self._insert_all(env, step, reward)
@@ -79,20 +89,20 @@ class _Stream:
 
     def __init__(self):
         self.rewards = np.zeros(1024)
-        self._is_known = np.zeros(1024, bool)
+        self.is_known = np.zeros(1024, bool)
 
     @property
     def count(self) -> int:
-        return int(np.count_nonzero(self._is_known))
+        return int(np.count_nonzero(self.is_known))
 
     def put(self, step: int | np.ndarray, reward: float | np.ndarray) -> None:
         room, needed = len(self.rewards), int(np.max(step)) + 1
         if needed > room:
             extra = max(room, needed - room)
             self.rewards = np.pad(self.rewards, (0, extra))
-            self._is_known = np.pad(self._is_known, (0, extra))
+            self.is_known = np.pad(self.is_known, (0, extra))
         self.rewards[step] = reward
-        self._is_known[step] = True
+        self.is_known[step] = True
 
     def has(self, start: int, stop: int) -> bool:
-        return stop <= len(self.rewards) and bool(self._is_known[start:stop].all())
+        return stop <= len(self.rewards) and bool(self.is_known[start:stop].all())

@@ -314,6 +314,13 @@ class HeldoutShare:
         self._is_open[env] = True
         self._length[env] = 0
 
+    def whole(self, env: int, episode: int, begun: np.ndarray, rows: int) -> bool:
+        """Decide an episode of so many rows that is there already, and count them."""
+        self.begin(env, episode, begun)
+        self.end(env)
+        self.rows[int(self.is_heldout[env])] += rows
+        return bool(self.is_heldout[env])
+
     def count(self, is_first: np.ndarray, is_last: np.ndarray) -> None:
         """Count the rows of a tick, after the episodes that begin in it."""
         is_bought = ~is_first

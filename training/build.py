@@ -3,7 +3,6 @@
 import random
 import sys
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -13,17 +12,13 @@ import torch
 from ..agents.actor_critic import ActorCritic
 from ..agents.agent import Agent
 from ..budget.allocator import make_allocator
-from ..budget.books.rebuild import upgrade
 from ..budget.ledger import Ledger
 from ..budget.money import MICRO, to_micro
-from ..budget.phase import check_budget, money_for_labels
 from ..budget.plan import Allocator
+from ..envs.datasets.closed import Closed
 from ..envs.labelers.base import Labeler
 from ..envs.labelers.make import make_labeler
-from ..envs.labelers.question_keys import DEFAULT
-from ..envs.make import episode_length, make_env, spaces_of
-from ..envs.pool import look_at
-from ..envs.probe import look
+from ..envs.make import make_env, spaces_of
 from ..envs.records import Spaces
 from ..envs.sights.reel import Reel
 from ..envs.vault import RewardVault
@@ -34,8 +29,6 @@ from ..watch import Watch
 from ..worldmodel.dynamics import DynamicsModel
 from ..worldmodel.replay.journal.labels import LabelJournal
 from ..worldmodel.replay.journal.transitions import TransitionJournal, refill
-from ..worldmodel.replay.label_column import LabelColumn
-from ..worldmodel.replay.label_form import LabelForm
 from ..worldmodel.replay.label_store import LabelStore
 from ..worldmodel.replay.labels import LabelReplay
 from ..worldmodel.replay.tick import Ticks
@@ -45,13 +38,15 @@ from .config import Config, ConfigError
 from .execution.execution import capture_policy, make_execution
 from .forecast.forecast import foresee
 from .learner import Learner
-from .measurements.evidence import Stock, Terms, evidence
 from .measurements.findings import Measurer
 from .measurements.snapshots import Snapshots
 from .models import Models
-from .progress import Progress
+from .parts.money import check_pilot, first_progress, label_money, open_ledger, prices_of, stock_price, terms_of
+from .parts.stores import Stores, make_stores
+from .parts.world import World, fit_of, look_around, make_envs, views_of
 from .purchases.choice import Choice
 from .purchases.desk import drawer_for, open_desk
+from .purchases.labels import LabelDesk
 from .purchases.transitions import PREFIX, Collector
 from .reports import pictures, status
 from .reports.evaluate import Evaluator
@@ -68,7 +63,8 @@ from .storage.folder import SAVED_AS, RunFolder
 from .storage.keeper import Keeper
 from .storage.older import bring_over
 from .storage.restore import Standpoint, check_received, fitting, load_parts, reconcile_transitions, standpoint
-from .storage.stock import Fit, load_stock, take_stock
+from .storage.stock.stock import StockCard, read_card, take_stock
+from .storage.stock.transitions import REWARDS
 from .storage.trust import signed
 
 
@@ -82,23 +78,25 @@ def build(config: Config, is_resumed: bool, is_exact: bool = True) -> Run:
     if config.threads:
         torch.set_num_threads(config.threads)
     keep_memory()
-    # The task is tried before anything is made: UserError where it does not keep to what it states.
-    spaces, notes = look_at(config.task, config.envs, config.seed, partial(look, task=config.task))
-    vault = RewardVault(folder.vault)
-    reel = Reel(folder.sights, to_stderr) if config.labeler.is_looking else None
-    labeler = make_labeler(config.labeler, vault, config.seed, folder.path, config.price.in_micro()["label"])
+    world = look_around(config, folder, is_resumed)  # before anything is made
+    spaces = world.spaces
+    vault = RewardVault(folder.vault, folder.stock / REWARDS)
+    reel = Reel(folder.sights, to_stderr) if config.labeler.is_looking and config.data.collect else None
+    labeler = make_labeler(config.labeler, vault, config.seed, folder.path, prices_of(config)["label"])
     allocator = make_allocator(config.allocator)
+    there = world.source.num_transitions if world.source else 0
     if not is_resumed:
-        check_pilot(config)
+        check_pilot(config, there)
     seed_everything(config.seed)
     learner = make_learner(config, spaces, device)
     # What a run that goes on has on disk already is not told apart from what is to come.
-    foreseen = foresee(config, spaces, learner, device, is_refused=not is_resumed and config.run.forecast == "refuse")
+    is_refused = not is_resumed and config.run.forecast == "refuse"
+    foreseen = foresee(config, spaces, learner, device, is_refused, there or read_card(folder).transitions)
     lock = folder.hold()
-    told = [foreseen, *([] if is_resumed else [f"warning: {note}" for note in notes])]
+    told = [foreseen, *([] if is_resumed else [f"warning: {note}" for note in world.notes])]
     try:
         if not is_resumed:
-            make_folder(config, folder, spaces)
+            make_folder(config, folder, world)
         elif bring_over(folder):
             told.append(
                 "the journals of an older version were brought into today's form; the old ones stay beside them"
@@ -116,16 +114,16 @@ def build(config: Config, is_resumed: bool, is_exact: bool = True) -> Run:
     return run
 
 
-def make_folder(config: Config, folder: RunFolder, spaces: Spaces) -> None:
+def make_folder(config: Config, folder: RunFolder, world: World) -> None:
     """A new run's folder, its card first: the folder is a run only once its config.yaml is there."""
     text = to_yaml(config)
     if not folder.config.exists():
-        card = signed(RunCard.made(text, spaces), config)
+        card = signed(RunCard.made(text, world.spaces), config)
         card.write(folder.path)
         folder.checkpoints.mkdir(exist_ok=True)
         card.write(folder.checkpoints)  # to spare
-    take_stock(folder, config.data, Fit(spaces, config.labeler, config.labels.burn_in, config.envs.num))
-    folder.make(text, to_micro(config.budget.total), config.price.in_micro())
+    take_stock(folder, config.data, world.source, fit_of(config, world.spaces), views_of(config))
+    folder.make(text, to_micro(config.budget.total), prices_of(config))
 
 
 def assemble(
@@ -144,14 +142,14 @@ def assemble(
     """All parts, as they were at the point where the run begins; what is on disk beyond it comes again."""
     ledger, stop, watch = open_ledger(config, folder), Stop(), Watch(tuple(status.PARTS))
     journal = TransitionJournal(folder.transitions)
-    transitions, labels = make_transitions(config, spaces), load_stock(folder, make_labels(config, spaces))
-    later = refill(transitions, journal, begin.positions.ticks if begin.is_exact else None)
-    drawer, entries = drawer_for(config.labeler, transitions, make_choice(config, learner)), LabelJournal(folder.labels)
-    desk = open_desk(config.labeler, drawer, labels, labeler, ledger, entries, stop, reel)
+    stores = make_stores(config, folder, spaces)
+    later = refill(stores.transitions, journal, begin.positions.ticks if begin.is_exact else None)
+    desk = make_desk(config, folder, stores, learner, labeler, ledger, stop, reel)
     desk.reopen(begin.positions.entries if begin.is_exact else None)
-    check_received(folder, ledger, journal.received, desk.num_answers, vault.num_rows, desk.waiting)
+    rows = journal.received + stores.stock.num_transitions
+    check_received(folder, ledger, rows, desk.num_answers, vault.num_rows, desk.waiting)
     logger = begin_logging(config, folder, begin.purge_step)
-    env = make_envs(config, vault, reel, logger)
+    env = make_envs(config, spaces, vault, reel, logger)
     run = Run(
         config=config,
         folder=folder,
@@ -160,24 +158,54 @@ def assemble(
         learner=learner,
         execution=make_execution(config.runtime, learner, device, logger.line),
         agent=make_agent(config, spaces, learner, logger),
-        transitions=transitions,
-        labels=labels,
-        collector=Collector(env, vault, transitions, ledger, journal, stop, device, config.mode == "coupled", watch),
+        transitions=stores.transitions,
+        labels=stores.labels,
+        collector=make_collector(config, env, vault, stores, ledger, journal, stop, device, watch),
         desk=desk,
         ledger=ledger,
         allocator=allocator,
         terms=terms_of(config),
-        measurer=make_measurer(config, folder, learner, transitions, labels, logger),
-        onlooker=make_onlooker(config, spaces, learner, transitions, labels, logger, env),
+        measurer=make_measurer(config, folder, learner, stores.transitions, stores.labels, logger),
+        onlooker=make_onlooker(config, folder, spaces, learner, stores.transitions, stores.labels, logger, env),
         logger=logger,
         progress=first_progress(config, ledger),
         **generators(config.seed, device),
         keeper=Keeper(folder.checkpoints, config.checkpoint),
         stop=stop,
+        stock=read_card(folder),
         lock=lock,
     )
-    take_up(run, begin, later)
-    return run
+    return take_up(run, begin, later)
+
+
+def make_desk(
+    config: Config,
+    folder: RunFolder,
+    stores: Stores,
+    learner: Learner,
+    labeler: Labeler,
+    ledger: Ledger,
+    stop: Stop,
+    reel: Reel | None,
+) -> LabelDesk:
+    drawer = drawer_for(config.labeler, stores.transitions, make_choice(config, learner))
+    journal, price = LabelJournal(folder.labels), stock_price(config, stores.stock)
+    return open_desk(config.labeler, drawer, stores.labels, labeler, ledger, journal, stop, reel, price)
+
+
+def make_collector(
+    config: Config,
+    env: VectorEnv | Closed,
+    vault: RewardVault,
+    stores: Stores,
+    ledger: Ledger,
+    journal: TransitionJournal,
+    stop: Stop,
+    device: torch.device,
+    watch: Watch,
+) -> Collector:
+    has_returns = config.mode == "coupled"  # published curves are training returns
+    return Collector(env, vault, stores.transitions, ledger, journal, stop, device, has_returns, watch, stores.stock)
 
 
 def generators(seed: int, device: torch.device) -> dict[str, Any]:
@@ -186,7 +214,7 @@ def generators(seed: int, device: torch.device) -> dict[str, Any]:
     return {"numpy_rng": np.random.default_rng(derive_seed(seed, Channel.DRAWS)), "noise_rng": noise}
 
 
-def take_up(run: Run, begin: Standpoint, later: list[Ticks]) -> None:
+def take_up(run: Run, begin: Standpoint, later: list[Ticks]) -> Run:
     """Put the run where it begins."""
     if begin.is_exact:
         run.ledger.rewind(begin.positions.ledger)
@@ -194,7 +222,7 @@ def take_up(run: Run, begin: Standpoint, later: list[Ticks]) -> None:
         load_parts(begin, run.parts())
         if not begin.found:
             run.logger.cut(0)
-        return
+        return run
     reconcile_transitions(run.ledger, run.collector.journal, PREFIX)
     run.desk.reconcile()
     load_parts(begin, run.parts())
@@ -203,6 +231,7 @@ def take_up(run: Run, begin: Standpoint, later: list[Ticks]) -> None:
         "going on with everything that was bought; from here on it is not what an uninterrupted run would be"
     )
     run.save()
+    return run
 
 
 def seed_everything(seed: int) -> None:
@@ -210,61 +239,6 @@ def seed_everything(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
-
-
-def check_pilot(config: Config) -> None:
-    """UserError naming budget.total where it cannot pay for the pilot."""
-    first = evidence(terms_of(config), 0, config.allocator.phases, Stock(), None)
-    check_budget(config.allocator, first, to_micro(config.budget.total), config.price.in_micro())
-
-
-def terms_of(config: Config) -> Terms:
-    return Terms(
-        transition_lot=config.envs.num,
-        episode_length=episode_length(config.task, config.envs),
-        min_transitions=config.train.batch * config.train.length + config.envs.num * (config.train.length + 1),
-        labeler=config.labeler,
-        seed=config.seed,
-        label_micro=config.price.in_micro()["label"],
-        label_money=money_for_labels(to_micro(config.budget.total)),
-    )
-
-
-def open_ledger(config: Config, folder: RunFolder) -> Ledger:
-    upgrade(folder.ledger)  # one that an older version wrote
-    ledger = Ledger.open(folder.ledger, is_only_writer=True)  # the run's lock is held
-    written = config.price.in_micro()
-    # What the ledger says counts. Version 0.1 rounded a price to the nearest micro-coin, which may be one less.
-    if any(not 0 <= written[kind] - price <= 1 for kind, price in ledger.prices.items()):
-        raise ConfigError(f"price: {folder.config} says other prices than the ledger, which has {ledger.prices}")
-    return ledger
-
-
-def make_transitions(config: Config, spaces: Spaces) -> TransitionReplay:
-    latent = (config.dynamics.deter, config.dynamics.stoch)
-    return TransitionReplay(config.replay, spaces, config.envs.num, config.train.length, *latent, scratch_of(config))
-
-
-def scratch_of(config: Config) -> Path | None:
-    """The folder of rows that are mapped; None: they lie in memory."""
-    return Path(config.replay.folder or config.run.dir) if config.replay.storage == "mmap" else None
-
-
-def make_labels(config: Config, spaces: Spaces) -> LabelStore:
-    """Still empty: stock comes first, and then the desk fills it from its journal."""
-    if config.mode == "coupled":
-        return LabelColumn(config.envs.num)
-    latent = (config.dynamics.deter, config.dynamics.stoch)
-    tiers, members = (DEFAULT, *config.labeler.tiers), config.reward.members
-    form = LabelForm(config.labeler.kind, config.labeler.rows)
-    kept = {"folds": members, "latents": config.replay.latents, "scratch": scratch_of(config), "form": form}
-    return LabelReplay(config.labels, spaces, *latent, tiers, **kept)
-
-
-def make_envs(config: Config, vault: RewardVault, reel: Reel | None, logger: Logger) -> VectorEnv:
-    """Those that training plays in. reel: takes the sights of their rows; None: nobody looks."""
-    looks = config.labeler.look if reel else ""
-    return VectorEnv(config.task, config.envs, config.seed, vault, logger.line, reel=reel, looks=looks)
 
 
 def make_choice(config: Config, learner: Learner) -> Choice | None:
@@ -302,22 +276,23 @@ def make_measurer(
         horizon=config.train.horizon,
         seed=config.seed,
         warn=logger.line,
-        label_money=money_for_labels(to_micro(config.budget.total)),
+        label_money=label_money(config),
     )
 
 
 def make_onlooker(
     config: Config,
+    folder: RunFolder,
     spaces: Spaces,
     learner: Learner,
     transitions: TransitionReplay,
     labels: LabelStore,
     logger: Logger,
-    env: VectorEnv,
+    env: VectorEnv | Closed,
 ) -> Onlooker:
-    prices = config.price
     evaluator = Evaluator(config.task, config.envs, config.evaluate, config.seed, logger.line)
-    evaluator.borrow(env)
+    if isinstance(env, VectorEnv):
+        evaluator.borrow(env)
     return Onlooker(
         models=Models.of(learner),
         spaces=spaces,
@@ -325,7 +300,7 @@ def make_onlooker(
         labels=labels,
         evaluator=evaluator,
         logger=logger,
-        coins=pictures.Coins(config.budget.total, prices.transition, prices.label, bool(config.labeler.tiers)),
+        coins=coins_of(config, read_card(folder)),
         horizon=config.train.horizon,
         seed=config.seed,
         task=config.task,
@@ -333,10 +308,18 @@ def make_onlooker(
     )
 
 
-def first_progress(config: Config, ledger: Ledger) -> Progress:
-    rate = config.train.updates * MICRO / ledger.total if config.train.updates else 0.0
-    first_phase = 1 if config.mode == "coupled" else 0  # as published: no pilot
-    return Progress(config.allocator.phases, rate, config.budget.total, phase=first_phase)
+def coins_of(config: Config, stock: StockCard) -> pictures.Coins:
+    """What the pictures must know of the money."""
+    prices, data = prices_of(config), config.data
+    return pictures.Coins(
+        config.budget.total,
+        prices["transition"] / MICRO,
+        prices["label"] / MICRO,
+        bool(config.labeler.tiers),
+        stock.transitions,
+        data.price_transition,
+        data.collect,
+    )
 
 
 def make_learner(config: Config, spaces: Spaces, device: torch.device) -> Learner:

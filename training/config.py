@@ -23,7 +23,7 @@ from .reports.evaluate import EvaluateConfig
 from .reports.logger import LogConfig
 from .storage.folder import RunConfig
 from .storage.keeper import CheckpointConfig
-from .storage.stock import DataConfig
+from .storage.stock.settings import DataConfig
 
 MOST_THREADS = 4096  # torch takes more, and then starts them
 
@@ -74,8 +74,17 @@ class Config:
             raise ValueError(f"threads: must be from 0 to {MOST_THREADS}, got {self.threads}")
         if self.mode == "coupled" and self.allocator.name != "coupled":
             raise ValueError(f"allocator.name: must be coupled where mode=coupled, got {self.allocator.name}")
-        if self.mode == "coupled" and self.data.labels:
-            raise ValueError("data.labels: is for mode=decoupled: in coupled mode a label belongs to a transition")
+        for name in ("labels", "transitions"):
+            if self.mode == "coupled" and getattr(self.data, name):
+                raise ValueError(
+                    f"data.{name}: is for mode=decoupled: coupled mode pays for a label at every transition"
+                )
+        if not self.data.collect:
+            self._check_offline()
+        if self.data.price_label is not None and (self.labeler.tiers or self.labeler.asks_people):
+            raise ValueError(
+                "data.price_label: is for labels at one price: tiers have their own, and people their wage"
+            )
         if self.replay.capacity < self.train.batch * self.train.length:
             least = self.train.batch * self.train.length
             raise ValueError(f"replay.capacity: must hold a batch of {least} rows, got {self.replay.capacity}")
@@ -98,3 +107,10 @@ class Config:
             raise ValueError(f"labeler.kind: must be step where mode=coupled, got {self.labeler.kind}")
         if self.mode == "coupled" and self.labeler.tiers:
             raise ValueError(f"labeler.tiers: must be none where mode=coupled, got {', '.join(self.labeler.tiers)}")
+
+    def _check_offline(self) -> None:
+        """Where nothing is collected."""
+        if self.train.ratio is not None:
+            raise ValueError("data.collect: false needs train.updates: train.ratio counts rows that are collected")
+        if self.evaluate.borrow:
+            raise ValueError("evaluate.borrow: there are no training environments to borrow where data.collect=false")

@@ -24,6 +24,7 @@ from .parallel.team import Solo, team_of
 from .phase_record import PhaseRecord, write_phases
 from .purchases.labels import Heard
 from .purchases.sellers import SellerFailed
+from .purchases.stock import pay_for_stock
 from .reports.sinks.begin import check_sinks
 from .reports.status import describe, last_word, plan_text, took
 from .run import Run
@@ -64,6 +65,7 @@ def _train(config: Config, resume: Path | None, team: Solo, is_exact: bool = Tru
         heading = describe(config, run.learner.num_parameters, run.device, team.size, run.ledger.balance())
         run.logger.line(f"{config.task}: {heading}; folder {run.folder.path}")
         with listening(run.stop.ask):
+            pay_for_stock(run.ledger, run.stock.source, run.stock.transitions, run.stock_price_micro)
             while not run.progress.is_over:
                 spend(run, decide(run))
                 finish_phase(run)
@@ -86,7 +88,9 @@ def decide(run: Run) -> Plan:
         return progress.plan
     known = run.evidence()
     with run.watch("measure"):
-        plan = checked(run.allocator.plan(known, run.ledger), run.config.allocator.name, run.desk.tiers)
+        plan = checked(
+            run.allocator.plan(known, run.ledger), run.config.allocator.name, run.desk.tiers, known.can_collect
+        )
         plan = fit_capacity(plan, known, run.ledger)
     decision = known.record(), plan.record()
     run.ledger.record_decision(progress.phase, *decision)

@@ -10,6 +10,7 @@ import torch
 
 from ..agents.agent import Agent
 from ..budget.ledger import Ledger
+from ..budget.money import to_micro
 from ..budget.plan import Allocator, Evidence
 from ..envs.records import Spaces
 from ..frames import FrameLog
@@ -37,6 +38,7 @@ from .storage.dumps import Recorder
 from .storage.folder import RunFolder
 from .storage.keeper import Keeper
 from .storage.restore import Part, Positions
+from .storage.stock.stock import StockCard
 
 
 @dataclass
@@ -63,6 +65,7 @@ class Run:
     noise_rng: torch.Generator
     keeper: Keeper
     stop: Stop
+    stock: StockCard  # what was there before the run
     lock: IO  # held while the run is open
     recorder: Recorder = field(default_factory=Recorder)
     team: Solo = field(default_factory=Solo)
@@ -123,10 +126,21 @@ class Run:
             labels=self.desk.num_bought,
             rows_asked=self.desk.num_items,
             pending=len(self.labels.pending),
-            label_price_micro=self.ledger.mean_price("label"),
+            label_price_micro=self.desk.label_price,
+            transitions_micro=self._spent_on_transitions,
         )
         last = self.progress.history[-1] if self.progress.history else None
         return evidence(self.terms, self.progress.phase, self.progress.phases, stock, last)
+
+    @property
+    def stock_price_micro(self) -> int:
+        """Micro-coins for a transition of the stock."""
+        return to_micro(self.config.data.price_transition)
+
+    @property
+    def _spent_on_transitions(self) -> int:
+        own = self.ledger.units("transition") - self.stock.transitions
+        return own * self.ledger.prices["transition"] + self.stock.transitions * self.stock_price_micro
 
     @property
     def watch(self) -> Watch:
@@ -139,7 +153,10 @@ class Run:
 
     @property
     def env_steps(self) -> int:
-        return self.transitions.received * self.config.envs.repeat
+        """That were played, those of the stock not counted; where nothing is collected, the updates in their place."""
+        if not self.config.data.collect:
+            return self.progress.updates
+        return (self.transitions.received - self.stock.transitions) * self.config.envs.repeat
 
     def close(self) -> None:
         with ExitStack() as last:  # each of them, whatever another one raises

@@ -60,6 +60,8 @@ def _decisions(run: Path) -> list:
 def _rows(run: Path) -> dict:
     journal = TransitionJournal(run / "transitions")
     blocks = list(journal.read())
+    if not blocks:  # nothing was collected
+        return {}
     names = ("step", "is_first", "is_last", "is_heldout", "action", "deter")
     rows = {name: torch.cat([torch.tensor(getattr(block, name)) for block in blocks]) for name in names}
     return rows | {f"obs/{k}": torch.cat([torch.tensor(block.obs[k]) for block in blocks]) for k in blocks[0].obs}

@@ -10,6 +10,7 @@ from .earned import Earned, Note
 from .rows import Booking, Entry, Event, Refused, exact
 
 TERMS = ("key", "kind", "price_micro", "tier")  # of a purchase, all but the units: fewer may arrive
+NEWLY_BOUGHT = Purchase("", "transition", 0, 0).tier  # of transitions that the run collects
 WORK = "work/"  # before the keys of people's time that brought no label, which are unique among themselves
 NEWEST, FEWEST = 200, 10  # labels that a mean price is of: those settled last, and none while there are fewer
 
@@ -97,6 +98,14 @@ class Books:
             if kind == "label"
         }
 
+    def by_source(self) -> dict[str, dict[str, int]]:
+        """Of transitions that were there before the run: the name of where they come from -> counts and micro-coins."""
+        return {
+            source: {"transitions": row.units, "spent": row.spent}
+            for (kind, source), row in sorted(self.sold.items())
+            if kind == "transition" and source != NEWLY_BOUGHT
+        }
+
     def summary(self) -> dict:
         """Money in coins, counts of units."""
         balance = self.balance
@@ -111,6 +120,7 @@ class Books:
             "transitions_written_off": self._lost("transition"),
             "labels_written_off": self._lost("label"),
             "by_tier": {tier: _in_coins(row) for tier, row in self.by_tier().items()},
+            "by_source": {source: _in_coins(row) for source, row in self.by_source().items()},
             "work_spent": sum(one.work_spent for one in self.raters.values()) / MICRO,
             "raters": {name: _in_coins(row) for name, row in self.by_rater().items()},
         }

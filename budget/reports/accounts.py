@@ -2,7 +2,7 @@
 
 
 def account_lines(summary: dict) -> list[str]:
-    """From `Ledger.summary()`: a line an amount with its unit, then a line a tier and a rater that labels came from."""
+    """From `Ledger.summary()`: a line an amount with its unit, then a line a tier and a rater that labels came from, and a data set that transitions came from."""
     notes = {"reserved": " for labels or transitions on their way"} if summary["reserved"] else {}
     lines = [
         f"{name:<12}{summary[name]:>16,.15g} coins{notes.get(name, '')}"
@@ -17,6 +17,10 @@ def account_lines(summary: dict) -> list[str]:
     lines += [
         f"  from tier {name}: {tier['labels']:,} labels for {tier['spent']:,.15g} coins{_lost_of_tier(tier)}"
         for name, tier in summary["by_tier"].items()
+    ]
+    lines += [
+        f"  there before, from {name}: {one['transitions']:,} transitions for {one['spent']:,.15g} coins"
+        for name, one in summary["by_source"].items()
     ]
     return lines + [
         f"  rater {name or '(no name)'}: {one['labels']:,} labels for {one['spent']:,.15g} coins in {one['seconds']:,.6g} s"

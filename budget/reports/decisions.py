@@ -32,8 +32,8 @@ def _reasons(evidence: dict, plan: dict) -> list[str]:
     share, best = _share(facts, "label_share"), _share(facts, "best_share")
     gaps = f"{_number(facts, 'gap_now')} now, {_number(facts, 'gap_after')} after this phase"
     measured = Measured.from_record(evidence["measured"])
-    lines = [
-        f"in the end {share} of all spend on labels, {best} if all were bought anew {anew}",
+    lines = [f"in the end {share} of all spend on labels, {best} if all were bought anew {anew}"]
+    lines = (lines if evidence.get("can_collect", True) else []) + [
         f"expected gap {gaps}, in return units",
         f"{measured.explains}, whose values count for {measured.trust:.0%}",
     ]

@@ -49,11 +49,19 @@ class RunTerms:
     have_transitions: int
     have_labels: int
     kappa: float  # most labels a transition
+    can_collect: bool = True  # whether transitions can be bought
     tier: str | None = None  # whose price of a label it is, where raters have tiers
 
     def arguments(self) -> dict:
         """As `plan_answer` takes them."""
-        names = ("weights", "price_transition", "price_label", "have_transitions", "have_labels", "kappa")
+        names = (
+            "weights",
+            "price_transition",
+            "price_label",
+            "have_transitions",
+            "have_labels",
+            "kappa",
+        )
         return {name: getattr(self, name) for name in names} | {"measured": self}
 
 
@@ -168,6 +176,7 @@ def _prices_and_stock(balance: Balance, prices: dict[str, int], decision: dict) 
         "have_transitions": balance.transitions,
         "have_labels": labels,
         "kappa": evidence["labels_per_transition"] * clean,
+        "can_collect": evidence.get("can_collect", True),  # decisions of older runs do not say
         "tier": offer["tier"] if offer else None,
     }
 
@@ -190,7 +199,7 @@ def laws_answer(dynamics: SideLaw, reward: SideLaw, measured: RunTerms | None) -
             "price_label",
             "tier",
         )
-        names += ("have_transitions", "have_labels")
+        names += ("have_transitions", "have_labels", "can_collect")
         answer["measured"] = {name: getattr(measured, name) for name in names}
         answer["measured"]["weights"] = list(measured.weights)
     return answer
@@ -221,6 +230,8 @@ def _run_lines(laws: dict) -> list[str]:
         f"laws, measured before phase {known['phase']}, gaps in return units:",
     ]
     lines += [f"  {side}: {_law_text(laws[side])}" for side in SIDES if laws[side]["source"] == "run"]
+    if not known["can_collect"]:
+        lines.append("  the run collects nothing: all to labels")
     little = ": these errors mean little, and so does this answer" if known["doubt"] else ""
     return [*lines, f"  {known['doubt'] or known['explains']}{little}"]
 

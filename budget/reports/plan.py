@@ -48,7 +48,7 @@ def plan_answer(
         ValueError: "<argument>: ...", for an argument out of range or a budget that cannot give one of each kind.
     """
     _check_numbers(weights, have_transitions, have_labels, kappa)
-    market = _market(budget, price_transition, price_label, Counts(have_transitions, have_labels), kappa)
+    market = _market(budget, price_transition, price_label, Counts(have_transitions, have_labels), kappa, measured)
     sides = law_of("dynamics", dynamics, measured), law_of("reward", reward, measured)
     laws = sides[0].law, sides[1].law
     answer = _split_answer(market, laws, weights, budget) | {"laws": laws_answer(*sides, measured)}
@@ -61,12 +61,15 @@ def plan_answer(
     return answer | rollout_answer(budget, tiers, rollout_price, horizon, gradient_variance)
 
 
-def _market(budget: float, price_transition: float, price_label: float, stock: Counts, kappa: float) -> Market:
+def _market(
+    budget: float, price_transition: float, price_label: float, stock: Counts, kappa: float, measured: RunTerms | None
+) -> Market:
     """At the prices as they are written: rounded up to whole micro-coins, the budget down."""
     for name, coins in (("budget", budget), ("price_transition", price_transition), ("price_label", price_label)):
         check_coins(name, coins)
     prices = (price_in_micro(price_transition), price_in_micro(price_label))
-    return Market(money=budget_in_micro(budget), prices=prices, stock=stock, labels_per_transition=kappa)
+    caps = (math.inf if measured is None or measured.can_collect else stock.transitions, math.inf)
+    return Market(budget_in_micro(budget), prices, stock, caps, labels_per_transition=kappa)
 
 
 def _split_answer(market: Market, laws: tuple[ErrorLaw, ErrorLaw], weights: tuple[float, float], budget: float) -> dict:

@@ -69,9 +69,13 @@ def _hash_line(rows: Rows) -> str:
 
 
 def _measured(rows: Rows) -> str:
-    """What people were paid by what it took them."""
+    """What people were paid by what it took them, and labels about rows of a data set that have a price of their own."""
     number = sum(_is_measured(entry.booking, rows.prices) for entry in rows.entries)
-    return f", but for {number:,} that were measured, within what was reserved for them" if number else ""
+    return (
+        f", but for {number:,} that were measured, or about a data set, within what was reserved for them"
+        if number
+        else ""
+    )
 
 
 def _is_measured(booking: Booking, prices: dict[str, int]) -> bool:

@@ -164,6 +164,7 @@ def test_the_summary_is_in_coins_by_tier(ledger):
         "written_off": 0.0,
         "transitions_written_off": 0,
         "labels_written_off": 0,
+        "by_source": {},
         "by_tier": {
             "cheap": {"labels": 3, "spent": 0.3, "written_off": 0, "written_off_spent": 0.0},
             "default": {"labels": 1, "spent": 4.0, "written_off": 0, "written_off_spent": 0.0},

@@ -74,24 +74,30 @@ class Forecast:
         return f"warning: {self}: this will not fit"
 
 
-def foresee(config: Config, spaces: Spaces, learner: Learner, device: torch.device, is_refused: bool) -> str:
-    """What the run will take, in a line. UserError where it will not fit and is refused then."""
+def foresee(
+    config: Config, spaces: Spaces, learner: Learner, device: torch.device, is_refused: bool, stock: int = 0
+) -> str:
+    """What the run will take, in a line; stock: transitions that are there. UserError where it will not fit and is refused then."""
     number = sum(parameter.numel() for model in learner.models() for parameter in model.parameters())
     free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 0
-    return forecast(config, spaces, number, free, Place.of(os.environ).local_size).check(is_refused)
+    return forecast(config, spaces, number, free, Place.of(os.environ).local_size, stock).check(is_refused)
 
 
-def forecast(config: Config, spaces: Spaces, parameters: int, gpu_bytes: float = 0.0, processes: int = 1) -> Forecast:
+def forecast(
+    config: Config, spaces: Spaces, parameters: int, gpu_bytes: float = 0.0, processes: int = 1, stock: int = 0
+) -> Forecast:
     """What the run takes at its end. parameters: numbers of all models; gpu_bytes: free on the GPU, 0: trains on the CPU;
-    processes: of this machine that share the updates, each with models of its own and a part of the batch."""
-    transitions, labels = bought(config)
+    processes: of this machine that share the updates, each with models of its own and a part of the batch; stock: transitions
+    that are there before, and are copied."""
+    own, labels = bought(config)
+    transitions = own + stock
     rows = replay_bytes(config, spaces, transitions)
     copies = label_bytes(config, spaces, transitions, labels)
     models, update = 16.0 * parameters, update_bytes(config, spaces)  # parameters, gradients and two moments
     learning = {"models": models, "updates": update}
     latents = latent_bytes(config) * min(transitions, _held(config))
     disk = {
-        "journals": journal_bytes(config, spaces, transitions, labels),
+        "journals": journal_bytes(config, spaces, own, labels, stock) + stock_bytes(spaces, stock),
         "checkpoints": (config.checkpoint.keep + 2)
         * (12.0 * parameters + latents),  # a milestone, and one being written
         "snapshots": (config.measure.snapshots + 1) * 4.0 * parameters,
@@ -118,10 +124,11 @@ def bought(config: Config) -> tuple[int, int]:
         number = int(total / (price.transition + price.label))
         return number, number
     share = config.allocator.label_share if config.allocator.name == "fixed" else None
+    share = share if config.data.collect else 1.0
     transitions = total * (1 - share if share is not None else 1.0) / price.transition
     cheapest = min((tier.price for tier in config.labeler.tiers.values()), default=price.label)
     labels = total * (share if share is not None else 0.5) / cheapest
-    return int(transitions), min(int(labels), int(transitions))
+    return int(transitions), min(int(labels), int(transitions)) if config.data.collect else int(labels)
 
 
 def latent_bytes(config: Config) -> int:
@@ -161,7 +168,12 @@ def label_bytes(config: Config, spaces: Spaces, transitions: int, labels: int) -
     return rows * row + held * (LABEL + 4 * length + latent_bytes(config))
 
 
-def journal_bytes(config: Config, spaces: Spaces, transitions: int, labels: int) -> float:
+def stock_bytes(spaces: Spaces, stock: int) -> float:
+    """Of episodes and rewards that were copied: nobody acted on them, so there are no recurrent states."""
+    return float(stock * (obs_bytes(spaces) + 4 * spaces.action_size + VAULT_ROW))
+
+
+def journal_bytes(config: Config, spaces: Spaces, transitions: int, labels: int, stock: int = 0) -> float:
     """Of transitions, true rewards, labels and the ledger; recurrent states are in float32 there."""
     latent = 4 * config.dynamics.deter + config.dynamics.stoch
     row = obs_bytes(spaces) + 4 * spaces.action_size
@@ -169,7 +181,9 @@ def journal_bytes(config: Config, spaces: Spaces, transitions: int, labels: int)
     if config.mode == "coupled":
         return size + labels * QUESTION
     length = config.labels.burn_in + 1
-    return size + shared_rows(transitions, labels, length) * (row + 1) + labels * (QUESTION + 8 * length + latent)
+    return (
+        size + shared_rows(transitions + stock, labels, length) * (row + 1) + labels * (QUESTION + 8 * length + latent)
+    )
 
 
 def update_bytes(config: Config, spaces: Spaces) -> float:

@@ -20,6 +20,7 @@ class Terms:
     seed: int
     label_micro: int = 0  # micro-coins that a label costs, as it is stated
     label_money: int | None = None  # micro-coins for labels in the whole run, about
+    can_collect: bool = True  # whether transitions are bought
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Stock:
     rows_asked: int | None = None  # rows that the labels are about; None: as many as the labels
     pending: int = 0  # of the labels, not answered yet
     label_price_micro: int | None = None  # that the default tier's last ones cost on average; None: too few to say
+    transitions_micro: int | None = None  # spent on transitions; None: their price for each
 
 
 def evidence(terms: Terms, phase: int, phases: int, stock: Stock, last: PhaseRecord | None) -> Evidence:
@@ -54,6 +56,8 @@ def evidence(terms: Terms, phase: int, phases: int, stock: Stock, last: PhaseRec
         labels_per_phase=(terms.labeler.per_phase[0], terms.labeler.per_phase[1]) if terms.labeler.per_phase else None,
         offers=_offers(terms, stock, last),
         seed=terms.seed,
+        can_collect=terms.can_collect,
+        transitions_micro=stock.transitions_micro,
     )
 
 

@@ -12,8 +12,9 @@ from ...worldmodel.replay.transitions import TransitionReplay
 from ..stop import Stop
 from .choice import Choice
 from .items import Drawer
-from .labels import LabelDesk, Terms
+from .labels import LabelDesk
 from .looks import Looks, Reel
+from .terms import StockPrice, Terms
 
 
 def drawer_for(config: LabelerConfig, transitions: TransitionReplay, choice: Choice | None) -> Drawer:
@@ -29,11 +30,12 @@ def open_desk(
     journal: LabelJournal,
     stop: Stop,
     reel: Reel | None,
+    stock: StockPrice | None,
 ) -> LabelDesk:
     """Of people's answers a ceiling is reserved, since what they cost is known afterwards."""
     price = ledger.prices["label"]
     prices = {DEFAULT: math.ceil(config.ceiling * price) if config.asks_people else price}
     prices |= {name: price_in_micro(tier.price) for name, tier in config.tiers.items()}
-    terms = Terms(prices, price_in_micro(config.item_price), config.refusals)
+    terms = Terms(prices, price_in_micro(config.item_price), config.refusals, stock)
     looks = Looks(reel) if config.is_looking else None
     return LabelDesk(drawer, labels, labeler, ledger, journal, stop, terms, looks)

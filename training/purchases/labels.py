@@ -1,8 +1,7 @@
 """Buying labels: choose rows, reserve, ask, and take in whatever has been answered since."""
 
 from collections import deque
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -20,23 +19,11 @@ from .heard import Heard, checked
 from .items import Drawer, Item, requests
 from .looks import Looks
 from .sellers import SellerFailed, calling
+from .terms import Terms
 from .till import Till
 
 STATE = {"calls", "declined_in_a_row", "booked", "labeler"}
 UNPAID = "the run ended before money was set aside for it"
-
-
-@dataclass(frozen=True)
-class Terms:
-    """What an answer costs, and when a labeler that refuses is given up."""
-
-    prices: Mapping[str, int]  # micro-coins reserved for an answer, by tier
-    item_micro: int = 0  # for showing an item to the first of the named tiers
-    refusals: int = 0  # declined questions in a row that end the run, 0: none
-
-    def price(self, tier: str, is_first: bool) -> int:
-        """Of an answer; the first of the named tiers to answer about an item is shown it."""
-        return self.prices[tier] + (self.item_micro if is_first and tier != DEFAULT else 0)
 
 
 class LabelDesk:
@@ -136,7 +123,7 @@ class LabelDesk:
         purchases: list[Purchase] = []
         for item, tier, repeat in wishes:
             is_first = item not in seen
-            price = self.terms.price(tier, is_first)
+            price = self.terms.price(tier, is_first, item.clip)
             if price > money:
                 break
             money -= price
@@ -189,7 +176,7 @@ class LabelDesk:
         self.num_uniform += sum(item.is_uniform for item in asked)
 
     def _first_price(self, offer: LabelOffer | None) -> int:
-        return self.terms.price(DEFAULT if offer is None else offer.tier, is_first=True)
+        return self.terms.most(DEFAULT if offer is None else offer.tier)
 
     def collect(self) -> Heard:
         """Take in what the labeler says: answers are paid, the money of what is declined goes back.
@@ -293,6 +280,12 @@ class LabelDesk:
             number, self.declined_in_a_row = self.declined_in_a_row, 0
             last = heard.declined[-1]
             raise SellerFailed(f"labeler.refusals: {number} questions in a row were declined, the last: {last.reason}")
+
+    @property
+    def label_price(self) -> int | None:
+        """Micro-coins that the default tier's next label costs on average, where that is not simply its price."""
+        price = self.terms.mean(self.transitions)
+        return self.ledger.mean_price("label") if price is None else price
 
     def status(self) -> str:
         """What is waited for, for a person."""

@@ -10,6 +10,7 @@ import torch
 from ...agents.agent import Agent, AgentState
 from ...budget.ledger import Ledger
 from ...budget.money import Purchase
+from ...envs.datasets.closed import Closed
 from ...envs.episodes import Episode, EpisodeReturns
 from ...envs.records import Transition
 from ...envs.standing import OpenEpisode, Standing
@@ -18,6 +19,7 @@ from ...envs.vector import VectorEnv
 from ...errors import UserError
 from ...watch import Watch
 from ...worldmodel.replay.journal.transitions import PREFIX, TransitionJournal
+from ...worldmodel.replay.stock import StockRows
 from ...worldmodel.replay.tick import Tick, Ticks
 from ...worldmodel.replay.transitions import TransitionReplay
 from ...worldmodel.rssm import Latent
@@ -46,7 +48,7 @@ class Collector:
 
     def __init__(
         self,
-        env: VectorEnv,
+        env: VectorEnv | Closed,
         vault: RewardVault,
         replay: TransitionReplay,
         ledger: Ledger,
@@ -55,11 +57,12 @@ class Collector:
         device: torch.device,
         has_returns: bool,
         watch: Watch,
+        stock: StockRows,
     ):
         """device: of the agent. has_returns: whether tick() reads the true returns of training episodes; only reference
-        mode logs them."""
+        mode logs them. stock: rows that were there before."""
         self.env, self.vault, self.replay, self.ledger = env, vault, replay, ledger
-        self.journal, self.stop, self.device, self.watch = journal, stop, device, watch
+        self.journal, self.stop, self.device, self.watch, self.stock = journal, stop, device, watch, stock
         ledger.before_commit.insert(0, journal.log.sync)  # before questions about them
         self.episodes = EpisodeReturns(vault, env.num) if has_returns else None
         self.action = np.zeros((env.num, env.spaces.action_size), np.float32)
@@ -85,7 +88,8 @@ class Collector:
     def begin_anew(self) -> None:
         """Close the open episodes as truncated: where they stand is not known."""
         self.is_live = True
-        self.env.go_on(self._standing(opened=False))
+        if isinstance(self.env, VectorEnv):
+            self.env.go_on(self._standing(opened=False))
         sold = (key.removeprefix(PREFIX) for key in self.ledger.state_of_keys() if key.startswith(PREFIX))
         self.num_chunks = max(map(int, (*self.journal.units, *sold)), default=0)  # what was lost is not sold again
 
@@ -114,7 +118,7 @@ class Collector:
             tick = self.ahead.popleft()  # what was done counts, also where rounding would have done a little else
         else:
             with calling(self.stop, "the agent"):
-                self.env.check(action)
+                self._played.check(action)
                 _check_memory(tick)
             self.journal.append(tick)
         self.action, self.state = tick.action, state
@@ -123,15 +127,21 @@ class Collector:
         self.chunk.received += transition.num_bought
         if self.is_live and self.chunk.left:  # never beyond what is reserved
             with self.watch("environment"), calling(self.stop, "environment"):
-                self.env.begin(self.action)  # in processes of their own they play while the learner learns
+                self._played.begin(self.action)  # in processes of their own they play while the learner learns
         return self.episodes.add(transition) if self.episodes else []
 
     def _arrive(self) -> Transition:
         with self.watch("environment"), calling(self.stop, "environment"):
-            if not self.is_live or self.env.was_lent:  # an evaluation may have played in them
-                self.env.go_on(self._standing(opened=True))
+            env = self._played
+            if not self.is_live or env.was_lent:  # an evaluation may have played in them
+                env.go_on(self._standing(opened=True))
                 self.is_live = True
-            return self.env.step(self.action)
+            return env.step(self.action)
+
+    @property
+    def _played(self) -> VectorEnv:
+        assert isinstance(self.env, VectorEnv), "nothing is collected"
+        return self.env
 
     def _standing(self, opened: bool) -> Standing:
         """Where the streams stand at the journal's end; without `opened`, as if every episode had ended there."""
@@ -142,7 +152,7 @@ class Collector:
             next_episode=counts.next_episode,
             was_last=last.is_last if last and opened else np.ones(self.env.num, bool),
             is_heldout=last.is_heldout if last else np.zeros(self.env.num, bool),
-            rows=self.journal.bought.copy(),
+            rows=self.journal.bought + self.stock.bought,
             open=tuple(OpenEpisode(one.env, one.episode, one.obs, one.action[:-1]) for one in episodes),
         )
 

@@ -22,12 +22,19 @@ LAW_POINTS = 40  # of a drawn law
 @dataclass(frozen=True)
 class Coins:
     """What the pictures must know of a run: coins there are to spend, coins a transition and a label, and whether labels
-    come from named tiers."""
+    come from named tiers. Of transitions that were there before: how many, and coins each; whether more are collected."""
 
     total: float
     transition: float
     label: float
     has_tiers: bool
+    stock: int = 0
+    stock_price: float = 0.0
+    can_collect: bool = True
+
+    def on(self, transitions: int) -> float:
+        """Coins spent on so many transitions, the stock among them."""
+        return (transitions - self.stock) * self.transition + self.stock * self.stock_price
 
 
 def allocation_pictures(
@@ -51,7 +58,7 @@ def spends(history: list[PhaseRecord], coins: Coins) -> dict[str, np.ndarray]:
     """What was bought -> coins spent on it at each phase's end, (P,)."""
     tiers = sorted({tier for record in history for tier in record.spent_on_tiers})
     names = ["labels"] if len(tiers) < 2 else [f"labels: {tier}" for tier in tiers]
-    found = {"transitions": np.array([record.transitions * coins.transition for record in history])}
+    found = {"transitions": np.array([coins.on(record.transitions) for record in history])}
     return found | {
         name: np.array([record.spent_on_tiers.get(tier, 0.0) for record in history])
         for name, tier in zip(names, tiers, strict=False)
@@ -97,6 +104,9 @@ def final_counts(last: PhaseRecord, coins: Coins) -> tuple[float, float]:
     """Transitions and clean labels once all the money is spent: at the believed share, or as until now where nothing is
     believed."""
     plan = last.plan
+    if not coins.can_collect:
+        price = plan.offer.price_per_clean / MICRO if plan.offer else coins.label
+        return float(last.transitions), last.clean_labels + (coins.total - last.spent) / price
     if plan.facts is None or plan.facts.label_share is None:
         growth = coins.total / max(last.spent, 1e-9)
         return last.transitions * growth, last.clean_labels * growth

@@ -67,6 +67,10 @@ ADDED = {  # version -> settings that a config.yaml of the versions before it la
         "labeler.parallel",
         "runtime.execution",
         "data.labels",
+        "data.transitions",
+        "data.price_transition",
+        "data.price_label",
+        "data.collect",
     ),
 }
 

@@ -15,7 +15,8 @@ LOGS = ("transitions/", "labels/", "vault/")  # only ever appended to; snapshots
 
 def verify_files(folder: RunFolder) -> list[str]:
     """Lines that say what was checked. DamagedLog or DamagedCheckpoint for the first file that is not what it was."""
-    lines = [_log(path) for path in (folder.transitions, folder.labels, folder.vault)]
+    stock = [path for path in sorted(folder.stock.glob("*")) if path.is_dir()]
+    lines = [_log(path) for path in (folder.transitions, folder.labels, folder.vault, *stock)]
     manifests = [(path, checkpoint.read_manifest(path)) for path in checkpoint.list_checkpoints(folder.checkpoints)]
     for path, manifest in manifests:
         for name, expected in manifest["files"].items():
@@ -30,7 +31,8 @@ def verify_files(folder: RunFolder) -> list[str]:
 def _log(folder: Path) -> str:
     log = FrameLog(folder)
     number = sum(1 for _ in log.read())
-    return f"{folder.name}: {number:,} frames in {len(log.segments)} files, every checksum right"
+    name = folder.name if folder.parent.name != "stock" else f"stock/{folder.name}"
+    return f"{name}: {number:,} frames in {len(log.segments)} files, every checksum right"
 
 
 def _sights(folder: Path) -> list[str]:

@@ -42,6 +42,14 @@ class Counts:
             next_episode=self.next_episode + ticks.is_first.sum(0),
         )
 
+    def after_episode(self, env: int, step: int, episode: int, length: int, is_heldout: bool) -> "Counts":
+        """After a whole episode of one stream: the number of its first row, its own number, and its transitions."""
+        assert step >= self.next_step[env], (env, step, self.next_step)
+        rows, next_step, next_episode = self.rows.copy(), self.next_step.copy(), self.next_episode.copy()
+        rows[int(is_heldout), env] += length + 1
+        next_step[env], next_episode[env] = step + length + 1, episode + 1
+        return Counts(rows, self.received + length, next_step, next_episode)
+
     def arrays(self) -> dict[str, np.ndarray]:
         """All of them by name."""
         return {"received": np.array(self.received, np.int64)} | {

@@ -29,6 +29,14 @@ class OpenRows:
     def __len__(self) -> int:
         return sum(int(np.count_nonzero(rings.columns["is_open"])) for rings in (self.training, self.heldout))
 
+    def before(self, step: np.ndarray) -> int:
+        """How many of them lie before the row `step` (N,) of their stream."""
+        number = 0
+        for rings in (self.training, self.heldout):
+            slot = np.flatnonzero(rings.columns["is_open"])
+            number += int(np.count_nonzero(rings.columns["step"][slot] < step[slot // rings.length]))
+        return number
+
     def draw(self, number: int, rng: np.random.Generator) -> list[Clip]:
         """`number` rows (fewer where fewer are left), uniform without replacement over training and held-out rows.
 
@@ -48,10 +56,12 @@ class OpenRows:
         return clips
 
     def candidates(self, most: int, rng: np.random.Generator) -> Candidates:
-        """At most `most` open rows of training episodes, uniform without replacement. Nothing counts as asked."""
+        """At most `most` open rows of training episodes, uniform without replacement. Nothing counts as asked. A row of a stock
+        that no update has seen yet is left out: nobody has made a latent of it."""
         rings = self.training
         slot = np.flatnonzero(rings.columns["is_open"])
         slot = slot[rng.choice(len(slot), min(most, len(slot)), replace=False)]
+        slot = slot[rings.columns["deter"][slot].any(1)]
         stream, place = np.divmod(slot, rings.length)
         newer = (rings.count[stream] - 1 - place) % rings.length
         return Candidates(

@@ -37,7 +37,9 @@ def test_what_a_label_did_not_cost_is_free_again(ledger, ceiling):
     assert ledger.remaining == 985_500_000
     row = read_all(ledger.path).entries[-1].booking
     assert row.purchase and row.purchase.price_micro == 2_500_000 and row.note == '{"rater":"ann","seconds":4.5}'
-    assert verify_ledger(ledger.path)[-1].endswith("but for 1 that were measured, within what was reserved for them")
+    assert verify_ledger(ledger.path)[-1].endswith(
+        "but for 1 that were measured, or about a data set, within what was reserved for them"
+    )
 
 
 @pytest.mark.parametrize(

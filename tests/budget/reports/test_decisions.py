@@ -72,6 +72,7 @@ def test_the_accounts_say_what_is_coins_and_what_is_not():
         "labels_written_off": 0,
         "work_spent": 0.0,
         "raters": {},
+        "by_source": {"minari:toy/one-v0": {"transitions": 1000, "spent": 0.5}},
     }
     tiers = {
         "cheap": {"labels": 40, "spent": 40.0, "written_off": 0, "written_off_spent": 0.0},
@@ -87,4 +88,5 @@ def test_the_accounts_say_what_is_coins_and_what_is_not():
         "labels 241 bought",
         "from tier cheap: 40 labels for 40 coins",
         "from tier expert: 201 labels for 1,206.5 coins",
+        "there before, from minari:toy/one-v0: 1,000 transitions for 0.5 coins",
     ]

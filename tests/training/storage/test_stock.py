@@ -92,5 +92,5 @@ def test_labels_that_do_not_fit_are_refused_in_a_line(tiny, earlier):
 
 def test_a_folder_that_is_no_run_is_refused(tiny, tmp_path):
     config = tiny()
-    with pytest.raises(UserError, match=r"^data\.labels: .* is no run's folder"):
+    with pytest.raises(UserError, match=r"^data\.labels: .* holds no episodes: expected a run's folder"):
         build(replace(config, data=replace(config.data, labels=str(tmp_path))), is_resumed=False)

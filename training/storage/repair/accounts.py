@@ -11,6 +11,7 @@ from ....budget.ledger import BudgetExceeded, Ledger
 from ....budget.money import Paid, Purchase, price_in_micro
 from ....envs.labelers.question_keys import DEFAULT
 from ....envs.records import Answer, Work
+from ....worldmodel.replay.journal.stock import KEY as STOCK
 from ....worldmodel.replay.journal.transitions import PREFIX
 from ...config import Config
 from .bench import Bench
@@ -117,7 +118,7 @@ def _lost(states: dict[str, KeyState], rows: Rows, questions: Questions) -> Iter
         if bought.kind == "work":
             continue  # nobody holds it
         if bought.kind == "transition":
-            noun, held = "transitions", rows.units[key.removeprefix(PREFIX)]
+            noun, held = "transitions", rows.stock.transitions if key == STOCK else rows.units[key.removeprefix(PREFIX)]
         else:
             noun, held = f"labels of tier {bought.tier}", int(key in questions.answered)
         if state.held > held:
@@ -152,11 +153,17 @@ def _unknown(
     for key, units in rows.units.items():
         if units and _is_free(states.get(PREFIX + key)):
             found.append(Unknown(Purchase(PREFIX + key, "transition", units, prices["transition"]), units))
+    if rows.stock.transitions and _is_free(states.get(STOCK)):
+        units, price = rows.stock.transitions, price_in_micro(config.data.price_transition)
+        found.append(Unknown(Purchase(STOCK, "transition", units, price, rows.stock.source), units))
     seen = set()
     for key, item in questions.asked.items():
         tier, clip = item.question.tier, item.question.clip
         if tier == DEFAULT or tier not in config.labeler.tiers:
             price = config.labeler.most_micro(prices["label"])
+            if config.data.price_label is not None:
+                is_stock = clip.step < rows.stock.next_step[clip.env]
+                price = price_in_micro(config.data.price_label if is_stock else config.price.label)
         else:
             price = price_in_micro(config.labeler.tiers[tier].price)
             price += 0 if clip in seen else price_in_micro(config.labeler.item_price)

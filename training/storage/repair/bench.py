@@ -59,7 +59,8 @@ class Bench:
 
     def finish_folders(self) -> None:
         """What a repair that was cut off in `replace_folder` left: the new folder is whole where the old one is gone."""
-        for path in (self.folder.transitions, self.folder.labels, self.folder.vault):
+        stock = [self.folder.stock / name for name in ("transitions", "rewards", "labels")]
+        for path in (self.folder.transitions, self.folder.labels, self.folder.vault, *stock):
             new = path.with_name(path.name + NEW)
             if new.exists() and path.exists():
                 shutil.rmtree(new)

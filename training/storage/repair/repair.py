@@ -15,6 +15,7 @@ from ....links import refuse_links
 from ...config import Config
 from ..card import RunCard
 from ..folder import RunFolder
+from ..stock.mend import Stocked, mend_stock
 from .accounts import settle_accounts
 from .bench import DAMAGED, Bench
 from .checkpoints import mark_checkpoints, newest_parts, set_archives_aside, set_checkpoints_aside
@@ -68,20 +69,23 @@ def _mend_journals(bench: Bench, config: Config, card: RunCard | None, is_rebuil
         return  # an older version's, and whole
     with closing(Ledger.open(bench.folder.ledger)) as ledger:
         known = ledger.state_of_keys()
+    stock = mend_stock(bench)
     _, questions = read_questions(bench)
-    floor = _floor([*questions.asked, *questions.replied, *known])
-    rows = mend_transitions(bench, floor, blank_tick(config, card, questions.asked))
+    floor = _floor([*questions.asked, *questions.replied, *known], stock)
+    rows = mend_transitions(bench, floor, blank_tick(config, card, questions.asked, stock.next_step))
+    rows.stock = stock
     is_uniform = config.labels.choice == "uniform"
     questions = mend_questions(bench, known, copier(bench, config), is_uniform)
     mend_rewards(bench)
     settle_accounts(bench, config, rows, questions, is_rebuilt)
 
 
-def _floor(keys: list[str]) -> dict[int, int]:
-    """Stream -> the step after the last that was asked about."""
+def _floor(keys: list[str], stock: Stocked) -> dict[int, int]:
+    """Stream -> the step after the last that was asked about, of rows that were collected."""
     floor: dict[int, int] = {}
     for clip in (clip for question in filter(None, map(question_of, keys)) for clip in question.clips):
-        floor[clip.env] = max(floor.get(clip.env, 0), clip.step + 1)
+        if clip.step >= stock.next_step[clip.env]:
+            floor[clip.env] = max(floor.get(clip.env, 0), clip.step + 1)
     return floor
 
 

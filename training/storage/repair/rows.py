@@ -8,6 +8,7 @@ import numpy as np
 
 from ....worldmodel.replay.journal.transitions import KIND, arrays_of, ticks_of
 from ....worldmodel.replay.tick import Ticks
+from ..stock.mend import Stocked
 from .bench import Bench
 from .logs import Row, condition, whole_frames, write_new
 
@@ -21,6 +22,7 @@ class Rows:
     units: Counter[str] = field(default_factory=Counter)  # transitions by the key of their chunk
     next_step: np.ndarray | None = None  # (N,) of each stream; None where no tick is left
     why: str = ""  # what was wrong with the journal; empty: nothing
+    stock: Stocked = field(default_factory=Stocked)  # rows that were there before
 
 
 def mend_transitions(bench: Bench, floor: dict[int, int], blank: Ticks | None) -> Rows:

@@ -68,6 +68,15 @@ class Rings:
         self._put(slot, {name: value.reshape(-1, *value.shape[2:])[place] for name, value in values.items()})
         self.count = count
 
+    def extend_one(self, stream: int, values: dict[str, np.ndarray]) -> None:
+        """Rows of one stream in their order; values (K, *shape) for every column. Those that later ones overwrite are left out."""
+        count = self.count.copy()
+        count[stream] += len(next(iter(values.values())))
+        self._make_room(count)
+        row = np.arange(self.count[stream], count[stream])[-self.capacity :]
+        self._put(self.slot(np.full(len(row), stream), row), {name: one[-len(row) :] for name, one in values.items()})
+        self.count = count
+
     def _make_room(self, count: np.ndarray) -> None:
         """For streams that are going to have `count` rows."""
         length = self.length
