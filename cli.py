@@ -1,4 +1,4 @@
-"""The command line: `tandem train | eval | ledger | repair | plan | label`.
+"""The command line: `tandem train | eval | ledger | repair | plan | export | label`.
 
 Parts are imported inside the commands: `tandem plan` answers without starting torch.
 """
@@ -303,6 +303,15 @@ def _plan(arguments: list[str]) -> None:
     )
 
 
+def _export(arguments: list[str]) -> None:
+    from .training.export.export import export
+
+    description = (
+        "The newest policy and reward model of a run, as torch.export programs that need none of this package."
+    )
+    export(arguments, Parser(prog="tandem export", description=description), TRUST)
+
+
 def _label(arguments: list[str]) -> None:
     from .envs.labelers.people.commands import label
 
@@ -340,5 +349,6 @@ COMMANDS = {
     "ledger": (_ledger, "what a run has bought and what is left"),
     "repair": (_repair, "set aside what is damaged in a run, and say what is lost"),
     "plan": (_plan, "how many transitions and labels a budget should buy"),
+    "export": (_export, "the policy and the reward model, for use without this package"),
     "label": (_label, "people who answer: the page, raters, answers out and in"),
 }

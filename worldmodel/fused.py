@@ -50,7 +50,9 @@ def gated(gates: Tensor, deter: Tensor) -> Tensor:
 
 def _is_plain_cpu(x: Tensor, other: Tensor) -> bool:
     is_float = x.dtype == other.dtype == torch.float32
-    is_traced = torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
+    # What is exported keeps to this order of operations, and so to a run's own numbers.
+    is_compiled = torch.compiler.is_compiling() and not torch.compiler.is_exporting()
+    is_traced = is_compiled or torch._C._are_functorch_transforms_active()
     return is_float and x.device.type == "cpu" and not is_traced
 
 
