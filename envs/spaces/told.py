@@ -67,7 +67,7 @@ def _taken(env: gymnasium.Env) -> Space:
     if found := _wrapper(env):
         return found.env.action_space
     space = getattr(env.unwrapped, "taken_actions", env.action_space)
-    return MultiDiscrete(space.factors) if isinstance(space, Choices) else space
+    return Discrete(space.factors[0]) if isinstance(space, Choices) else space  # a game's one choice
 
 
 def _action(space: Space, free: _Ranges) -> dict[str, Any]:

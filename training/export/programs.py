@@ -71,7 +71,8 @@ def scanned(rssm: RSSM, start: Latent, action: Tensor, embed: Tensor, is_first: 
     given = rssm.scan_inputs(start, action, embed, is_first)
 
     def step(carried: list[Tensor], row: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-        deter, stoch, _ = rssm.observe_step(*carried, *row, given.weights, given.own)
+        (deter, stoch), (keep, action_in, embed_in, uniform) = carried, row
+        deter, stoch, _ = rssm.observe_step(deter, stoch, keep, action_in, embed_in, uniform, given.weights, given.own)
         return [deter, stoch], [deter.clone(), stoch.clone()]  # a loop in a graph gives nothing away twice
 
     rows = [one.transpose(0, 1) for one in (*given.rows, noise)]  # (T, B, ...)
