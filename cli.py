@@ -1,4 +1,4 @@
-"""The command line: `tandem train | eval | ledger | repair | plan | export | label`.
+"""The command line: `tandem train | eval | ledger | report | compare | repair | plan | export | label`.
 
 Parts are imported inside the commands: `tandem plan` answers without starting torch.
 """
@@ -310,6 +310,11 @@ def _export(arguments: list[str]) -> None:
         "The newest policy and reward model of a run, as torch.export programs that need none of this package."
     )
     export(arguments, Parser(prog="tandem export", description=description), TRUST)
+def _compare(arguments: list[str]) -> None:
+    from .training.comparison.commands import compare
+
+    what = "Returns of runs by what they cost: groups of equal settings, with bands, a table and curves."
+    compare(arguments, Parser(prog="tandem compare", description=what))
 
 
 def _label(arguments: list[str]) -> None:
@@ -347,6 +352,7 @@ COMMANDS = {
     "train": (_train, "train an agent, or go on with a run"),
     "eval": (_eval, "the true return of a trained agent"),
     "ledger": (_ledger, "what a run has bought and what is left"),
+    "compare": (_compare, "what runs reached for what they cost"),
     "repair": (_repair, "set aside what is damaged in a run, and say what is lost"),
     "plan": (_plan, "how many transitions and labels a budget should buy"),
     "export": (_export, "the policy and the reward model, for use without this package"),

@@ -13,6 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+import yaml
+
+from tandem.training.settings import load_config, to_yaml
 
 MACHINE = (
     f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}, one thread a run"
@@ -117,3 +120,34 @@ def read_run(folder: Path) -> dict[str, list[float]]:
             phases[-1] |= row
             is_open = "budget/labels" not in row
     return {name: [phase.get(key) for phase in phases] for name, key in COLUMNS.items()}
+
+
+def kept_runs(results: dict[str, dict[str, dict]]) -> dict:
+    """Cells that were kept as `tandem compare` reads runs, once this is a JSON file.
+
+    Their settings are those that today's program makes of their commands; nobody kept when an evaluation was made.
+    """
+    runs = [_kept_run(f"{name}-s{seed}", run) for name, by_seed in results.items() for seed, run in by_seed.items()]
+    return {"runs": runs}
+
+
+def _kept_run(name: str, run: dict) -> dict:
+    config = load_config(run["command"].split()[1:])
+    columns = ("spent", "transitions", "labels", "updates", "return", "return_sampled")
+    evaluations = [
+        {
+            "phase": phase,
+            "step": transitions * config.envs.repeat,
+            "spent": spent,
+            "transitions": transitions,
+            "labels": labels,
+            "updates": updates,
+            "hours": None,
+            "return_mode": mode,
+            "return_sampled": sampled,
+        }
+        for phase, (spent, transitions, labels, updates, mode, sampled) in enumerate(
+            zip(*(run[column] for column in columns), strict=True)
+        )
+    ]
+    return {"name": name, "configuration": yaml.safe_load(to_yaml(config)), "evaluations": evaluations, "is_over": True}
