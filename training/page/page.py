@@ -1,7 +1,6 @@
 """The page of a run: its sections in the order in which a person asks."""
 
 from collections.abc import Callable
-from importlib import resources
 from pathlib import Path
 
 import yaml
@@ -54,7 +53,7 @@ def page_of(run: Path) -> str:
         tag("title", title),
         Markup(f"<style>\n{_style()}</style>"),
     )
-    made = [(name, heading, make(sources)) for name, (heading, make) in SECTIONS.items()]
+    made = [(name, heading, _made(make, sources)) for name, (heading, make) in SECTIONS.items()]
     shown = [(name, heading, inside) for name, heading, inside in made if inside]
     ways = tag("nav", *(tag("a", heading, href=f"#{name}") for name, heading, _ in shown), aria_label="sections")
     sections = (tag("section", tag("h2", heading), inside, id=name) for name, heading, inside in shown)
@@ -62,8 +61,18 @@ def page_of(run: Path) -> str:
     return f"<!doctype html>\n{tag('html', head, body, lang='en')}\n"
 
 
+def _made(make: Callable[[Sources], Markup | None], sources: Sources) -> Markup | None:
+    """A section; one that cannot be made takes no other with it: a stranger's files may hold anything."""
+    try:
+        return make(sources)
+    except Exception as error:  # noqa: BLE001 - of any kind, for the same reason
+        return tag(
+            "p", f"This part cannot be told from what lies in the folder: {type(error).__name__}: {error}", class_="bad"
+        )
+
+
 def _style() -> str:
-    return (resources.files(__package__) / "page.css").read_text()
+    return Path(__file__).with_name("page.css").read_text()
 
 
 def _heading(sources: Sources) -> Markup:

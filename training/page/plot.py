@@ -121,7 +121,8 @@ class Plot:
                 marks.append(tag("circle", tag("title", words), class_=f"dot {color}", **place))
         return joined(marks)
 
-    def band(self, xs: Sequence[float], lows: Sequence[float], highs: Sequence[float], color: str) -> Markup:
+    def band(self, xs: Iterable[float], lows: Iterable[float], highs: Iterable[float], color: str) -> Markup:
+        xs = list(xs)
         under, over = (list(self._shown(zip(xs, edge, strict=True))) for edge in (lows, highs))
         around = [f"{self.x.at(x)},{self.y.at(y)}" for x, y in [*over, *reversed(under)]]
         return tag("polygon", points=" ".join(around), class_=f"area {color}") if len(around) > 2 else Markup()
