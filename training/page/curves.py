@@ -18,15 +18,19 @@ GAPS = {  # in a phase's record -> its colour, what it is, and what that means
     "dynamics": (
         "transitions",
         "measured, of the dynamics",
-        "What the policy's value loses where the dynamics model errs.",
+        "What the model's dreams cost, on data that trained nothing.",
     ),
-    "reward": ("labels", "measured, of the reward", "What it loses where the reward model errs."),
+    "reward": ("labels", "measured, of the reward", "The same for what the reward model says of them."),
     "horizon": (
         "third",
         "estimate by horizon weights",
-        "The same errors, weighed by what theory says of dreams as long as the policy's.",
+        "What theory makes of the mean errors, where dreams begin anew every few rows: often a hundred times too large.",
     ),
-    "lemma": ("fourth", "bound by Lemma 1", "What theory bounds the gap by; where it says nothing, nothing is drawn."),
+    "lemma": (
+        "fourth",
+        "bound by Lemma 1",
+        "What theory makes of the largest errors; where that is infinite, nothing is drawn.",
+    ),
 }
 
 

@@ -197,10 +197,11 @@ def _errors(sources: Sources) -> Markup | None:
     coins = sources.coins
     dynamics, reward = laws(measured[-1], coins)
     labels = "labels held, as perfect ones" if coins.has_tiers else "labels bought"
-    plots = (
-        curves.error_by_count(dynamics, "transitions", "transitions bought", "dynamics error, in return units"),
-        curves.error_by_count(reward, "labels", labels, "reward error, in return units"),
+    sides = (
+        (dynamics, "transitions", "transitions bought", "dynamics error, in return units"),
+        (reward, "labels", labels, "reward error, in return units"),
     )
+    plots = (curves.error_by_count(*side) for side in sides if len(side[0].counts))
     told = f"Measured at the end of {curves.phase_name(measured[-1].phase)}, on data that trained nothing."
     said = (sentences.law(dynamics, "dynamics", "transitions"), sentences.law(reward, "reward", "labels"))
     return joined([tag("p", " ".join((told, *said))), tag("div", *plots, class_="pair")])

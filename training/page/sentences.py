@@ -116,15 +116,19 @@ def law(curve: ErrorCurve, what: str, data: str) -> str:
     """What is known of one error."""
     number = len(curve.counts)
     if not len(curve.law_counts):
-        return f"The {what} error was measured {number} times, which is too little for a law."
-    now, then = (
-        float(np.interp(np.log(at), np.log(curve.law_counts), curve.mean))
-        for at in (max(curve.today, 1.0), max(curve.planned, 1.0))
-    )
+        return f"No {what} error was measured from which a law could be told."
+    now, then = (_at(curve, held) for held in (curve.today, curve.planned))
+    said = f"The {what} error, measured at {plural(number, 'count')} of {data}, falls with the power {digits(curve.exponent)}"
+    said += f": about {now} at the {count(curve.today)} that are held"
     return (
-        f"The {what} error, measured at {plural(number, 'count')} of {data}, falls with the power {digits(curve.exponent)}: about "
-        f"{digits(now)} at the {count(curve.today)} that are held, and {digits(then)} at the {count(curve.planned)} planned in the end."
+        f"{said}, and {then} at the {count(curve.planned)} planned in the end."
+        if curve.planned > curve.today
+        else f"{said}."
     )
+
+
+def _at(curve: ErrorCurve, number: float) -> str:
+    return digits(float(np.interp(np.log(max(number, 1.0)), np.log(curve.law_counts), curve.mean)))
 
 
 def _mapping(value: object) -> Mapping[str, Any]:
