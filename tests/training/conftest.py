@@ -162,8 +162,8 @@ def differences():
 
 @pytest.fixture(scope="session")
 def small_run(tmp_path_factory) -> Path:
-    """A tiny run of a gymnasium environment whose pictures were drawn: nobody changes what lies in its folder."""
+    """A tiny run of a gymnasium environment: nobody changes what lies in its folder."""
     folder = tmp_path_factory.mktemp("small") / "run"
-    settings = ("task=gym:Pendulum-v1", "envs.repeat=2", "log.figures=true", "log.films=false", f"run.dir={folder}")
+    settings = ("task=gym:Pendulum-v1", "envs.repeat=2", f"run.dir={folder}")
     train(load_config(changed(*settings)))
     return folder

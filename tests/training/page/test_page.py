@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 import yaml
+from PIL import Image
 
 import tandem.cli
 from tandem.budget.ledger import Ledger
 from tandem.training.page.command import PLACE
 from tandem.training.page.page import POLICY
+from tandem.training.phases import train
 from tandem.training.reports.logger import LogConfig, Logger
 from tandem.training.reports.look import Onlooker
 
@@ -21,13 +23,21 @@ pytestmark = pytest.mark.run
 
 @pytest.fixture
 def copied(small_run, tmp_path) -> Path:
-    return Path(shutil.copytree(small_run, tmp_path / "copied"))
+    """With a picture and a film."""
+    folder = Path(shutil.copytree(small_run, tmp_path / "copied"))
+    (folder / "report" / "films").mkdir(parents=True)
+    for name in ("dynamics_open_loop.png", "films/eval_film-002.gif"):
+        Image.new("RGB", (40, 30), "teal").save(folder / "report" / name)
+    return folder
 
 
-def test_a_run_leaves_its_page_which_is_one_small_file(small_run, see):
-    page = small_run / PLACE
-    assert page.stat().st_size < 3_000_000
-    assert page.read_text() == see(small_run).source
+@pytest.mark.slow
+def test_a_run_that_draws_leaves_its_page(tiny, see):
+    config = tiny("log.figures=true")
+    train(config)
+    page = Path(config.run.dir) / PLACE
+    assert page.stat().st_size < 3_000_000 and page.read_text() == see(Path(config.run.dir)).source
+    assert "pictures" in see(Path(config.run.dir)).sections
 
 
 def test_the_page_tells_what_the_ledger_and_the_evaluations_say(small_run, see):
@@ -37,15 +47,16 @@ def test_the_page_tells_what_the_ledger_and_the_evaluations_say(small_run, see):
     assert "The run is finished: 320 of 320 coins are spent." in page.text
     assert f"{account['transitions']:,} transitions and {account['labels']:,} labels were bought." in page.text
     assert f"a mean true return of \N{MINUS SIGN}{-last:,.1f} with the most likely actions" in page.text
-    assert [one for one in page.sections if one not in ("films", "gaps")] == [
-        *("returns", "bought", "plans", "errors", "pictures", "warnings", "configuration", "versions")
+    assert [one for one in page.sections if one != "gaps"] == [
+        *("returns", "bought", "plans", "errors", "warnings", "configuration", "versions")
     ]
     for phase in ("The pilot", "Phase 1", "Phase 2"):
         assert page.text.count(phase) == 1  # its plan
 
 
-def test_nothing_is_asked_of_anybody(small_run, see):
-    page = see(small_run)
+def test_nothing_is_asked_of_anybody(copied, see):
+    page = see(copied)
+    assert sum(tag == "img" for tag, _ in page.elements) == 2
     policies = [attributes["content"] for _, attributes in page.elements if attributes.get("http-equiv")]
     assert policies == [POLICY] and policies[0].startswith(
         "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
@@ -140,6 +151,15 @@ def test_a_mistake_is_told_in_one_line_and_nothing_is_written(
 def test_the_command_writes_where_it_is_told_to(small_run, tmp_path, capsys):
     assert tandem.cli.main(["report", str(small_run), "--out", str(tmp_path / "page.html")]) == 0
     assert (tmp_path / "page.html").read_text().endswith("</html>\n") and "page.html" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("is_wanted", [True, False])
+def test_a_run_writes_its_page_where_pictures_are_wanted(copied, see, tmp_path, is_wanted):
+    with Logger(tmp_path, LogConfig(figures=is_wanted)) as logger:
+        looking = dict.fromkeys(Onlooker.__dataclass_fields__) | {"logger": logger}
+        Onlooker(**looking).write_page(copied)
+    assert (copied / PLACE).exists() == is_wanted
+    assert not is_wanted or (copied / PLACE).read_text() == see(copied).source
 
 
 def test_a_page_that_cannot_be_made_ends_no_run(tmp_path):
