@@ -16,6 +16,7 @@ from ...durable import whole_file
 from ...envs.make import make_env
 from ...envs.spaces.told import told_action, told_obs
 from ...usage import UsageError
+from ...worldmodel.fused import own_order
 from ...worldmodel.observations.images import MOST_IMAGES
 from ..build import load_trained
 from ..settings import trusted_config
@@ -66,7 +67,7 @@ def program_bytes(program: nn.Module, form: dict[str, Any]) -> bytes:
     free = {name: Dim(name, min=1, max=MOST[has_images]) for name in ("N", "T")}
     takes = form["takes"].values()
     file = io.BytesIO()
-    with torch.no_grad():
+    with torch.no_grad(), own_order():
         taken = torch.export.export(
             program.eval(),
             tuple(_example(one) for one in takes),
