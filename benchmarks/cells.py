@@ -10,6 +10,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -132,12 +133,13 @@ def kept_runs(results: dict[str, dict[str, dict]]) -> dict:
 
 
 def _kept_run(name: str, run: dict) -> dict:
-    config = load_config(run["command"].split()[1:])
+    _, *arguments, seed, _ = run["command"].split()
+    configuration = _configuration(tuple(arguments)) | {"seed": int(seed.removeprefix("seed="))}
     columns = ("spent", "transitions", "labels", "updates", "return", "return_sampled")
     evaluations = [
         {
             "phase": phase,
-            "step": transitions * config.envs.repeat,
+            "step": transitions * configuration["envs"]["repeat"],
             "spent": spent,
             "transitions": transitions,
             "labels": labels,
@@ -150,4 +152,9 @@ def _kept_run(name: str, run: dict) -> dict:
             zip(*(run[column] for column in columns), strict=True)
         )
     ]
-    return {"name": name, "configuration": yaml.safe_load(to_yaml(config)), "evaluations": evaluations, "is_over": True}
+    return {"name": name, "configuration": configuration, "evaluations": evaluations, "is_over": True}
+
+
+@cache
+def _configuration(arguments: tuple[str, ...]) -> dict:
+    return yaml.safe_load(to_yaml(load_config(list(arguments))))

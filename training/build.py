@@ -16,7 +16,7 @@ from ..budget.allocator import make_allocator
 from ..budget.books.rebuild import upgrade
 from ..budget.ledger import Ledger
 from ..budget.money import MICRO, to_micro
-from ..budget.phase import check_budget
+from ..budget.phase import check_budget, money_for_labels
 from ..budget.plan import Allocator
 from ..envs.labelers.base import Labeler
 from ..envs.labelers.make import make_labeler
@@ -225,6 +225,7 @@ def terms_of(config: Config) -> Terms:
         labeler=config.labeler,
         seed=config.seed,
         label_micro=config.price.in_micro()["label"],
+        label_money=money_for_labels(to_micro(config.budget.total)),
     )
 
 
@@ -300,6 +301,7 @@ def make_measurer(
         horizon=config.train.horizon,
         seed=config.seed,
         warn=logger.line,
+        label_money=money_for_labels(to_micro(config.budget.total)),
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from ...errors import UserError
 from .courses import COUNTED, Axis, Course
 from .curves import Curve, Returns, common_grid, curve, is_wide
-from .estimates import Estimate, estimate, improvement, interquartile_mean, opposite, picks
+from .estimates import Estimate, Resamples, estimate, improvement, interquartile_mean, opposite
 from .groups import Group, also_differing, group
 
 WAY = 0.9  # to the best last return, where no level is given
@@ -76,10 +76,10 @@ def compare(courses: Sequence[Course], axis: Axis, level: float | None) -> Compa
         grid=common_grid(ends, min(run.at[0] for inside in runs for run in inside)),
     )
     rng = np.random.default_rng(SEED)
-    picked = [picks(len(inside), rng) for inside in runs]
-    better = _improvements([_at(inside, common) for inside in runs], picked)
+    resamples = [Resamples.draw(len(inside), rng) for inside in runs]
+    better = _improvements([_at(inside, common) for inside in runs], [one.shares() for one in resamples])
     standings = [
-        _standing(groups[one], inside, terms, picked[one], [groups[b].name for b in _beaten(better, one)])
+        _standing(groups[one], inside, terms, resamples[one], [groups[b].name for b in _beaten(better, one)])
         for one, inside in enumerate(runs)
     ]
     return Comparison(
@@ -103,14 +103,14 @@ class Terms:
     grid: np.ndarray
 
 
-def _standing(group: Group, runs: tuple[Returns, ...], terms: Terms, picked: np.ndarray, wins: list[str]) -> Standing:
+def _standing(group: Group, runs: tuple[Returns, ...], terms: Terms, resamples: Resamples, wins: list[str]) -> Standing:
     return Standing(
         group=group,
-        curve=curve(runs, terms.grid, picked),
+        curve=curve(runs, terms.grid, resamples),
         runs=runs,
-        final=estimate(np.array([run.value[-1] for run in runs]), picked),
-        at_common=estimate(_at(runs, terms.common), picked),
-        area=estimate(np.array([run.mean_until(terms.common) for run in runs]), picked),
+        final=estimate(np.array([run.value[-1] for run in runs]), resamples),
+        at_common=estimate(_at(runs, terms.common), resamples),
+        area=estimate(np.array([run.mean_until(terms.common) for run in runs]), resamples),
         reached=_reached(runs, terms.level),
         wins=tuple(wins),
     )
@@ -120,12 +120,12 @@ def _at(runs: Sequence[Returns], spent: float) -> np.ndarray:
     return np.array([run.on(np.array([spent]))[0] for run in runs])
 
 
-def _improvements(values: list[np.ndarray], picked: list[np.ndarray]) -> dict[tuple[int, int], Estimate]:
+def _improvements(values: list[np.ndarray], shares: list[np.ndarray]) -> dict[tuple[int, int], Estimate]:
     """Of the first group over the second, for all ordered pairs."""
     found = {}
     for a in range(len(values)):
         for b in range(a):
-            one = improvement(values[a], values[b], picked[a], picked[b])
+            one = improvement(values[a], values[b], shares[a], shares[b])
             found[a, b] = one
             found[b, a] = opposite(one)
     return found

@@ -11,11 +11,12 @@ from typing import Any, Literal, Self
 import numpy as np
 
 from ...errors import UserError
-from ..reading.configuration import SAVED_AS, setting
+from ..reading.configuration import SAVED_AS, misfit, setting
 from ..reading.run_files import Evaluated, RunFiles
 
 Axis = Literal["coins", "steps", "labels", "hours"]
 COUNTED = {"coins": "spent", "steps": "step", "labels": "labels", "hours": "hours"}  # axis -> of an evaluation
+LARGEST = 1e100  # returns beyond it are no numbers either: their sums would not be
 DEEPEST = 5  # folders below the one that was named, in which runs are looked for
 NOT_A_COURSE = (KeyError, TypeError, ValueError, AttributeError, OverflowError)
 
@@ -29,7 +30,7 @@ class Course:
 
     @classmethod
     def of(cls, run: RunFiles) -> Self:
-        finite = tuple(one for one in run.evaluations if math.isfinite(one.return_mode))
+        finite = tuple(one for one in run.evaluations if is_return(one.return_mode))
         return cls(str(run.path), run.configuration, finite, run.is_over)
 
     @property
@@ -61,18 +62,31 @@ class Course:
     def from_plain(cls, plain: dict) -> Self:
         """What `to_plain` gave. One of NOT_A_COURSE for anything else."""
         evaluations = tuple(_evaluated(one) for one in plain["evaluations"])
-        if not all(math.isfinite(one.return_mode) for one in evaluations):
-            raise ValueError("return_mode")
-        course = cls(str(plain["name"]), dict(plain["configuration"]), evaluations, bool(plain["is_over"]))
-        if not isinstance(course.task, str) or type(course.seed) is not int or type(course.repeat) is not int:
-            raise ValueError("task, seed and envs.repeat")
+        course = cls(str(plain["name"]), plain["configuration"], evaluations, bool(plain["is_over"]))
+        if what := misfit(course.configuration):
+            raise ValueError(what)
+        if not all(is_return(one.return_mode) for one in evaluations):
+            raise ValueError("return_mode must be a number")
         return course
 
 
+def is_return(value: float) -> bool:
+    """A number that can be added up."""
+    return abs(value) < LARGEST
+
+
 def _evaluated(plain: dict) -> Evaluated:
-    counts = {name: int(plain[name]) for name in ("phase", "step", "transitions", "labels", "updates")}
-    measured = {name: _number(plain[name]) for name in ("spent", "hours", "return_mode", "return_sampled")}
-    return Evaluated(**counts, **measured)
+    return Evaluated(
+        phase=int(plain["phase"]),
+        step=int(plain["step"]),
+        spent=float(plain["spent"]),
+        transitions=int(plain["transitions"]),
+        labels=int(plain["labels"]),
+        updates=int(plain["updates"]),
+        hours=_number(plain["hours"]),
+        return_mode=_number(plain["return_mode"]),
+        return_sampled=_number(plain["return_sampled"]),
+    )
 
 
 def _number(value: float | None) -> float:
@@ -91,7 +105,7 @@ def find_courses(places: Sequence[Path]) -> tuple[list[Course], list[str]]:
     for path, is_named in dict(_found(places)).items():
         try:
             courses += _read_kept(path) if path.is_file() else [_read_run(path, notes)]
-        except UserError as error:
+        except (UserError, OSError) as error:
             if is_named:
                 raise
             notes.append(f"left out: {error}")

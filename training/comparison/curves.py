@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from .courses import Axis, Course
-from .estimates import bands, interquartile_mean
+from .estimates import Resamples, bands, interquartile_mean
 
-POINTS = 60  # of the common grid
+POINTS = 100  # of the common grid
 WIDE = 8.0  # a group that goes so many times as far as another: shown on a logarithmic axis
 
 
@@ -64,11 +64,11 @@ def is_wide(ends: Sequence[float]) -> bool:
     return min(ends) > 0 and max(ends) > WIDE * min(ends)
 
 
-def curve(runs: Sequence[Returns], grid: np.ndarray, picked: np.ndarray) -> Curve:
+def curve(runs: Sequence[Returns], grid: np.ndarray, resamples: Resamples) -> Curve:
     """Of a group. Where all its runs begin later than the grid, the curve does too."""
     start, end = min(run.at[0] for run in runs), min(run.end for run in runs)
     inside = grid[(grid >= start) & (grid <= end)]
-    at = np.unique([min(start, end), *inside, end])
+    at = np.unique([start, *inside, end])
     values = np.array([run.on(at) for run in runs])  # (N, P)
-    low, high = bands(values, picked) if len(runs) > 1 else (None, None)
+    low, high = bands(values, resamples) if len(runs) > 1 else (None, None)
     return Curve(at, interquartile_mean(values), low, high)

@@ -61,19 +61,21 @@ def _panel(axes: Axes, comparison: Comparison, width: int) -> None:
         axes.xaxis.set_minor_locator(NullLocator())
     if comparison.axis != "hours":
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-    axes.set_title(comparison.task, fontsize=10)
+    axes.set_title(comparison.task, fontsize=10, parse_math=False)
     axes.set_xlabel(AXES[comparison.axis], fontsize=9)
     axes.set_ylabel("true return", fontsize=9)
     axes.tick_params(labelsize=8)
     axes.grid(True, color="#DDDDDD", linewidth=0.6)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
-    axes.legend(lines, names, loc="upper center", bbox_to_anchor=(0.5, -0.16), fontsize=7.5, frameon=False)
+    legend = axes.legend(lines, names, loc="upper center", bbox_to_anchor=(0.5, -0.16), fontsize=7.5, frameon=False)
+    for text in legend.get_texts():
+        text.set_parse_math(False)  # a dollar in somebody's setting is a dollar
 
 
 def _name(place: int, one: Standing, width: int) -> str:
     number = len(one.runs)
-    return textwrap.fill(f"{place}  {one.group.name} ({number} run{'s' * (number != 1)})", width)
+    return textwrap.fill(f"{place}  {one.group.short} ({number} run{'s' * (number != 1)})", width)
 
 
 def _group(axes: Axes, one: Standing, color: str, dashes: str, is_crowded: bool) -> Line2D:

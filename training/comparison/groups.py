@@ -23,6 +23,7 @@ IGNORED = (
     "envs.timeout",
     "envs.patience",
 )
+LONGEST_NAME = 100  # letters
 WHOLE = ("labeler.tiers", "envs.kwargs")  # mappings of names that a person chooses: told as one value
 
 
@@ -33,6 +34,11 @@ class Group:
     name: str
     courses: tuple[Course, ...]
     settings: dict[str, str]  # of all keys in which groups of the task differ
+
+    @property
+    def short(self) -> str:
+        """The name as far as it can be read at a glance."""
+        return self.name if len(self.name) <= LONGEST_NAME else f"{self.name[: LONGEST_NAME - 3]}..."
 
 
 def group(courses: Sequence[Course]) -> list[Group]:
@@ -71,7 +77,8 @@ def _flat(plain: Any, key: str = "") -> dict[str, str]:
 def _text(value: Any) -> str:
     if type(value) in (int, float):
         return f"{value:.12g}"  # 4 and 4.0 are one price
-    return value if isinstance(value, str) else json.dumps(value, default=str, sort_keys=True)
+    is_plain = isinstance(value, str) and value.isprintable()
+    return value if is_plain else json.dumps(value, default=str, sort_keys=True)
 
 
 def _differing(settings: list[dict[str, str]]) -> list[str]:

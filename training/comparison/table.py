@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from .compared import Comparison, Reached, Standing
 from .courses import COUNTED
-from .estimates import RESAMPLES, Estimate
+from .estimates import Estimate
 
 MOST_GROUPS, FEW = 12, 4  # whose pairs are told on the terminal; with their bounds
 
@@ -18,7 +18,7 @@ def told(comparison: Comparison) -> list[str]:
     origin = "" if one.is_level_given else ", 90 % of the way from the first returns to the best last ones"
     lines = [
         f"{one.task}: {_counted(number, 'run')} in {_counted(len(one.standings), 'group')}, by {one.axis}",
-        f"interquartile means over runs with 95 % bands ({RESAMPLES:,} resamples); level {_number(one.level)}{origin}",
+        f"interquartile means over runs with 95 % bands; level {_number(one.level)}{origin}",
         "",
         *_aligned([_heading(one), *(_row(place, each, one.axis) for place, each in enumerate(one.standings, 1))]),
         "",
@@ -40,7 +40,7 @@ def _row(place: int, one: Standing, axis: str) -> list[str]:
     going = sum(not course.is_over for course in one.group.courses)
     return [
         f"{place}",
-        one.group.name,
+        one.group.short,
         f"{len(one.runs)}" + (f" ({going} not over)" if going else ""),
         *(_estimate(each) for each in (one.final, one.at_common, one.area)),
         _reached(one.reached, len(one.runs), axis),
@@ -85,6 +85,8 @@ def _estimate(one: Estimate) -> str:
 def _number(value: float | None) -> str:
     if value is None:
         return ""
+    if abs(value) >= 1e7:
+        return f"{value:.4g}"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.1f}" if abs(value) >= 100 else f"{value:.3g}"
 
 

@@ -12,14 +12,9 @@ from ...links import refuse_links
 
 SAVED_AS = "config.yaml"  # as in storage.folder, which brings torch
 MOST_BYTES = 1_000_000  # ours have some thousands
-NUMBERS = {  # what readers count with -> the least that it can be
-    "seed": 0,
-    "envs.repeat": 1,
-    "allocator.phases": 1,
-    "budget.total": 0,
-    "price.transition": 0,
-    "price.label": 0,
-}
+DEEPEST = 8  # mappings within mappings; ours go down to 4
+COUNTS = {"seed": 0, "envs.repeat": 1, "allocator.phases": 1}  # whole numbers that readers count with -> the least
+AMOUNTS = ("budget.total", "price.transition", "price.label")  # coins
 Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -38,15 +33,33 @@ def read_configuration(folder: Path) -> dict[str, Any]:
         raise UserError(f"{folder}: not a run, {why}")
     refuse_links(folder)
     plain = _plain(path)
-    if not isinstance(plain, dict) or not isinstance(plain.get("task"), str):
-        raise Damaged(f"{path}: must be a mapping of settings that names a task")
-    for key, least in NUMBERS.items():
-        value = setting(plain, key, least)
-        if type(value) not in (int, float) or not least <= value < math.inf:
-            raise Damaged(f"{path}: {key} must be a number from {least}, got {str(value)[:40]!r}")
+    if what := misfit(plain):
+        raise Damaged(f"{path}: {what}")
     if url := setting(plain, "labeler.url"):
         plain["labeler"]["url"] = without_secrets(str(url))
     return plain
+
+
+def misfit(plain: Any) -> str:
+    """Why this is no configuration of a run that readers can use; empty where it is one."""
+    if not isinstance(plain, dict) or not isinstance(plain.get("task"), str):
+        return "must be a mapping of settings that names a task"
+    if _is_deep(plain, DEEPEST):
+        return f"holds mappings or lists more than {DEEPEST} deep"
+    for key, least in COUNTS.items():
+        value = setting(plain, key, least)
+        if type(value) is not int or value < least:
+            return f"{key} must be a whole number from {least}, got {str(value)[:40]!r}"
+    for key in AMOUNTS:
+        value = setting(plain, key, 0)
+        if type(value) not in (int, float) or not 0 <= value < math.inf:
+            return f"{key} must be a number from 0, got {str(value)[:40]!r}"
+    return ""
+
+
+def _is_deep(plain: Any, levels: int) -> bool:
+    inside = plain.values() if isinstance(plain, dict) else plain if isinstance(plain, list) else ()
+    return bool(inside) and (levels == 0 or any(_is_deep(one, levels - 1) for one in inside))
 
 
 def _plain(path: Path) -> Any:

@@ -40,7 +40,7 @@ class Metrics:
         """
         seconds, before = 0.0, self.rows[0]["time"] if self.rows else 0.0
         for place, row in enumerate(self.rows):
-            if not holds(row, *ACCOUNT):
+            if ACCOUNT[0] not in row or not holds(row, *ACCOUNT):
                 continue
             laps = [value for key, value in row.items() if key.startswith("time/") and key.endswith("_seconds")]
             seconds += sum(laps) if laps else max(0.0, row["time"] - before)
@@ -55,10 +55,11 @@ def holds(row: Row, *keys: str) -> bool:
 
 def _row(line: bytes) -> Row | None:
     try:
-        plain = json.loads(line)
-        if any(type(value) not in (int, float, type(None)) for value in plain.values()):
-            return None
-        row = {key: math.nan if value is None else float(value) for key, value in plain.items()}
-    except (ValueError, AttributeError, OverflowError, RecursionError):
+        plain = json.loads(line, parse_int=float)
+        types = set(map(type, plain.values()))
+    except (ValueError, AttributeError, RecursionError):
         return None
+    if not types <= {float, type(None)}:
+        return None
+    row = plain if types == {float} else {key: math.nan if value is None else value for key, value in plain.items()}
     return row if holds(row, "step", "time") else None

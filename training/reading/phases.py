@@ -10,7 +10,7 @@ from ...budget.plan import Plan
 from ..phase_record import PhaseRecord
 from .metrics import ACCOUNT, Metrics, Row, holds
 
-MEASURED = ("eval/", "gap/", "dynamics/heldout_loss/", "reward/heldout")  # beginnings of what only a phase's end logs
+MEASURED = {"eval/return", "gap/explained_variance", "dynamics/heldout_loss/cont"}  # what only a phase's end logs
 PLAN = ("plan/transitions", "plan/labels")
 NOT_A_RECORD = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
@@ -54,7 +54,7 @@ def rebuilt_phases(metrics: Metrics, prices: dict[str, float], first_phase: int)
 
 
 def _rebuilt(phase: int, rows: tuple[Row, ...], prices: dict[str, float]) -> PhaseRecord | None:
-    ends = [place for place, row in enumerate(rows) if any(key.startswith(MEASURED) for key in row)]
+    ends = [place for place, row in enumerate(rows) if not MEASURED.isdisjoint(row)]
     account = next((row for row in rows[ends[-1] :] if holds(row, *ACCOUNT)), None) if ends else None
     if account is None:
         return None

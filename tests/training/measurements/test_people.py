@@ -38,7 +38,7 @@ def test_few_pairs_leave_a_rater_near_the_others():
 
 def answers(tier, item, value):
     tier, item = np.array(tier), np.array(item)
-    return Answers(item, item, tier, np.array(value, float), np.ones(len(item), bool))
+    return Answers(item, item, item, tier, np.array(value, float), np.ones(len(item), bool))
 
 
 def test_the_others_are_held_against_whom_they_agree_with():

@@ -165,7 +165,9 @@ def test_records_say_which_phase_was_evaluated(write):
         ("task: !!python/object/apply:os.system ['touch /tmp/never']\n", "not readable as YAML"),
         ("task: a\nb: &b [1]\nc: [*b, *b]\n", "refers to parts of itself"),
         ("task: a\nprice:\n  label: cheap\n", "price.label must be a number"),
-        ("task: a\nenvs:\n  repeat: .inf\n", "envs.repeat must be a number"),
+        ("task: a\nenvs:\n  repeat: .inf\n", "envs.repeat must be a whole number"),
+        ("task: a\nb: " + "[" * 20 + "]" * 20, "more than 8 deep"),
+        ("task: a\nseed: .nan\n", "seed must be a whole number"),
     ],
 )
 def test_a_configuration_that_is_none_is_told_in_one_line(write, config, words):
