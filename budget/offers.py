@@ -12,6 +12,7 @@ from itertools import product
 
 import numpy as np
 
+from .money import MICRO
 from .raters import GOLD_TO_START, GOLD_TO_TRUST, BiasEstimate, NoiseEstimate
 
 MOST_REPLICATION = 8
@@ -68,11 +69,6 @@ class TierEstimate:
     bias: BiasEstimate
 
 
-def effective_labels(count: float, noise_variance: float, s0_squared: float) -> float:
-    """N_eff = N / (1 + sigma^2 / s0^2): perfect labels that teach as much as `count` noisy ones."""
-    return count * clean_worth([noise_variance], s0_squared)
-
-
 def clean_worth(noise_variances: Sequence[float], s0_squared: float) -> float:
     """Perfect labels that ONE item with these independent answers is worth, at most 1: answers share the item's residual.
 
@@ -96,6 +92,12 @@ def clean_labels(item: np.ndarray, noise_variance: np.ndarray, s0_squared: float
 def price_per_clean(price: float, noise_variance: float, s0_squared: float, replication: int = 1, item: float = 0.0):
     """(c_item + m c_tier) (s0^2 + sigma^2 / m) / s0^2: what one perfect label's worth costs. Any unit of money."""
     return (item + replication * price) / clean_worth([noise_variance] * replication, s0_squared)
+
+
+def clean_per_coin(clean: float | None, labels: float, spent_micro: float) -> float | None:
+    """Perfect labels that a coin has bought: each of the `labels` is worth `clean`. None: that is not known, or nothing was
+    paid and there is no such price."""
+    return None if clean is None or not (labels and spent_micro) else clean * labels / (spent_micro / MICRO)
 
 
 def best_replication(

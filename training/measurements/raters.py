@@ -158,8 +158,7 @@ def apply(labels: LabelReplay, estimates: TierEstimates | None, s0_squared: floa
     if known is None:
         return
     estimates, s0_squared = known
-    errors = {name: tier.noise.variance + tier.bias.expected for name, tier in estimates.tiers.items()}
-    labels.weigh({name: clean_worth([error], s0_squared) for name, error in errors.items()})
+    labels.weigh({name: trained_worth(tier, s0_squared) for name, tier in estimates.tiers.items()})
     for is_heldout in (False, True):
         given_by = labels.answers(is_heldout).tier
         for name, tier in estimates.tiers.items():
@@ -169,9 +168,15 @@ def apply(labels: LabelReplay, estimates: TierEstimates | None, s0_squared: floa
                 labels.correct(piece, amount, is_heldout)
 
 
+def trained_worth(tier: TierEstimate, s0_squared: float) -> float:
+    """Perfect labels that one of the tier's is worth in training, which is what it weighs there: what is expected of its bias
+    counts like noise, though no number of labels takes it away."""
+    return clean_worth([tier.noise.variance + tier.bias.expected], s0_squared)
+
+
 def told(estimates: TierEstimates | None, s0_squared: float | None) -> dict[str, dict[str, float]]:
     """Tier -> "sigma" and "bias", a deviation and a bound in reward units, and "clean", the perfect labels that one of its
-    is worth; nothing while that is not known."""
+    is worth (`trained_worth`); nothing while that is not known."""
     known = _known(estimates, s0_squared)
     if known is None:
         return {}
@@ -179,19 +184,24 @@ def told(estimates: TierEstimates | None, s0_squared: float | None) -> dict[str,
         name: {
             "sigma": tier.noise.variance**0.5,
             "bias": tier.bias.bound**0.5,
-            "clean": clean_worth([tier.noise.variance], known[1]),
+            "clean": trained_worth(tier, known[1]),
         }
         for name, tier in known[0].tiers.items()
     }
 
 
+def biased_tiers(estimates: TierEstimates | None) -> dict[str, BiasEstimate]:
+    """Those whose bias is evident."""
+    tiers = estimates.tiers if estimates else {}
+    return {name: known.bias for name, known in tiers.items() if known.bias.gain > EVIDENCE_GAIN}
+
+
 def biased(estimates: TierEstimates | None) -> list[str]:
-    """A line for the log about every tier whose bias is evident."""
+    """A line for the log about each of them."""
     return [
-        f"tier {name} is biased: log evidence {known.bias.gain:.1f} above none, from {known.bias.pairs} gold pairs; its "
-        f"labels are corrected, which may leave an error of {known.bias.bound**0.5:.3g} in each"
-        for name, known in (estimates.tiers.items() if estimates else ())
-        if known.bias.gain > EVIDENCE_GAIN
+        f"tier {name} is biased: log evidence {bias.gain:.1f} above none, from {bias.pairs} gold pairs; its "
+        f"labels are corrected, which may leave an error of {bias.bound**0.5:.3g} in each"
+        for name, bias in biased_tiers(estimates).items()
     ]
 
 
