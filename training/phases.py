@@ -24,6 +24,7 @@ from .parallel.team import Solo, team_of
 from .phase_record import PhaseRecord, write_phases
 from .purchases.labels import Heard
 from .purchases.sellers import SellerFailed
+from .reports.sinks.begin import check_sinks
 from .reports.status import describe, last_word, plan_text, took
 from .run import Run
 from .settings import read_config, save_config
@@ -53,6 +54,7 @@ def train(config: Config, resume: Path | None = None) -> None:
 
 
 def _train(config: Config, resume: Path | None, team: Solo, is_exact: bool = True) -> None:
+    check_sinks(config.log.sinks)
     run = build(config, is_resumed=resume is not None, is_exact=is_exact)
     try:
         if resume is not None:
