@@ -69,6 +69,7 @@ def _train(config: Config, resume: Path | None, team: Solo, is_exact: bool = Tru
             while not run.progress.is_over:
                 spend(run, decide(run))
                 finish_phase(run)
+        run.onlooker.write_page(run.folder.path)
         run.logger.finished()
         run.logger.line(f"done: {last_word(run.progress)}; see it with: tensorboard --logdir {run.folder.path}")
     except SellerFailed as error:
