@@ -59,12 +59,12 @@ TASKS = (
     Task(
         "turns",
         (*PLANES, "task=benchmarks.ends.worlds:Turns", "envs.time_limit=30"),
-        *(4, 6_000, 1_000, -0.2, (5, 50), "below 15 %", EPISODES),
+        *(4, 6_000, 1_500, -0.2, (5, 50), "below 15 %", EPISODES),
     ),
     Task(
         "hills",
         (*PLANES, "task=benchmarks.ends.worlds:Hills", "envs.time_limit=20"),
-        *(40, 16_000, 1_000, -5.3, (50, 80), "above 60 %", EPISODES),
+        *(40, 18_000, 1_500, -5.3, (50, 80), "above 60 %", EPISODES),
     ),
     Task("pendulum", ("quick_pendulum", *LONG), 10, 4_000, 1_500, -1250, (50,), "in between"),
     Task("swingup", ("quickstart", *LONG), 10, 24_000, 4_000, 30, (50,), "in between"),

@@ -13,6 +13,7 @@ from tandem.training.settings import load_config
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = ("smoke", "task=toy_lq", "envs.repeat=1", "envs.time_limit=40", "train.updates=6", "log.figures=false")
+MEASURED = ("measure.samples=1", "measure.episodes=1", "measure.windows=1", "measure.labels=32")
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +67,10 @@ def test_only_seeds_that_every_share_has_are_compared(script):
 
 @pytest.mark.run
 def test_a_copied_run_goes_on_as_it_is_told(script, tmp_path):
-    fork, config = script("fork"), load_config([*TINY, "allocator.name=fixed", f"run.dir={tmp_path / 'run'}"])
+    fork, config = (
+        script("fork"),
+        load_config([*TINY, *MEASURED, "allocator.name=fixed", f"run.dir={tmp_path / 'run'}"]),
+    )
     fork.grow(config, (1,), tmp_path)
     state = tmp_path / "phase_1"
     before = sorted((file.name, file.stat().st_size) for file in state.rglob("*") if file.is_file())
