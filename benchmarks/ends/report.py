@@ -7,7 +7,7 @@ import numpy as np
 from cells import MACHINE
 
 from .bootstrap import told, told_difference, wins
-from .settings import METHODS, SHARES, TASKS, Task, share_cell
+from .settings import METHODS, SHARES, TASKS, Task, share_cell, twice_cell
 
 Runs = list[dict]  # of a cell, in the order of seeds
 HALF = share_cell(50)
@@ -133,7 +133,7 @@ def doubled(task: Task, cells: dict[str, Runs], wanted: float) -> list[str]:
     """What twice the updates change, at the shares where they were tried."""
     lines = []
     for share in task.doubled:
-        once, twice = (cells.get(name, []) for name in (share_cell(share), f"{share_cell(share)}_twice"))
+        once, twice = (cells.get(name, []) for name in (share_cell(share), twice_cell(share)))
         if once and twice:
             ratio = told_difference(log_coins(twice, wanted), log_coins(once, wanted), np.exp)
             gain = told_difference(list(map(last_return, twice)), list(map(last_return, once)))

@@ -33,21 +33,31 @@ class Task:
         return (*self.settings, f"price.label={self.price:g}", f"budget.total={self.total:g}", *COMMON)
 
     def arguments(self, cell: str) -> tuple[str, ...]:
-        """Of a cell: share_05, share_05_twice, adaptive or coupled."""
-        method, _, twice = cell.removeprefix("share_").partition("_")
-        updates = self.updates * (2 if twice else 1)
-        if method in METHODS:
-            return (*self.market, f"train.updates={updates}", f"allocator.name={method}", *self.measured)
-        share = ("allocator.name=fixed", f"allocator.label_share={int(method) / 100:g}", *UNMEASURED)
-        return (*self.market, f"train.updates={updates}", *share)
+        """Of a cell: share_05, twice_05, adaptive or coupled."""
+        kind, _, share = cell.partition("_")
+        compute = f"train.updates={self.updates * (2 if kind == 'twice' else 1)}"
+        if kind in METHODS:
+            return (*self.market, compute, f"allocator.name={kind}", *self.measured)
+        return (
+            *self.market,
+            compute,
+            "allocator.name=fixed",
+            f"allocator.label_share={int(share) / 100:g}",
+            *UNMEASURED,
+        )
 
     @property
     def cells(self) -> tuple[str, ...]:
-        return (*map(share_cell, self.shares), *(f"{share_cell(share)}_twice" for share in self.doubled), *METHODS)
+        return (*map(share_cell, self.shares), *map(twice_cell, self.doubled), *METHODS)
 
 
 def share_cell(share: int) -> str:
     return f"share_{share:02d}"
+
+
+def twice_cell(share: int) -> str:
+    """The same share with twice the updates."""
+    return f"twice_{share:02d}"
 
 
 SMALL = ("quick_pendulum", "envs.repeat=1", "dynamics.discount_horizon=20")
