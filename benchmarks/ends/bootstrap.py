@@ -1,6 +1,6 @@
 """What a few seeds say of a mean: intervals by drawing the seeds again, and how often each of several candidates is best."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -39,7 +39,7 @@ def told_difference(ours: Sequence[float], theirs: Sequence[float], shown: Calla
     return f"{mean} ({shown(low):.3g} .. {shown(high):.3g})"
 
 
-def wins(candidates: dict[Name, Sequence[float]]) -> dict[Name, float]:
+def wins(candidates: Mapping[Name, Sequence[float]]) -> dict[Name, float]:
     """Name -> in how many of the resamples of all candidates its mean is the highest, 0 .. 1."""
     means = np.stack([resampled(values, salt) for salt, values in enumerate(candidates.values())])
     best = np.bincount(means.argmax(0), minlength=len(means)) / means.shape[1]

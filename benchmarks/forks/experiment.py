@@ -18,9 +18,11 @@ import torch
 
 from cells import keep, load
 from ends.settings import Task
-from tandem.training.settings import load_config
+from tandem.training.build import build
+from tandem.training.settings import load_config, read_config
+from tandem.training.storage.folder import SAVED_AS
 
-from .fork import adaptive_plan, fork, grow
+from .fork import adaptive_plan, copy, fork, go_on, grow
 from .report import report
 from .settings import AT, EPISODES, FORKED, SEEDS, SHARES, trunk_settings
 
@@ -53,15 +55,24 @@ def is_chosen(name: str, only: str) -> bool:
 
 
 def grown(task: Task, phase: int, runs: Path) -> Path:
-    """The copy that was made at the end of a phase of the task's run, which is trained where there is none yet."""
+    """The copy that was made at the end of a phase of the task's run, which is trained where there is none yet: on from the
+    copy before."""
     trunk = runs / task.name
-    state = trunk / f"phase_{phase}"
-    if not state.exists():
-        shutil.rmtree(trunk, ignore_errors=True)
-        trunk.mkdir(parents=True)
-        config = load_config([*trunk_settings(task, seed=0), f"run.dir={trunk / 'run'}"])
-        with quietly(trunk / "log"):
-            grow(config, AT, trunk)
+    state, folder = trunk / f"phase_{phase}", trunk / "run"
+    if state.exists():
+        return state
+    earlier = [grown(task, one, runs) for one in AT if one < phase][-1:]
+    shutil.rmtree(folder, ignore_errors=True)
+    trunk.mkdir(parents=True, exist_ok=True)
+    with quietly(trunk / "log"):
+        if earlier:
+            copy(earlier[0], folder)
+            run = go_on(read_config(folder / SAVED_AS), folder)
+        else:
+            config = load_config([*trunk_settings(task, seed=0), f"run.dir={folder}"])
+            run = build(config, is_resumed=False)
+        grow(run, phase)
+    copy(folder, state)
     return state
 
 

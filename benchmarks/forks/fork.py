@@ -1,7 +1,6 @@
-"""A run that goes on from its copy with one phase's money spent at a chosen share, and the run that is copied."""
+"""A run that goes on from its copy: as it would have, or with one phase's money spent at a chosen share."""
 
 import shutil
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,15 +26,12 @@ KEPT = ("return", "return_sampled", "gap_true", "spent", "transitions", "labels"
 LITTLE = MeasureConfig(samples=1, episodes=1, windows=1, labels=32)  # nothing is planned from what a fork measures
 
 
-def grow(config: Config, at: Sequence[int], copies: Path) -> None:
-    """Train a new run until the last of the phases `at`, and copy its folder at the end of each: copies/phase_2, ..."""
-    run = build(config, is_resumed=False)
+def grow(run: Run, until: int) -> None:
+    """Train until the end of phase `until`, and close the run."""
     try:
-        while run.progress.phase <= max(at):
+        while run.progress.phase <= until:
             spend(run, decide(run))
             finish_phase(run)
-            if (done := run.progress.phase - 1) in at:
-                copy(run.folder.path, copies / f"phase_{done}")
     finally:
         run.close()
 
@@ -55,7 +51,7 @@ def fork(folder: Path, to: Path, share: float, seed: int, episodes: int) -> dict
     copy(folder, to)
     config = read_config(to / SAVED_AS)
     judged = replace(config, measure=replace(LITTLE, snapshots=config.measure.snapshots))
-    run = open_copy(replace(judged, evaluate=EvaluateConfig(episodes, episodes, episodes)), to)
+    run = go_on(replace(judged, evaluate=EvaluateConfig(episodes, episodes, episodes)), to)
     try:
         reseed(run, seed)
         known = run.evidence()
@@ -69,7 +65,8 @@ def fork(folder: Path, to: Path, share: float, seed: int, episodes: int) -> dict
     return {name: phases[name][-1] for name in KEPT}
 
 
-def open_copy(config: Config, folder: Path) -> Run:
+def go_on(config: Config, folder: Path) -> Run:
+    """The run of a folder with other settings, which need not be those that a resume may change."""
     return build(replace(config, run=replace(config.run, dir=str(folder))), is_resumed=True)
 
 
@@ -102,7 +99,7 @@ def plan_at(evidence: Evidence, ledger: Ledger, share: float) -> Plan:
 def adaptive_plan(folder: Path, to: Path) -> Plan:
     """What the allocator of today plans from that state, measured anew by today's measurements."""
     copy(folder, to)
-    run = open_copy(read_config(to / SAVED_AS), to)
+    run = go_on(read_config(to / SAVED_AS), to)
     try:
         run.progress.phase -= 1
         found = measure(run)

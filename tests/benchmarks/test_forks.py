@@ -66,17 +66,15 @@ def test_only_seeds_that_every_share_has_are_compared(script):
 
 
 @pytest.mark.run
-def test_a_copied_run_goes_on_as_it_is_told(script, tmp_path):
-    fork, config = (
-        script("fork"),
-        load_config([*TINY, *MEASURED, "allocator.name=fixed", f"run.dir={tmp_path / 'run'}"]),
-    )
-    fork.grow(config, (1,), tmp_path)
-    state = tmp_path / "phase_1"
+def test_a_copied_run_goes_on_as_it_is_told(script, monkeypatch, tmp_path):
+    fork, experiment = script("fork"), script("experiment")
+    monkeypatch.setattr(experiment, "AT", (0, 1))
+    monkeypatch.setattr(experiment, "trunk_settings", lambda task, seed: (*TINY, *MEASURED, "allocator.name=fixed"))
+    state = experiment.grown(SimpleNamespace(name="toy"), 1, tmp_path)
     before = sorted((file.name, file.stat().st_size) for file in state.rglob("*") if file.is_file())
     ways = {way: fork.fork(state, tmp_path / "fork", *way, 2) for way in ((0.2, 0), (0.8, 0), (0.2, 1))}
     little, much, other = ways.values()
-    assert fork.fork(state, tmp_path / "fork", 0.2, 0, 2) == little and other != little
+    assert other["transitions"] == little["transitions"] and other["return"] != little["return"]
     assert little["transitions"] > much["transitions"] and little["labels"] < much["labels"]
     assert abs(little["spent"] - much["spent"]) < 2 * 4 + 2  # no more is left than a lot and a label cost
     assert 0 < fork.adaptive_plan(state, tmp_path / "plan").label_spend_share < 1
