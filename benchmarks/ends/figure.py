@@ -26,7 +26,7 @@ def figure(results: dict[str, dict[str, dict]]) -> Figure:
     for (task, cells), (upper, lower) in zip(shown.items(), grid.T, strict=True):
         wanted = level(task, cells)
         draw(upper, cells, lambda run, wanted=wanted: float(np.log(coins(run, wanted)[0])), np.exp)
-        draw(lower, cells, mean_return, float)
+        draw(lower, cells, mean_return, np.asarray)
         upper.set_yscale("log")
         decade_log(upper.yaxis)
         upper.set_title(f"{task.name}, a label costs {task.price:g}", fontsize=9)

@@ -104,6 +104,15 @@ def test_the_level_is_that_of_the_fixed_share_that_ends_best(script, report):
     assert "share_50 | > 3" in text and "adaptive needs" in text and "Not run: share_10" in text
 
 
+def test_the_figure_has_a_column_for_each_task_that_was_run(script):
+    settings, figure = script("ends.settings"), script("ends.figure").figure
+    task = settings.TASKS[0]
+    runs = {cell: made(0, 9, 10 + number) for number, cell in enumerate(task.cells)}
+    command = {cell: " ".join(["train.py", *task.arguments(cell), "seed=0", "threads=1"]) for cell in runs}
+    results = {f"turns-{cell}": {"0": run | {"command": command[cell]}} for cell, run in runs.items()}
+    assert len(figure(results).axes) == 2 and len(figure({}).axes) == 0
+
+
 def test_results_of_other_settings_are_not_shown(script, report):
     task = script("ends.settings").TASKS[0]
     command = " ".join(["train.py", *task.arguments("share_05"), "seed=0", "threads=1"])
