@@ -74,7 +74,7 @@ TASKS = (
     Task(
         "hills",
         (*PLANES, "task=benchmarks.ends.worlds:Hills", "envs.time_limit=20"),
-        *(40, 18_000, 1_500, -5.3, (50, 80), "above 60 %", EPISODES),
+        *(100, 24_000, 3_000, -5.3, (50, 80), "above 60 %", EPISODES),
     ),
     Task("pendulum", ("quick_pendulum", *LONG), 10, 4_000, 1_500, -1250, (50,), "in between"),
     Task("swingup", ("quickstart", *LONG), 10, 24_000, 4_000, 30, (50,), "in between"),
