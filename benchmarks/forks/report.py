@@ -13,7 +13,8 @@ Returns = dict[int, list[float]]  # share in per cent -> true returns, in the or
 HEADING = """True return (mode actions) after one more phase, mean over seeds, by the part of that phase's money that went to labels. All
 forks of a row have the same past. Loss: how much lower the return of a share is than that of the best fork. The best of
 seven noisy means is too good, so the best share is also chosen on all seeds but one and judged on that one (`fair`, mean
-over seeds; a fair loss may be negative). `adaptive` is the plan from that state, as its nearest fork."""
+over seeds; a fair loss may be negative). `adaptive` is the plan from that state, as its nearest fork. True gap: how far
+the critic, which knows only dreams, is from the true discounted returns."""
 
 
 def report(results: dict[str, dict[str, dict]]) -> str:
@@ -25,14 +26,12 @@ def report(results: dict[str, dict[str, dict]]) -> str:
     return "\n".join([f"Made by `python benchmarks/forks` ({MACHINE}).", "", *lines, ""])
 
 
-def by_share(cells: dict[str, dict]) -> Returns:
-    """Of the seeds that every share has, none without a share."""
-    found = {
-        share: {c["seed"]: c["return"] for c in cells.values() if c.get("seed") is not None and c["share"] == share}
-        for share in SHARES
-    }
+def by_share(cells: dict[str, dict], column: str = "return") -> Returns:
+    """Of the seeds that every share has; nothing where there is none, or no plan."""
+    forks = [cell for cell in cells.values() if "seed" in cell]
+    found = {share: {one["seed"]: one[column] for one in forks if one["share"] == share} for share in SHARES}
     seeds = sorted(set.intersection(*(set(one) for one in found.values())))
-    return {share: [one[seed] for seed in seeds] for share, one in found.items()} if seeds else {}
+    return {share: [one[seed] for seed in seeds] for share, one in found.items()} if seeds and "plan" in cells else {}
 
 
 def table(states: dict[str, dict[str, dict]]) -> list[str]:
@@ -51,12 +50,16 @@ def table(states: dict[str, dict[str, dict]]) -> list[str]:
         judged = {who: (loss(returns, share), fair_loss(returns, share)) for who, share in chosen.items()}
         for who, (_, fair) in judged.items():
             losses[who].append(fair)
-        means = (f"{np.mean(values):.2f}" for values in returns.values())
-        told_losses = (f"{plain:.2f}; {fair:.2f}" for plain, fair in judged.values())
-        row = (name.rpartition("-")[2], *means, f"{planned:.0%}", *told_losses)
-        rows.append(f"| {' | '.join(row)} |")
+        told_losses = [f"{plain:.2f}; {fair:.2f}" for plain, fair in judged.values()]
+        phase = name.rpartition("-")[2]
+        rows.append(row(f"{phase} ({len(returns[50])} seeds)", returns, f"{planned:.0%}", *told_losses))
+        rows.append(row(f"{phase}, true gap", by_share(cells, "gap_true"), "", "", ""))
     means = "; ".join(f"{who} {told(values)}" for who, values in losses.items())
     return [*rows, "", f"Mean fair loss over these {len(states)} states: {means}."]
+
+
+def row(name: str, values: Returns, *more: str) -> str:
+    return f"| {' | '.join((name, *(f'{np.mean(of_share):.2f}' for of_share in values.values()), *more))} |"
 
 
 def nearest(percent: float, shares: Sequence[int]) -> int:

@@ -59,10 +59,15 @@ def test_losses_by_pencil(script):
 
 def test_only_seeds_that_every_share_has_are_compared(script):
     shares = script("settings").SHARES
-    cells = {f"{share}-{seed}": {"share": share, "seed": seed, "return": seed} for share in shares for seed in (0, 1)}
-    cells |= {"plan": {"share": 0.3, "note": ""}, "more": {"share": 5, "seed": 2, "return": 2}}
+    cells = {
+        f"{share}-{seed}": {"share": share, "seed": seed, "return": seed, "gap_true": 7}
+        for share in shares
+        for seed in (0, 1)
+    }
+    cells |= {"plan": {"share": 0.3, "note": ""}, "more": {"share": 5, "seed": 2, "return": 2, "gap_true": 1}}
     assert script("report").by_share(cells) == {share: [0, 1] for share in shares}
-    assert "| 2 | 0.50 |" in script("report").report({"turns-2": cells})
+    told = script("report").report({"turns-2": cells})
+    assert "| 2 (2 seeds) | 0.50 |" in told and "| 2, true gap | 7.00 |" in told
 
 
 @pytest.mark.run
