@@ -219,7 +219,10 @@ def play(world: World, allocator: Allocator, phases: int = 12) -> Outcome:
         purse.remaining -= plan.money_micro
         transitions, labels = transitions + plan.transitions, labels + plan.labels
         evidence = Evidence(
-            phase + 1, phases, transitions, labels, 1, 0, 1, math.inf, gauge.look(transitions, labels), plan.weights
+            *(phase + 1, phases, transitions, labels, 1, 0, 1, math.inf),
+            measured=gauge.look(transitions, labels),
+            weights_before=plan.weights,
+            share_before=plan.label_spend_share,
         )
     spend, gap = (total - purse.remaining) / MICRO, world.gap(transitions, labels)
     return Outcome(gap / world.least_gap(spend) - 1, wasted(world, spend, gap), seconds)

@@ -14,16 +14,27 @@ import numpy as np
 from .market import Counts, Market, at_label_share, best_spend, gap, split
 from .money import MICRO
 from .offers import LabelOffer
-from .phase import UNMEASURED_LABEL_SHARE, answer_price, cap_note, phase_money, plan_by, rows_asked
+from .phase import (
+    UNMEASURED_LABEL_SHARE,
+    answer_price,
+    cap_note,
+    money_for_labels,
+    phase_money,
+    plan_by,
+    rows_asked,
+)
 from .plan import AllocatorConfig, Evidence, Facts, Plan, Purse
 from .scaling import ErrorLaw, LawSamples, MeanLaw, Posterior, fit_posterior, tail
 
 _SAMPLES, _INTERVAL_SAMPLES = 256, 64  # laws a side: for the decision, and for the interval of its share
 _INTERVAL = 0.9  # probability
-_LEAST_LABELS, LEAST_EXPLAINED = 32, 0.2  # below either, measured errors are not trusted
+_LEAST_LABELS = 32  # below, measured errors are not trusted
 _EARLY_LEAST, _LATE_LEAST = 0.10, 0.03  # of a phase's money on each side: in the first third of the phases, and after
 _WEIGHT_STEP, _WEIGHT_MOST = 0.5, 30.0  # of a measured change of the weights, in logs; the most they move in a phase
+_EARLY_STEP, _LATE_STEP = 3.0, 2.0  # the most that a coin's odds of going to labels rise or fall in a phase; the same
+_LEAST_ERROR = 1e-300  # so that a bias can be held against it
 _WORTHWHILE = 0.01  # part of the gap that a phase should cut
+_STUCK = 0.5  # probability from which on a person is told that data hardly helps
 
 
 @dataclass(frozen=True)
@@ -46,7 +57,8 @@ class Adaptive:
         held = divide_phase(evidence, market, *belief.mean_laws(offer), belief.weights)
         known: dict[str, Any] = _gap_facts(belief, offer, market, held) | _share_facts(evidence, ledger, belief, offer)
         facts = Facts(**known)
-        note = "; ".join(filter(None, [cap_note(held, market), _stop_note(facts)]))
+        notes = (cap_note(held, market), _trust_note(offer), _stuck_note(facts), _stop_note(facts))
+        note = "; ".join(filter(None, notes))
         return _plan(evidence, offer, market, held, note, belief.weights, facts)
 
 
@@ -61,17 +73,22 @@ def best_share(evidence: Evidence, ledger: Purse) -> float | None:
 
 @dataclass(frozen=True)
 class PerItem:
-    """An error as it falls with items, each worth `offer.clean` clean labels, above the offer's bias."""
+    """An error as it falls with items, each worth `offer.clean` clean labels, together with the offer's bias: the two have
+    nothing to do with one another, so their squares add up."""
 
     law: ErrorLaw
     offer: LabelOffer
 
     def error(self, count: float) -> float:
-        return self.law.error(count * self.offer.clean) + self.offer.bias
+        return np.hypot(self.law.error(count * self.offer.clean), self.offer.bias)
 
     def log_slope(self, log_count: float) -> float:
         log_clean = math.log(self.offer.clean)
-        return self.law.log_slope(log_count + log_clean) + log_clean
+        slope = self.law.log_slope(log_count + log_clean) + log_clean
+        if not self.offer.bias:
+            return slope
+        alone = self.law.error(np.exp(log_count + log_clean))
+        return slope - np.log(np.hypot(1.0, self.offer.bias / np.maximum(alone, _LEAST_ERROR)))
 
 
 @dataclass(frozen=True)
@@ -105,16 +122,40 @@ def item_market(evidence: Evidence, ledger: Purse, offer: LabelOffer, money: int
 def divide_phase(
     evidence: Evidence, market: Market, dynamics: ErrorLaw, reward: ErrorLaw, weights: tuple[float, float]
 ) -> Counts:
-    """The split of least gap in which each side gets some of the phase's money, or its law would never be known."""
-    most = 1 - (_EARLY_LEAST if 3 * evidence.phase <= evidence.phases else _LATE_LEAST)
-    caps = [
-        stock + lot * math.ceil(most * market.money / (price * lot))
-        for stock, lot, price in zip(market.stock, market.lots, market.prices, strict=True)
-    ]
-    held = split(replace(market, caps=tuple(caps)), dynamics, reward, weights)
-    added = (price * (now - before) for price, now, before in zip(market.prices, held, market.stock, strict=True))
+    """Half way between the split of least gap now and the one on the way to the least gap in the end, within what a phase may
+    do. Alone the first would jump with the noise of what was measured: a phase's money is little beside what is held. Each
+    side gets some of the money, or its law would never be known, and the labels' part of it moves by steps."""
+    least, most = label_shares_allowed(evidence)
+    later = replace(market, money=market.money * max(1, evidence.phases - evidence.phase + 1))
+    shares = (_share_added(one, split(one, dynamics, reward, weights)) for one in (market, later))
+    logits = [math.log(share / (1 - share)) for share in (min(max(one, least), most) for one in shares)]
+    share = 1 / (1 + math.exp(-sum(logits) / 2))
+    labels = market.stock.labels + int(share * market.money / market.prices[1])
+    held = replace(market, caps=(market.caps[0], min(market.caps[1], labels))).at_labels(labels)
     # Money is left where labels are at the most that the transitions allow: it goes to transitions after all.
-    return replace(market, money=market.money - sum(added), stock=held).at_transitions(math.inf)
+    return replace(market, money=market.money - _cost(market, held), stock=held).at_transitions(math.inf)
+
+
+def label_shares_allowed(evidence: Evidence) -> tuple[float, float]:
+    """The least and the most of the phase's money that may go to labels."""
+    is_early = 3 * evidence.phase <= evidence.phases
+    floor, step = (_EARLY_LEAST, _EARLY_STEP) if is_early else (_LATE_LEAST, _LATE_STEP)
+    if evidence.share_before is None:
+        return floor, 1 - floor
+    before = min(max(evidence.share_before, floor), 1 - floor)
+    odds = before / (1 - before)
+    low, high = (turned / (1 + turned) for turned in (odds / step, odds * step))
+    return max(low, floor), min(high, 1 - floor)
+
+
+def _share_added(market: Market, held: Counts) -> float:
+    """The labels' part of the money that `held` adds to the stock."""
+    cost = _cost(market, held)
+    return market.prices[1] * (held.labels - market.stock.labels) / cost if cost else UNMEASURED_LABEL_SHARE
+
+
+def _cost(market: Market, held: Counts) -> int:
+    return sum(price * (now - before) for price, now, before in zip(market.prices, held, market.stock, strict=True))
 
 
 def smoothed(before: tuple[float, float] | None, measured: tuple[float, float]) -> tuple[float, float]:
@@ -138,9 +179,8 @@ def _trouble(evidence: Evidence) -> str:
         return f"{evidence.labels - evidence.pending} answered labels are fewer than {_LEAST_LABELS}"
     if 2 * evidence.pending > evidence.labels:
         return f"{evidence.pending} of {evidence.labels} labels are not answered"
-    if not measured.explained_variance >= LEAST_EXPLAINED:  # NaN included
-        explained = f"{measured.explained_variance:.2f} of the returns' variance"
-        return f"the critic explains {explained}, less than {LEAST_EXPLAINED}"
+    if measured.doubt:
+        return measured.doubt
     if not all(math.isfinite(weight) and weight > 0 for weight in measured.weights):
         return "the weights {} and {} are of no use".format(*measured.weights)
     for name, curve in (("dynamics", measured.dynamics), ("reward", measured.reward)):
@@ -157,7 +197,10 @@ def _half_each(config: AllocatorConfig, evidence: Evidence, ledger: Purse, troub
 
 
 def _offers(evidence: Evidence, ledger: Purse) -> tuple[LabelOffer, ...]:
-    return evidence.offers or (LabelOffer(tier="default", price_micro=answer_price(evidence, ledger.prices)),)
+    if not evidence.offers:
+        return (LabelOffer(tier="default", price_micro=answer_price(evidence, ledger.prices)),)
+    held, money = evidence.clean_labels or 0.0, money_for_labels(ledger.remaining)
+    return tuple(offer.joined(held, money / offer.price_per_clean) for offer in evidence.offers)
 
 
 def _believe(evidence: Evidence) -> Belief:
@@ -169,7 +212,10 @@ def _believe(evidence: Evidence) -> Belief:
     return Belief(
         posteriors=(dynamics, reward),
         laws=(dynamics.sample(_SAMPLES, rng), reward.sample(_SAMPLES, rng)),
-        few_laws=(dynamics.sample(_INTERVAL_SAMPLES, rng), reward.sample(_INTERVAL_SAMPLES, rng)),
+        few_laws=(
+            dynamics.sample(_INTERVAL_SAMPLES, rng).blurred(measured.log_spreads[0], rng),
+            reward.sample(_INTERVAL_SAMPLES, rng).blurred(measured.log_spreads[1], rng),
+        ),
         weights=smoothed(evidence.weights_before, measured.weights),
     )
 
@@ -226,6 +272,7 @@ def _gap_facts(belief: Belief, offer: LabelOffer, market: Market, held: Counts) 
         facts |= {
             f"gain_{side}": weight * math.exp(law.log_slope(math.log(max(1, stock)))) / price * MICRO,
             f"floor_dominates_{side}": posterior.probability_floor_dominates,
+            f"stuck_{side}": posterior.probability_stuck,
             f"exponent_{side}": posterior.exponent,
             f"exponent_{side}_low": low,
             f"exponent_{side}_high": high,
@@ -257,6 +304,24 @@ def _share_facts(evidence: Evidence, ledger: Purse, belief: Belief, offer: Label
 def _label_shares(market: Market, laws: tuple[ErrorLaw, ErrorLaw], weights: tuple[float, float]):
     """At the best split; K of them where the laws stand for K each."""
     return 1 - best_spend(market, *laws, weights) / market.wealth
+
+
+def _trust_note(offer: LabelOffer) -> str:
+    """Where too little money is there to be sure of whom labels are bought from."""
+    if not offer.is_trusted:
+        return ""
+    return f"labels by {offer.tier} on what is believed of it: to be sure of its bias would cost more than it could win"
+
+
+def _stuck_note(facts: Facts) -> str:
+    """Where more data of a kind hardly helps: the model is the limit then, and not the purse."""
+    sides = (("dynamics", "transitions", facts.stuck_dynamics), ("reward", "labels", facts.stuck_reward))
+    return "; ".join(
+        f"the {side} model's error hardly falls with {data} any more (probability {stuck:.2f}): not the purse but the model "
+        f"is its limit (its size, {side}.* settings, updates)"
+        for side, data, stuck in sides
+        if stuck is not None and stuck >= _STUCK
+    )
 
 
 def _stop_note(facts: Facts) -> str:

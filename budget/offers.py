@@ -12,11 +12,15 @@ from itertools import product
 
 import numpy as np
 
-from .raters import GOLD_TO_TRUST, BiasEstimate, NoiseEstimate
+from .money import MICRO
+from .raters import GOLD_TO_START, GOLD_TO_TRUST, BiasEstimate, NoiseEstimate
 
 MOST_REPLICATION = 8
 LEAST_RESIDUAL = 1e-12  # of s0^2: rewards that are all the same leave an error of exactly 0
 CHECKED_SHARE, TRUSTED_SHARE = 0.10, 0.05  # of the items, answered again: until a rater is known, and ever after
+
+
+FINDING_OUT = 0.12  # of the money there is for labels, the most that finding out who answers how well may cost
 
 
 @dataclass(frozen=True)
@@ -36,11 +40,20 @@ class LabelOffer:
     gold_share: float = 0.0  # of the items
     checks: tuple[str, ...] = ()  # who answers that last part too
     check_answers: int = 1  # how often each
+    is_trusted: bool = False  # the budget does not pay for a bound of its bias: what is expected of it counts
+    held_bias: float = 0.0  # where it is trusted: what is expected of the bias of the labels held, on average
 
     @property
     def answers(self) -> float:
         """Of an item, on average."""
         return self.replication + self.duplicate_share + self.gold_share * len(self.checks) * self.check_answers
+
+    def joined(self, held: float, new: float) -> "LabelOffer":
+        """With the bias that labels will have on average once `new` clean ones of it join those held: a tier's bias does not
+        go away with the last purchase."""
+        if not self.is_trusted or held + new <= 0:
+            return self
+        return replace(self, bias=(held * self.held_bias + new * self.bias) / (held + new))
 
     @property
     def price_per_clean(self) -> float:
@@ -54,11 +67,6 @@ class TierEstimate:
 
     noise: NoiseEstimate
     bias: BiasEstimate
-
-
-def effective_labels(count: float, noise_variance: float, s0_squared: float) -> float:
-    """N_eff = N / (1 + sigma^2 / s0^2): perfect labels that teach as much as `count` noisy ones."""
-    return count * clean_worth([noise_variance], s0_squared)
 
 
 def clean_worth(noise_variances: Sequence[float], s0_squared: float) -> float:
@@ -86,6 +94,12 @@ def price_per_clean(price: float, noise_variance: float, s0_squared: float, repl
     return (item + replication * price) / clean_worth([noise_variance] * replication, s0_squared)
 
 
+def clean_per_coin(clean: float | None, labels: float, spent_micro: float) -> float | None:
+    """Perfect labels that a coin has bought: each of the `labels` is worth `clean`. None: that is not known, or nothing was
+    paid and there is no such price."""
+    return None if clean is None or not (labels and spent_micro) else clean * labels / (spent_micro / MICRO)
+
+
 def best_replication(
     price: float, noise_variance: float, s0_squared: float, item: float, most: int = MOST_REPLICATION
 ) -> int:
@@ -96,14 +110,26 @@ def best_replication(
     return min(sorted(near), key=lambda m: price_per_clean(price, noise_variance, s0_squared, m, item))
 
 
+def affordable_gold(prices: Mapping[str, int], gold: str, money_micro: int | None) -> int:
+    """Gold pairs of each tier that a budget for labels can pay for, up to as many as make a rater known. None: any."""
+    if money_micro is None or len(prices) < 2:
+        return GOLD_TO_TRUST
+    item = prices[gold] + 2 * sum(price for name, price in prices.items() if name != gold)
+    return min(GOLD_TO_TRUST, int(FINDING_OUT * money_micro / item))
+
+
 def offers(
     prices: Mapping[str, int],
     estimates: Mapping[str, TierEstimate],
     s0_squared: float,
     gold: str,
     item_micro: int = 0,
+    money_micro: int | None = None,
 ) -> tuple[LabelOffer, ...]:
     """One offer a tier, its replication chosen, duplicates and gold bought along.
+
+    Where the budget cannot pay for enough gold to bound a bias, it is bought first, as much as pays, on items that every
+    tier answers; from then on no more is, and each tier has the bias that is expected of it by its prior and those items.
 
     Args:
         prices: micro-coins an answer, by tier.
@@ -111,10 +137,30 @@ def offers(
         s0_squared: mean squared residual that a perfect rater would leave, reward units squared; positive.
         gold: the tier that the others are held against.
         item_micro: cost of showing a distinct item.
+        money_micro: for labels in the whole run, about; None: enough for all that is worth knowing.
     """
     if missing := sorted(prices.keys() - estimates.keys()):
         raise ValueError(f"estimates: must know the noise of every tier, got none of {', '.join(missing)}")
-    return tuple(_offer(tier, prices, estimates, s0_squared, gold, item_micro) for tier in prices)
+    affordable = affordable_gold(prices, gold, money_micro)
+    if affordable >= GOLD_TO_START:
+        return tuple(_offer(tier, prices, estimates, s0_squared, gold, item_micro) for tier in prices)
+    if any(estimates[name].bias.pairs < affordable for name in prices if name != gold):
+        return (pilot_offer(prices, gold, item_micro, money_micro),)
+    return tuple(_trusted_offer(tier, prices, estimates[tier], s0_squared, gold, item_micro) for tier in prices)
+
+
+def _trusted_offer(
+    tier: str, prices: Mapping[str, int], known: TierEstimate, s0_squared: float, gold: str, item_micro: int
+) -> LabelOffer:
+    replication = best_replication(prices[tier], known.noise.variance, s0_squared, item_micro)
+    return LabelOffer(
+        tier=tier,
+        price_micro=item_micro + replication * prices[tier],
+        replication=replication,
+        clean=clean_worth([known.noise.variance] * replication, s0_squared),
+        bias=0.0 if tier == gold else math.sqrt(known.bias.expected),
+        is_trusted=True,
+    )
 
 
 def _offer(tier: str, prices, estimates, s0_squared: float, gold: str, item_micro: int) -> LabelOffer:
@@ -165,11 +211,17 @@ def _mean_worth(
     return worth
 
 
-def pilot_offer(prices: Mapping[str, int], gold: str, item_micro: int = 0) -> LabelOffer:
+def pilot_offer(
+    prices: Mapping[str, int], gold: str, item_micro: int = 0, money_micro: int | None = None
+) -> LabelOffer:
     """While nothing is known: gold labels, half of whose items the other tiers answer too, twice each, and a quarter gold
-    once more. So a few labels tell something of every tier's noise and bias."""
+    once more. So a few labels tell something of every tier's noise and bias. Where money is short, everybody answers every
+    item, and gold none twice."""
     others = tuple(name for name in prices if name != gold)
-    offer = LabelOffer(gold, 0, duplicate_share=0.25, gold_share=0.5 if others else 0.0, checks=others, check_answers=2)
+    is_short = affordable_gold(prices, gold, money_micro) < GOLD_TO_START
+    duplicates, shared = (0.0, 1.0) if is_short else (0.25, 0.5)
+    shared = shared if others else 0.0
+    offer = LabelOffer(gold, 0, duplicate_share=duplicates, gold_share=shared, checks=others, check_answers=2)
     own = (1 + offer.duplicate_share) * prices[gold]
     checks = offer.gold_share * offer.check_answers * sum(prices[name] for name in others)
     return replace(offer, price_micro=math.ceil(item_micro + own + checks))

@@ -15,6 +15,11 @@ from .plan import AllocatorConfig, Evidence, Plan, Purse
 UNMEASURED_LABEL_SHARE = 0.5  # of spend, before anything is measured: hard to beat then
 
 
+def money_for_labels(total_micro: int) -> int:
+    """Of a whole budget, before anything is measured."""
+    return round(UNMEASURED_LABEL_SHARE * total_micro)
+
+
 def check_budget(config: AllocatorConfig, evidence: Evidence, total_micro: int, prices: dict[str, int]) -> None:
     """Raise UserError("budget.total: ...") with the least sum that would do, if the total cannot pay for the pilot."""
     least = _pilot_least(config, evidence)

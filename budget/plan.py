@@ -3,6 +3,7 @@
 A pilot comes first, then phases; each gets a plan of whole counts that what is left can pay.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
@@ -12,6 +13,7 @@ from ..outside import check_name
 from .offers import LabelOffer
 from .scaling import Curve, check_positive_pair
 
+LEAST_EXPLAINED = 0.2  # of a variance: what explains less is not asked
 ALLOCATORS = ("fixed", "coupled", "optimum", "adaptive")  # those of ours
 
 
@@ -44,6 +46,11 @@ class AllocatorConfig:
             check_positive_pair(name, pair)
 
 
+def critic_trust(explained_variance: float) -> float:
+    """How far the critic's promises count, 0 .. 1, by how much of the variance of held-out returns it explains."""
+    return min(max(explained_variance, 0.0), 1.0) if math.isfinite(explained_variance) else 0.0
+
+
 @dataclass(frozen=True)
 class Measured:
     """Errors of a phase's end, from data that did not train what is measured. Plain numbers, so that it goes to JSON.
@@ -54,7 +61,35 @@ class Measured:
     dynamics: Curve  # error against transitions bought, a point a phase, all on today's held-out block
     reward: Curve  # error against labels in clean-label equivalents, a point a refit
     weights: tuple[float, float]  # of the two errors, as measured now
-    explained_variance: float  # of held-out returns by the critic; below .2 the weights mean nothing
+    explained_variance: float  # of held-out returns by the critic
+    explained_labels: float | None = (
+        None  # of held-out labels by the reward model; None where the critic alone was asked
+    )
+    log_spreads: tuple[float, float] = (0.0, 0.0)  # standard errors of the logs of both errors' levels
+
+    @property
+    def trust(self) -> float:
+        """The critic's part in the weights, 0 .. 1: the rest of what is imagined counts by its rewards alone."""
+        return critic_trust(self.explained_variance)
+
+    @property
+    def doubt(self) -> str:
+        """Why these errors mean nothing yet; "" where they do mean something."""
+        if self.explained_labels is None:  # versions before 0.3 measured through the critic alone
+            what, explained, of = "critic", self.explained_variance, "returns"
+        else:
+            what, explained, of = "reward model", self.explained_labels, "labels"
+        if explained >= LEAST_EXPLAINED:
+            return ""
+        return f"the {what} explains {explained:.2f} of the variance of held-out {of}, less than {LEAST_EXPLAINED}"
+
+    @property
+    def explains(self) -> str:
+        """What the models behind these errors know, in words."""
+        if self.explained_labels is None:
+            return f"the critic explains {self.explained_variance:.2f} of the variance of held-out returns"
+        labels, returns = f"{self.explained_labels:.2f}", f"{self.explained_variance:.2f}"
+        return f"of held-out variance the reward model explains {labels} (labels), the critic {returns} (returns)"
 
     @classmethod
     def from_record(cls, record: dict) -> "Measured":
@@ -77,6 +112,7 @@ class Evidence:
     labels_per_transition: float = 1.0  # most labels a transition (kappa)
     measured: Measured | None = None  # None where nothing could be measured
     weights_before: tuple[float, float] | None = None  # the smoothed weights of the last plan, None before the first
+    share_before: float | None = None  # labels' part of the money of the last plan; None before the first
     rows_asked: int | None = None  # rows of the labels bought or asked so far; None: as many as the labels
     pending: int = 0  # of the labels, not answered yet
     clean_labels: float | None = None  # the labels held in clean-label equivalents; None: as many as the labels
@@ -102,11 +138,13 @@ class Facts:
     gap_after: float | None = None  # expected with what this phase adds
     gain_dynamics: float | None = None  # that the next coin in transitions takes off the gap
     floor_dominates_dynamics: float | None = None  # probability that no data would remove most of today's error
+    stuck_dynamics: float | None = None  # probability that twice the data would hardly take anything off it
     exponent_dynamics: float | None = None
     exponent_dynamics_low: float | None = None
     exponent_dynamics_high: float | None = None
     gain_reward: float | None = None  # the same of labels
     floor_dominates_reward: float | None = None
+    stuck_reward: float | None = None
     exponent_reward: float | None = None
     exponent_reward_low: float | None = None
     exponent_reward_high: float | None = None

@@ -26,12 +26,17 @@ class NoiseEstimate:
     deviation: float = 0.0  # standard error of the variance
     pairs: int = 0  # duplicate pairs that it rests on (degrees of freedom)
 
+    def averaged(self, part: float) -> "NoiseEstimate":
+        """Of means over several answers, in which so much of the variance is left."""
+        return NoiseEstimate(part * self.variance, part * self.deviation, self.pairs)
+
 
 @dataclass(frozen=True)
 class BiasEstimate:
     """Of one rater against the gold tier. `weights` belong to a constant and the standardised features."""
 
     bound: float  # 95 % upper bound of the mean squared bias that no correction removes, reward units squared
+    expected: float = 0.0  # the square of what its root is expected to be: for whoever cannot pay for more certainty
     gain: float = 0.0  # log evidence of the regression over "no bias"
     pairs: int = 0  # gold pairs since the last change
     weights: tuple[float, ...] = ()  # what to take off the answers; empty where the gain is too small to correct
@@ -88,16 +93,18 @@ def estimate_bias(
     fit = _Fit(difference, _design(features)) if len(difference) >= LEAST_FITTED else None
     evident = fit if fit is not None and fit.gain > EVIDENCE_GAIN else None
     left = evident.left_out() if evident else difference
+    bound, expected = _left_over(left**2, noises, prior_variance)
     return BiasEstimate(
-        bound=_upper_bound(left**2, noises, prior_variance),
+        bound=bound,
+        expected=expected,
         gain=fit.gain if fit else 0.0,
         pairs=len(difference),
         weights=tuple(evident.weights().tolist()) if evident else (),
     )
 
 
-def _upper_bound(squares: np.ndarray, noises: Sequence[NoiseEstimate], prior_variance: float) -> float:
-    """The posterior is evaluated on a grid of log-spaced deviations."""
+def _left_over(squares: np.ndarray, noises: Sequence[NoiseEstimate], prior_variance: float) -> tuple[float, float]:
+    """Upper bound and expectation. The posterior is evaluated on a grid of log-spaced deviations."""
     scale = math.sqrt(max(prior_variance, 1e-12))
     largest = math.sqrt(squares.mean()) if len(squares) else 0.0
     deviations = np.geomspace(1e-3 * scale, 20 * max(scale, largest), 800)
@@ -106,9 +113,11 @@ def _upper_bound(squares: np.ndarray, noises: Sequence[NoiseEstimate], prior_var
     likelihood = -_worth(squares, noises) / 2 * (np.log(total) + squares.mean() / total) if len(squares) else 0.0
     log_posterior = log_prior + likelihood
     posterior = np.exp(log_posterior - log_posterior.max())
-    place = np.searchsorted(np.cumsum(posterior) / posterior.sum(), CONFIDENCE)
+    posterior /= posterior.sum()
+    place = np.searchsorted(np.cumsum(posterior), CONFIDENCE)
     bound = float(deviations[min(place, len(deviations) - 1)] ** 2)
-    return bound if len(squares) >= GOLD_TO_START else max(bound, prior_variance)
+    expected = float(posterior @ deviations) ** 2
+    return bound if len(squares) >= GOLD_TO_START else max(bound, prior_variance), expected
 
 
 def _worth(squares: np.ndarray, noises: Sequence[NoiseEstimate]) -> float:

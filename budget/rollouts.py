@@ -62,14 +62,6 @@ def best_rollouts(
     return min(plans, key=lambda plan: (plan.variance, plan.replication))
 
 
-def variance_bound(noise_variance: float, horizon: int, score_norm: float, rollouts: int, discount: float) -> float:
-    """What theorem 2 allows reward noise to add: sigma^2 H W_H^2 / (K (1 - gamma)^2).
-
-    score_norm: W_H^2 = E max_t |grad log pi|^2.
-    """
-    return noise_variance * horizon * score_norm / (rollouts * (1 - discount) ** 2)
-
-
 def _check(variances, rater_variance, price_rollout, price_label, horizon) -> None:
     check_positive_pair("gradient_variance", variances)
     for field, value in (("price_rollout", price_rollout), ("price_label", price_label)):

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, Protocol
 
@@ -11,6 +11,7 @@ import numpy as np
 # The grid of laws err(N) = m [phi + (1 - phi) (N / N_0) ** -alpha] and what is believed of it before any measurement.
 EXPONENTS = np.geomspace(0.03, 1.5, 28)
 FLOOR_SHARES = np.arange(9) / 10
+STUCK = 0.05  # part of an error that twice the data should take off it, or it is stuck
 USUAL_EXPONENT, _EXPONENT_SPREAD = 0.3, 0.7  # median, and standard deviation of its log
 _NO_FLOOR = 0.4  # probability of phi = 0; the rest falls as exp(-j / 3) over phi = j / 10
 _NOISE, _NOISE_WORTH = 0.10, 2.0  # usual noise of a log error, and twice as many points as that belief is worth
@@ -96,12 +97,15 @@ class LawSamples:
     exponent: np.ndarray
     reference: float
 
-    def error(self, count: float) -> np.ndarray:
-        """(K,)"""
-        if count <= 0:
-            return np.full_like(self.level, math.inf)
-        falls = (count / self.reference) ** -self.exponent
+    def error(self, count: float | np.ndarray) -> np.ndarray:
+        """(K,), at one count or at K of them."""
+        with np.errstate(divide="ignore"):  # without data: infinite
+            falls = (np.maximum(count, 0.0) / self.reference) ** -self.exponent
         return self.level * (self.floor_share + (1 - self.floor_share) * falls)
+
+    def blurred(self, log_spread: float, rng: np.random.Generator) -> "LawSamples":
+        """The same laws where the level of all errors is only known up to a factor: normal logs of that deviation."""
+        return replace(self, level=self.level * np.exp(log_spread * rng.standard_normal(len(self.level))))
 
     def log_slope(self, log_count: float | np.ndarray) -> np.ndarray:
         """(K,), from one log count or from K of them."""
@@ -181,6 +185,12 @@ class Posterior:
     def probability_floor_dominates(self) -> float:
         """That half or more of the error at the largest measured count is floor, which no data removes."""
         return float(self.probability[:, FLOOR_SHARES >= 0.5].sum())
+
+    @property
+    def probability_stuck(self) -> float:
+        """That twice the data would take less than STUCK off the error, be it for a floor or for an exponent near 0."""
+        falls = FLOOR_SHARES + (1 - FLOOR_SHARES) * 2.0 ** -EXPONENTS[:, None]  # (A, P)
+        return float(self.probability[falls > 1 - STUCK].sum())
 
 
 def tail(probability: float) -> list[float]:

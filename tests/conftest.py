@@ -1,19 +1,38 @@
-"""Golden numbers for every test: the folder they lie in, how a file is read, and the check of a stated tolerance."""
+"""Labelers by their settings, and golden numbers for every test: the folder they lie in, how a file is read, and the check of a stated tolerance."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from tandem.envs.labelers.base import Labeler, LabelerConfig
+from tandem.envs.labelers.make import make_labeler
+from tandem.envs.vault import RewardVault
+
 
 @pytest.fixture(scope="session", autouse=True)
 def state_folder(tmp_path_factory) -> None:
     """Runs that tests start are signed with a key of the tests' own."""
     os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))
+
+
+@pytest.fixture
+def make(tmp_path) -> Iterator[Callable[..., Labeler]]:
+    """make(command=..., retries=0) -> a labeler whose files lie in tmp_path, closed at the end."""
+    made: list[Any] = []
+
+    def labeler(**settings: Any) -> Labeler:
+        made.append(make_labeler(LabelerConfig(**settings), RewardVault(), 0, tmp_path))
+        return made[-1]
+
+    yield labeler
+    for one in made:
+        one.close()
 
 
 @pytest.fixture(scope="session")

@@ -5,17 +5,13 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tandem.budget.ledger import Ledger
-from tandem.envs.labelers.base import LabelerConfig
-from tandem.envs.labelers.make import make_labeler
 from tandem.envs.records import Answer, Clip, Question, Sight
-from tandem.envs.vault import RewardVault
 from tandem.worldmodel.replay.journal.labels import LabelJournal
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
@@ -105,20 +101,6 @@ def check_judge(labeler) -> None:
     assert said == {"clip": 1.5, "step": 1.0, "left": 1.0, "same": 0.5, "blind": None}
 
 
-@pytest.fixture
-def make(tmp_path, monkeypatch) -> Callable:
-    monkeypatch.chdir(EXAMPLES)
-    made = []
-
-    def labeler(**settings):
-        made.append(make_labeler(LabelerConfig(**settings), RewardVault(), 0, tmp_path))
-        return made[-1]
-
-    yield labeler
-    for one in made:
-        one.close()
-
-
 def test_a_rater_of_ones_own_looks():
     spec = importlib.util.spec_from_file_location("my_rater", EXAMPLES / "my_rater.py")
     module = importlib.util.module_from_spec(spec)
@@ -127,7 +109,8 @@ def test_a_rater_of_ones_own_looks():
 
 
 @pytest.mark.run
-def test_a_program_judges_what_it_is_shown(make):
+def test_a_program_judges_what_it_is_shown(make, monkeypatch):
+    monkeypatch.chdir(EXAMPLES)
     check_judge(make(command=(sys.executable, "judge.py"), parallel=2))
 
 

@@ -16,7 +16,7 @@ from ..budget.allocator import make_allocator
 from ..budget.books.rebuild import upgrade
 from ..budget.ledger import Ledger
 from ..budget.money import MICRO, to_micro
-from ..budget.phase import check_budget
+from ..budget.phase import check_budget, money_for_labels
 from ..budget.plan import Allocator
 from ..envs.labelers.base import Labeler
 from ..envs.labelers.make import make_labeler
@@ -58,6 +58,7 @@ from .reports.evaluate import Evaluator
 from .reports.films.studio import Studio
 from .reports.logger import Logger
 from .reports.look import Onlooker
+from .reports.sinks.begin import begin_logging, check_sinks
 from .run import Run
 from .settings import read_config, to_yaml, trusted_config
 from .stop import Stop
@@ -87,6 +88,7 @@ def build(config: Config, is_resumed: bool, is_exact: bool = True) -> Run:
     reel = Reel(folder.sights, to_stderr) if config.labeler.is_looking else None
     labeler = make_labeler(config.labeler, vault, config.seed, folder.path, config.price.in_micro()["label"])
     allocator = make_allocator(config.allocator)
+    check_sinks(config.log.sinks)
     if not is_resumed:
         check_pilot(config)
     seed_everything(config.seed)
@@ -149,7 +151,7 @@ def assemble(
     desk = open_desk(config.labeler, drawer, labels, labeler, ledger, entries, stop, reel)
     desk.reopen(begin.positions.entries if begin.is_exact else None)
     check_received(folder, ledger, journal.received, desk.num_answers, vault.num_rows, desk.waiting)
-    logger = Logger(folder.path, config.log, purge_step=begin.purge_step)
+    logger = begin_logging(config, folder, begin.purge_step)
     env = make_envs(config, vault, reel, logger)
     run = Run(
         config=config,
@@ -225,6 +227,7 @@ def terms_of(config: Config) -> Terms:
         labeler=config.labeler,
         seed=config.seed,
         label_micro=config.price.in_micro()["label"],
+        label_money=money_for_labels(to_micro(config.budget.total)),
     )
 
 
@@ -300,6 +303,7 @@ def make_measurer(
         horizon=config.train.horizon,
         seed=config.seed,
         warn=logger.line,
+        label_money=money_for_labels(to_micro(config.budget.total)),
     )
 
 

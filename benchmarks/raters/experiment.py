@@ -16,7 +16,7 @@ Finished cells are kept in benchmarks/results/tiers.json and skipped on a rerun.
 import argparse
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -111,7 +111,7 @@ def _run(
     rng: np.random.Generator,
     error_of: Callable[[RewardModel], float],
 ) -> dict:
-    belief = Belief(desk.labels, config)
+    belief = Belief(desk.labels, config, desk.ledger.total)
     record = {"spent": [], "error": [], "tier": [], "by_tier": []}
     for phase in range(PHASES + 1):
         left = desk.ledger.remaining / MICRO
@@ -173,6 +173,7 @@ class Belief:
 
     labels: LabelReplay
     config: LabelerConfig
+    money: int  # micro-coins in all
     estimates: tiers.TierEstimates | None = None
     s0_squared: float = 1.0
     errors: tuple[tuple[int, float], ...] = ()  # answers held, and the error then
@@ -194,7 +195,7 @@ class Belief:
 
     def best_offer(self, left: float) -> LabelOffer:
         """Of least error once the money left (coins) is spent on it, as the adaptive allocator chooses."""
-        offers = tiers.offers(self.config, self.estimates, self.s0_squared)
+        offers = tiers.offers(self.config, self.estimates, self.s0_squared, self.money)
         if len(offers) == 1 or not self.errors:
             return offers[0]
         answers = self.labels.answers()
@@ -203,8 +204,12 @@ class Belief:
         curve = Curve(tuple(held), tuple(error for _, error in self.errors), (1.0,) * len(held))
         law = MeanLaw(fit_posterior(curve).sample(256, np.random.default_rng(len(held))))
 
+        bias = tiers.held_bias(self.labels, self.estimates, self.s0_squared)
+
         def error_in_the_end(offer: LabelOffer) -> float:
-            return PerItem(law, offer).error(held[-1] / offer.clean + left * MICRO / offer.price_micro)
+            new = left * MICRO / offer.price_per_clean
+            joined = replace(offer, held_bias=bias).joined(held[-1], new)
+            return PerItem(law, joined).error((held[-1] + new) / offer.clean)
 
         return min(offers, key=error_in_the_end)
 

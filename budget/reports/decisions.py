@@ -1,6 +1,7 @@
 """What `tandem ledger --decisions` prints: what each phase planned to buy, and from which evidence."""
 
 from ..money import MICRO
+from ..plan import Measured
 
 _COLUMNS = f"{'phase':>5}{'held: transitions + labels':>28}{'to buy: transitions':>21}{'labels':>9}{'coins':>10}{'on labels':>11}"
 
@@ -30,11 +31,11 @@ def _reasons(evidence: dict, plan: dict) -> list[str]:
     anew = f"(90 %: {_share(facts, 'best_share_low')} to {_share(facts, 'best_share_high')})"
     share, best = _share(facts, "label_share"), _share(facts, "best_share")
     gaps = f"{_number(facts, 'gap_now')} now, {_number(facts, 'gap_after')} after this phase"
-    explained = evidence["measured"]["explained_variance"]
+    measured = Measured.from_record(evidence["measured"])
     lines = [
         f"in the end {share} of all spend on labels, {best} if all were bought anew {anew}",
         f"expected gap {gaps}, in return units",
-        f"the critic explains {explained:.2f} of the variance of held-out returns",
+        f"{measured.explains}, whose values count for {measured.trust:.0%}",
     ]
     lines += [
         _side(side, evidence, plan, weight)
@@ -50,6 +51,7 @@ def _side(side: str, evidence: dict, plan: dict, weight: float) -> str:
     return (
         f"{side}: {number} error{'s' * (number != 1)}, exponent {_number(facts, f'exponent_{side}')} (90 %: {low} to {high}), "
         f"mostly a floor that no data removes with probability {_number(facts, f'floor_dominates_{side}')}, "
+        f"hardly less with twice the data with probability {_number(facts, f'stuck_{side}')}, "
         f"weight {weight:.3g}, the next coin cuts the gap by {_number(facts, f'gain_{side}')}"
     )
 

@@ -9,10 +9,10 @@ from typing import Literal
 import numpy as np
 
 from ...errors import UserError
-from ..adaptive import LEAST_EXPLAINED, smoothed
+from ..adaptive import smoothed
 from ..ledger import Ledger
 from ..money import MICRO, Balance
-from ..plan import AllocatorConfig
+from ..plan import AllocatorConfig, Measured
 from ..scaling import Curve, ErrorLaw, MeanLaw, PowerLaw, check_positive_pair, fit_posterior
 
 SIDES = ("dynamics", "reward")
@@ -38,7 +38,9 @@ class RunTerms:
 
     run: str
     phase: int  # in which the errors were measured
-    explained_variance: float  # of held-out returns, by the critic that the weights come from
+    explained_variance: float  # of held-out returns, by the critic
+    explains: str  # what the models behind the errors know, in words
+    doubt: str  # why the errors mean little; "" where they do mean something
     dynamics: SideLaw
     reward: SideLaw
     weights: tuple[float, float]  # of the two errors in the gap, return units
@@ -87,6 +89,7 @@ def run_terms(ledger: Ledger, run: str, phases: Path | None = None) -> RunTerms:
         )
     evidence = decision["inputs"]
     measured = evidence["measured"]
+    known_then = Measured.from_record(measured)
     rng = np.random.default_rng([decision["phase"], evidence.get("seed", 0)])  # decisions of older runs have no seed
     dynamics, reward = (_fitted(Curve(**measured[side]), rng) for side in SIDES)
     before = evidence["weights_before"]
@@ -94,6 +97,8 @@ def run_terms(ledger: Ledger, run: str, phases: Path | None = None) -> RunTerms:
         run=run,
         phase=decision["phase"],
         explained_variance=measured["explained_variance"],
+        explains=known_then.explains,
+        doubt=known_then.doubt,
         dynamics=dynamics,
         reward=reward,
         weights=smoothed(tuple(before) if before else None, tuple(measured["weights"])),
@@ -174,7 +179,17 @@ def laws_answer(dynamics: SideLaw, reward: SideLaw, measured: RunTerms | None) -
     answer = {"source": sources.pop() if len(sources) == 1 else "mixed"}
     answer |= {side: {"source": law.source, **law.facts} for side, law in zip(SIDES, (dynamics, reward), strict=True)}
     if measured:
-        names = ("run", "phase", "explained_variance", "weights", "price_transition", "price_label", "tier")
+        names = (
+            "run",
+            "phase",
+            "explained_variance",
+            "explains",
+            "doubt",
+            "weights",
+            "price_transition",
+            "price_label",
+            "tier",
+        )
         names += ("have_transitions", "have_labels")
         answer["measured"] = {name: getattr(measured, name) for name in names}
         answer["measured"]["weights"] = list(measured.weights)
@@ -206,10 +221,8 @@ def _run_lines(laws: dict) -> list[str]:
         f"laws, measured before phase {known['phase']}, gaps in return units:",
     ]
     lines += [f"  {side}: {_law_text(laws[side])}" for side in SIDES if laws[side]["source"] == "run"]
-    explained = f"the critic explains {known['explained_variance']:.2f} of the variance of held-out returns"
-    if not known["explained_variance"] >= LEAST_EXPLAINED:
-        explained += f", less than {LEAST_EXPLAINED:g}: these errors mean little, and so does this answer"
-    return [*lines, f"  {explained}"]
+    little = ": these errors mean little, and so does this answer" if known["doubt"] else ""
+    return [*lines, f"  {known['doubt'] or known['explains']}{little}"]
 
 
 def _law_text(facts: dict) -> str:

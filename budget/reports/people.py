@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ...errors import Damaged
 from ..money import MICRO
+from ..offers import clean_per_coin
 
 _HOUR = 3600.0  # seconds
 _COLUMNS = (
@@ -33,10 +34,9 @@ def rater_rows(by_rater: dict[str, dict], known: dict[str, dict]) -> dict[str, d
 
 def _row(earned: dict, known: dict) -> dict:
     coins, seconds = (earned["spent"] + earned["work_spent"]) / MICRO, earned["seconds"] + earned["work_seconds"]
-    clean, spent = known.get("clean"), earned["spent"] / MICRO
     return {
         "labels": earned["labels"],
-        "spent": spent,
+        "spent": earned["spent"] / MICRO,
         "seconds": earned["seconds"],
         "seconds_a_label": earned["seconds"] / earned["labels"] if earned["labels"] else None,
         "coins_an_hour": coins * _HOUR / seconds if seconds else None,  # of all time that was paid
@@ -44,12 +44,12 @@ def _row(earned: dict, known: dict) -> dict:
         "work_seconds": earned["work_seconds"],
         "sigma": known.get("sigma"),
         "bias": known.get("bias"),
-        "clean_per_coin": None if clean is None or not spent else clean * earned["labels"] / spent,
+        "clean_per_coin": clean_per_coin(known.get("clean"), earned["labels"], earned["spent"]),
     }
 
 
 def measured_raters(phases: Path) -> dict[str, dict]:
-    """Name -> {"sigma", "bias" (reward units), "clean" (perfect labels that one of theirs is worth)} of the newest phase that
+    """Name -> {"sigma", "bias" (reward units), "clean" (perfect labels that one of theirs is worth, see `raters.told`)} of the newest phase that
     has measured any; nothing where none has. phases: phases.jsonl of a run. Damaged where that is no JSON."""
     lines = phases.read_text().splitlines() if phases.is_file() else []
     for number, line in reversed(list(enumerate(lines, 1))):

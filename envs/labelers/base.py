@@ -36,7 +36,8 @@ class LabelerConfig:
     ceiling: float = 3.0  # times price.label: reserved for an answer of people, and the most that it may cost
     low: float = 0.0  # reward of a row, raw reward units, that people's worst score stands for
     high: float = 1.0  # and their best
-    prompt: str = ""  # the question that people read; empty: ours
+    prompt: str = ""  # the question that people read about `kind`; empty: ours
+    anchor_prompt: str = ""  # and about the clips that are scored before pairs; empty: ours
     look: Literal["auto", "snapshots", "frames", "traces"] = "auto"  # how clips are drawn; auto: the first that works
     command: tuple[str, ...] = ()  # a program in place of name, such as [python,judge.py]: JSON lines
     url: str = ""  # a server in place of name, which JSON is POSTed to
@@ -63,6 +64,8 @@ class LabelerConfig:
                 raise ValueError(f"{name}: must be at least {least}, got {getattr(self, name)}")
         if self.name == "people" and self.tiers:
             raise ValueError("tiers: people are tiers of their own, by name, and none is set with labeler.name=people")
+        if self.anchor_prompt and self.kind != "pair":
+            raise ValueError(f"anchor_prompt: is for labeler.kind=pair, got kind {self.kind}: set labeler.prompt")
         if self.length < 2:
             raise ValueError(f"length: must be at least 2, got {self.length}")
         if not (math.isfinite(self.ceiling) and self.ceiling >= 1):
@@ -92,6 +95,10 @@ class LabelerConfig:
     def most_micro(self, price_micro: int) -> int:
         """What is reserved for an answer of the default tier, and may be paid for it, at that price of a label."""
         return math.ceil(price_micro * self.ceiling) if self.asks_people else price_micro
+
+    def prompt_of(self, kind: QuestionKind) -> str:
+        """What is asked about a question of this kind; empty: the plain words for it. Anchors are no pairs: they are scored."""
+        return self.prompt if kind == self.kind else self.anchor_prompt
 
     @property
     def is_program(self) -> bool:

@@ -53,7 +53,7 @@ def _programs(config: LabelerConfig, folder: Path) -> Programs:
     if config.command:
         check_found(config.command)
     name, line = shown(config.command, config.url), partial(_line, config)
-    return Programs(name, line, folder, config.prompt, config.retries, config.parallel)
+    return Programs(name, line, folder, config.prompt_of, config.retries, config.parallel)
 
 
 def _line(config: LabelerConfig, account: Account, log: Log, run: str) -> Line:

@@ -125,6 +125,7 @@ def main(run: Path) -> None:
         while True:
             if not room.draw_next():
                 films.drop_old()
+                queue.checkpoint()  # so that no rater waits for it
                 time.sleep(IDLE_SECONDS)
 
 

@@ -134,6 +134,21 @@ def test_without_a_usable_point_there_is_no_posterior(errors):
     assert fit_posterior(measured) is None and fit_least_squares(measured) is None
 
 
+def test_an_error_that_does_not_fall_is_stuck_and_one_that_falls_is_not():
+    flat, falling = (Curve.of([(n, n**-exponent, 1.0) for n in 100 * 2.0 ** np.arange(8)]) for exponent in (0.0, 0.4))
+    assert fit_posterior(flat).probability_stuck > 0.8
+    assert fit_posterior(falling).probability_stuck < 0.02
+    assert fit_posterior(Curve.of([(100, 1.0, 1.0)])).probability_stuck < 0.2, "one error says nothing"
+
+
+def test_blurred_laws_keep_their_shape_and_lose_their_level():
+    laws = fit_posterior(Curve.of([(100, 2.0, 1.0), (400, 1.0, 1.0)])).sample(2000, np.random.default_rng(0))
+    blurred = laws.blurred(0.5, np.random.default_rng(1))
+    assert np.log(blurred.level / laws.level).std() == pytest.approx(0.5, rel=0.05)
+    ratio = blurred.error(1000) / blurred.error(100)
+    np.testing.assert_allclose(ratio, laws.error(1000) / laws.error(100))
+
+
 def test_errors_that_rise_are_taken_for_the_smallest_exponents():
     counts = np.geomspace(100, 800, 8)
     posterior, prior = fit_posterior(curve(counts, counts)), fit_posterior(curve([800], [1.0]))

@@ -3,6 +3,7 @@
 import importlib
 import sqlite3
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -14,13 +15,15 @@ from tandem.budget.money import price_in_micro, to_micro
 from tandem.envs.records import Question
 from tandem.training.config import Config
 from tandem.training.phases import train
+from tandem.training.purchases.transitions import Collector
 from tandem.training.run import Run
 from tandem.training.settings import load_config, read_config
 from tandem.worldmodel.replay.journal.labels import LabelJournal
 from tandem.worldmodel.replay.journal.transitions import TransitionJournal
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmarks"))
-changed = importlib.import_module("accidents.lives").changed  # changed("seed=3"): the settings of a tiny run
+accidents = importlib.import_module("accidents.lives")
+changed = accidents.changed  # changed("seed=3"): the settings of a tiny run
 
 
 def pytest_collection_modifyitems(items):
@@ -91,6 +94,24 @@ def whole_run_in():
 
 
 @pytest.fixture
+def at_ticks(monkeypatch):
+    """at_ticks({3, 9}, act): do `act` before these ticks, counted over the lives of a test, until monkeypatch.undo()."""
+
+    def arrange(numbers: set[int], act: Callable[[], object]) -> None:
+        original, calls = Collector.tick, []
+
+        def ticking(self, agent):
+            calls.append(0)
+            if len(calls) in numbers:
+                act()
+            return original(self, agent)
+
+        monkeypatch.setattr(Collector, "tick", ticking)
+
+    return arrange
+
+
+@pytest.fixture
 def audit():
     return check_books
 
@@ -152,6 +173,12 @@ def paid_twice(folder: Path) -> list[str]:
     with sqlite3.connect(folder / "ledger.db") as db:
         query = "SELECT key FROM events WHERE event = 'settle' GROUP BY key HAVING COUNT(*) > 1"
         return [key for (key,) in db.execute(query)]
+
+
+@pytest.fixture
+def lives():
+    """benchmarks/accidents/lives.py: runs in processes that may be killed."""
+    return accidents
 
 
 @pytest.fixture

@@ -15,7 +15,6 @@ from tandem.envs.make import make_env
 from tandem.errors import UserError
 from tandem.training import stop as stopping
 from tandem.training.phases import train
-from tandem.training.purchases.transitions import Collector
 from tandem.training.reports.evaluate import Evaluator
 from tandem.training.stop import Interrupted
 from tandem.training.storage.card import RunCard
@@ -151,10 +150,10 @@ def test_a_task_of_which_one_alone_can_be_open_is_evaluated_where_it_is_borrowed
     assert "if only so many can be open: evaluate.borrow=true plays in training's" in console(alone)
 
 
-def test_all_kinds_are_bought_kept_looked_at_and_taken_up_again(tiny, audit, differences, monkeypatch):
+def test_all_kinds_are_bought_kept_looked_at_and_taken_up_again(tiny, audit, differences, monkeypatch, at_ticks):
     whole, broken = tiny(*EVERYTHING, folder="whole"), tiny(*EVERYTHING, "envs.processes=true", folder="broken")
     train(whole)
-    stop_before_tick(40, monkeypatch)
+    at_ticks({40}, lambda: os.kill(os.getpid(), signal.SIGINT))
     with pytest.raises(KeyboardInterrupt):
         train(broken)
     monkeypatch.undo()
@@ -166,18 +165,6 @@ def test_all_kinds_are_bought_kept_looked_at_and_taken_up_again(tiny, audit, dif
     assert "warning" not in (folder / "console.log").read_text()
     check_what_is_kept(folder)
     check_the_agent(whole, folder)
-
-
-def stop_before_tick(number: int, monkeypatch) -> None:
-    original, ticks = Collector.tick, []
-
-    def tick(self, agent):
-        ticks.append(0)
-        if len(ticks) == number:
-            os.kill(os.getpid(), signal.SIGINT)
-        return original(self, agent)
-
-    monkeypatch.setattr(Collector, "tick", tick)
 
 
 def check_what_is_kept(folder: Path) -> None:

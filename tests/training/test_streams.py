@@ -7,20 +7,16 @@ import pytest
 
 from tandem.training.build import build
 from tandem.training.phases import train
-from tandem.training.purchases.transitions import Collector
 
 
-def test_every_first_row_follows_a_last_row_of_its_stream(tiny, monkeypatch):
+def test_every_first_row_follows_a_last_row_of_its_stream(tiny, monkeypatch, at_ticks):
     """So that a first row's reward, which nobody paid for, has no weight in the replay-value loss; after a resume too."""
-    config, tick, ticks = tiny(), Collector.tick, []
 
-    def dying(self, agent):
-        ticks.append(0)
-        if len(ticks) == 50:  # in the middle of an episode
-            raise RuntimeError("crash")
-        return tick(self, agent)
+    def crash():
+        raise RuntimeError("crash")
 
-    monkeypatch.setattr(Collector, "tick", dying)
+    config = tiny()
+    at_ticks({50}, crash)  # in the middle of an episode
     with pytest.raises(RuntimeError, match="crash"):
         train(config)
     monkeypatch.undo()

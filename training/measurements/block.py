@@ -19,6 +19,7 @@ class Block(Window):
     """
 
     is_scored: Tensor  # (B, T) bool: a row of the episode, past the burn-in
+    episode: Tensor  # (B,) int64, which of the episodes given a window is from
 
     def runs(self, length: int) -> tuple[Tensor, Tensor]:
         """Non-overlapping runs of `length` rows after a start row, all of them scored. -> window, start row (W,) each."""
@@ -38,7 +39,11 @@ def block_of(episodes: list[Batch], most: int) -> Block | None:
 
     None without episodes.
     """
-    cuts = [(episode, start) for episode in episodes for start in range(0, episode.is_first.shape[1], SCORED)]
+    cuts = [
+        (number, episode, start)
+        for number, episode in enumerate(episodes)
+        for start in range(0, episode.is_first.shape[1], SCORED)
+    ]
     if not cuts:
         return None
     kept = cuts if len(cuts) <= most else [cuts[i * len(cuts) // most] for i in range(most)]
@@ -51,7 +56,7 @@ def block_of(episodes: list[Batch], most: int) -> Block | None:
     return Block(obs={key: torch.stack([window.obs[key] for window in windows]) for key in windows[0].obs}, **stacked)
 
 
-def _window(episode: Batch, start: int) -> Block:
+def _window(number: int, episode: Batch, start: int) -> Block:
     """Rows start .. start + SCORED of an episode with BURN_IN rows before them, without the batch axis."""
     length = episode.is_first.shape[1]
     begin, end = max(0, start - BURN_IN), min(length, start + SCORED)
@@ -68,6 +73,7 @@ def _window(episode: Batch, start: int) -> Block:
         start_deter=torch.zeros_like(episode.start_deter[0]),
         start_stoch=torch.zeros_like(episode.start_stoch[0]),
         is_scored=is_scored,
+        episode=torch.tensor(number, device=is_scored.device),
     )
 
 

@@ -3,9 +3,12 @@
 The identity behind it: with Vhat the value of the policy in the model, the difference of the return in the model and in
 truth is a discounted sum over real steps of (rhat - r) + [Qhat(predicted next state) - Qhat(real next state)], where
 Qhat(z) = rhat(z) + cont(z) Vhat(z) for a reward that is paid on arrival. The first bracket is the reward model's error,
-the second the dynamics model's. B windows, T rows, K latent samples, H rows rolled open loop.
+the second the dynamics model's. Over H rows the bracket has H rewards in place of one, and may have them alone: they need a
+reward model, which takes tens of labels, where a value needs a critic, which takes thousands of updates. B windows, T rows,
+K latent samples, H rows rolled open loop.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -17,6 +20,9 @@ from ...worldmodel.rssm import Latent
 from ..models import Models
 from .block import Block
 
+LEAST_DEVIATION = 1e-8  # of what is promised: below, there is nothing to foresee, or nothing learned yet
+LEAST_RUNS = 8  # over which a mean is taken, where that takes shorter ones
+
 
 @dataclass(frozen=True)
 class DynamicsGap:
@@ -24,9 +30,46 @@ class DynamicsGap:
 
     one_step: float  # absolute
     one_step_signed: float  # positive: the model promises too much
-    many_steps: float  # absolute, rolled open loop over the horizon; NaN where no window is long enough
-    many_steps_signed: float
     value_deviation: float  # standard deviation of the critic's values on the block
+    rolled: "Rolled"
+
+    @property
+    def many_steps(self) -> float:
+        """Over the horizon, through the critic; NaN where no window is long enough."""
+        return self.rolled.absolute(1.0)
+
+    @property
+    def many_steps_signed(self) -> float:
+        return self.rolled.signed(1.0)
+
+
+@dataclass(frozen=True)
+class Rolled:
+    """W runs of H rows rolled blindly along the recorded actions, against the filtered path: (W,) each, in return units, an
+    error in every H rows summed over the discounted future. `trust` is the part of the critic's value that counts, 0 .. 1:
+    without it an error is one of rewards alone."""
+
+    rewards: Tensor  # error of the discounted rewards
+    value: Tensor  # error of the discounted value after them
+    promised_rewards: Tensor  # of the filtered path
+    promised_value: Tensor
+    episode: Tensor  # int64, which one a run is from
+
+    def error(self, trust: float) -> Tensor:
+        return self.rewards + trust * self.value
+
+    def absolute(self, trust: float) -> float:
+        return _mean(self.error(trust).abs())
+
+    def signed(self, trust: float) -> float:
+        return _mean(self.error(trust))
+
+    def share(self, trust: float) -> float:
+        """The absolute error as a part of what there is to foresee, the deviation of what the filtered path promises: a unit
+        in which models of different phases can be compared. NaN where there is nothing."""
+        promised = self.promised_rewards + trust * self.promised_value
+        deviation = float(promised.std(correction=0)) if len(promised) else 0.0
+        return self.absolute(trust) / deviation if deviation > LEAST_DEVIATION else math.nan
 
 
 @torch.no_grad()
@@ -46,14 +89,25 @@ def dynamics_gap(models: Models, block: Block, horizon: int, samples: int, gener
     scored = block.is_scored & ~block.is_first  # a first row was not predicted from anything
     error = (promise(prior) - promise(posterior))[scored] / (1 - dynamics.config.discount)
     values = models.value(latent.feat)[block.is_scored]
-    many = _many_steps(models, block, latent, posterior, horizon, draws)
     return DynamicsGap(
         one_step=_mean(error.abs()),
         one_step_signed=_mean(error),
-        many_steps=_mean(many.abs()),
-        many_steps_signed=_mean(many),
-        value_deviation=float(values.std(correction=0)) if len(values) else float("nan"),
+        value_deviation=float(values.std(correction=0)) if len(values) else math.nan,
+        rolled=_rolled(models, block, latent, posterior, horizon, draws),
     )
+
+
+@torch.no_grad()
+def rolled(models: Models, block: Block, horizon: int, samples: int, generator: torch.Generator) -> Rolled:
+    """The runs alone, averaged over `samples` latents on either path."""
+    shape = block.is_first.shape
+    latent, posterior = models.dynamics.observe(block, models.noise(shape, generator))
+    return _rolled(models, block, latent, posterior, horizon, models.noise((samples, *shape), generator))
+
+
+def horizon_for(block: Block, most: int) -> int:
+    """The most rows, up to `most`, that the block has LEAST_RUNS runs of: young agents may play short episodes. At least 1."""
+    return next((rows for rows in range(most, 1, -1) if len(block.runs(rows)[0]) >= LEAST_RUNS), 1)
 
 
 def sampled_features(deter: Tensor, log_probs: Tensor, uniform: Tensor) -> Tensor:
@@ -63,14 +117,11 @@ def sampled_features(deter: Tensor, log_probs: Tensor, uniform: Tensor) -> Tenso
     return torch.cat([deter.expand(len(uniform), *deter.shape), stoch], -1)
 
 
-def _many_steps(models: Models, block: Block, latent: Latent, posterior: Tensor, horizon: int, draws: Tensor) -> Tensor:
-    """Q_n of the path rolled blindly along the recorded actions less that of the filtered path: (W,), per window start.
-
-    Either is averaged over latents drawn with the same uniform numbers.
-    """
+def _rolled(models: Models, block: Block, latent: Latent, posterior: Tensor, horizon: int, draws: Tensor) -> Rolled:
+    """Either path is averaged over latents drawn with the same uniform numbers."""
     window, start = block.runs(horizon)  # (W,) each
     if not len(window):
-        return draws.new_zeros(0)
+        return Rolled(*[draws.new_zeros(0)] * 4, episode=block.episode[:0])
     dynamics, samples = models.dynamics, len(draws)
     weights = dynamics.rssm.scan_weights()
     # Both paths leave from the same latent: its chance is no error. From then on chance is averaged over.
@@ -86,16 +137,24 @@ def _many_steps(models: Models, block: Block, latent: Latent, posterior: Tensor,
         seen.append(
             sampled_features(latent.deter[window, row], posterior[window, row], draws[:, window, row]).flatten(0, 1)
         )
-    promised = [rollout_return(models, torch.stack(path, 1)) for path in (blind, seen)]  # (K*W,) each
-    blind_return, seen_return = (found.view(samples, -1).mean(0) for found in promised)
-    return (blind_return - seen_return) / (1 - dynamics.config.discount**horizon)
+    factor = 1 / (1 - dynamics.config.discount**horizon)
+    dreamed, found = (
+        [factor * part.view(samples, -1).mean(0) for part in _promised(models, torch.stack(path, 1))]
+        for path in (blind, seen)
+    )  # rewards and value, (W,) each
+    return Rolled(dreamed[0] - found[0], dreamed[1] - found[1], found[0], found[1], block.episode[window])
+
+
+def _promised(models: Models, feat: Tensor) -> tuple[Tensor, Tensor]:
+    """Discounted rewards of arriving in feat (N, H, F) one after the other, and the discounted value of the last: (N,) each."""
+    weight = models.dynamics.cont(feat).cumprod(1)  # what is still to come after each arrival
+    before = torch.cat([torch.ones_like(weight[:, :1]), weight[:, :-1]], 1)
+    return (before * models.reward.predict(feat)).sum(1), weight[:, -1] * models.value(feat[:, -1])
 
 
 def rollout_return(models: Models, feat: Tensor) -> Tensor:
-    """Discounted reward of arriving in feat (N, H, F) one after the other, and the value of the last: (N,)."""
-    weight = models.dynamics.cont(feat).cumprod(1)  # what is still to come after each arrival
-    before = torch.cat([torch.ones_like(weight[:, :1]), weight[:, :-1]], 1)
-    return (before * models.reward.predict(feat)).sum(1) + weight[:, -1] * models.value(feat[:, -1])
+    """Of arriving in feat (N, H, F) one after the other, and what is to come after that: (N,)."""
+    return sum(_promised(models, feat), feat.new_zeros(()))
 
 
 def adjoint_gap(models: Models, block: Block, horizon: int, samples: int, generator: torch.Generator) -> float:
@@ -107,7 +166,7 @@ def adjoint_gap(models: Models, block: Block, horizon: int, samples: int, genera
     """
     window, start = block.runs(horizon)
     if not len(window):
-        return float("nan")
+        return math.nan
     dynamics = models.dynamics
     with torch.no_grad():
         latent, posterior = dynamics.observe(block, models.noise(block.is_first.shape, generator))
@@ -158,4 +217,4 @@ def explained_variance(models: Models, episodes: list[Batch], generator: torch.G
 
 
 def _mean(values: Tensor) -> float:
-    return float(values.mean()) if values.numel() else float("nan")
+    return float(values.mean()) if values.numel() else math.nan

@@ -19,6 +19,7 @@ class Terms:
     labeler: LabelerConfig
     seed: int
     label_micro: int = 0  # micro-coins that a label costs, as it is stated
+    label_money: int | None = None  # micro-coins for labels in the whole run, about
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ def evidence(terms: Terms, phase: int, phases: int, stock: Stock, last: PhaseRec
         min_transitions=terms.min_transitions,
         measured=last.measured if last else None,
         weights_before=last.plan.weights if last else None,
+        share_before=last.plan.label_spend_share if last else None,
         rows_asked=stock.rows_asked,
         pending=stock.pending,
         clean_labels=clean_labels if terms.labeler.tiers else None,
@@ -58,4 +60,4 @@ def evidence(terms: Terms, phase: int, phases: int, stock: Stock, last: PhaseRec
 def _offers(terms: Terms, stock: Stock, last: PhaseRecord | None) -> tuple[LabelOffer, ...]:
     if terms.labeler.asks_people:
         return (raters.people_offer(stock.label_price_micro or terms.label_micro),)
-    return (last.offers if last else ()) or raters.offers(terms.labeler, None, None)
+    return (last.offers if last else ()) or raters.offers(terms.labeler, None, None, terms.label_money)

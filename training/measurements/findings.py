@@ -7,14 +7,14 @@ errors from held-out transitions, values and returns from the models themselves.
 import copy
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ...budget.offers import LabelOffer, residual_squared
-from ...budget.plan import Measured
+from ...budget.plan import LEAST_EXPLAINED, Measured, critic_trust
 from ...budget.scaling import Curve
 from ...envs.labelers.base import LabelerConfig
 from ...seeds import Channel, derive_seed
@@ -22,9 +22,10 @@ from ...worldmodel.replay.labels import LabelReplay
 from ...worldmodel.replay.transitions import TransitionReplay
 from ..models import Models
 from . import raters
-from .block import Block, block_of
+from .block import SCORED, Block, block_of
 from .bounds import bounds
-from .dynamics_gap import DynamicsGap, adjoint_gap, dynamics_gap, explained_variance
+from .dynamics_gap import DynamicsGap, Rolled, adjoint_gap, dynamics_gap, explained_variance, horizon_for, rolled
+from .errors_in_time import USUAL_CORRELATION, LabelErrors, correlation, horizon_factor, log_spread
 from .features import mean_prediction, predictor, sampled
 from .people import has_unit, judge_pairs
 from .raters import TierEstimates
@@ -32,9 +33,8 @@ from .reward_refit import LabelledFeatures, RefitError, clean_part, moved, noise
 from .snapshots import Snapshots
 
 RECENCY = 0.9  # weight of a phase's dynamics error, for each phase that has passed since
-LEAST_EXPLAINED = 0.2  # variance of held-out returns, below which a critic's values mean nothing
-NO_ROLLS = 10**6  # rows to roll blindly, more than any window has: the error over one step is all that is asked
-LEAST_DEVIATION = 1e-8  # of a critic's values: below, it has learned no scale yet
+USUAL_SPREAD = 0.3  # standard error of the log of a mean error, where too few episodes tell it
+NINETY_PERCENT = 1.645  # standard deviations on either side
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,7 @@ class Measurer:
     horizon: int  # rows rolled blindly
     seed: int
     warn: Callable[[str], None]
+    label_money: int  # micro-coins for labels in the whole run, about
 
     def measure(self, phase: int) -> Findings:
         """All there is to measure on; takes the phase's snapshot."""
@@ -89,37 +90,86 @@ class Measurer:
             episode.to(self.models.device) for episode in self.transitions.heldout_episodes(self.config.episodes)
         ]
         variance = explained_variance(self.models, episodes, generator)
-        self.snapshots.take(self.models, phase, self.transitions.received, variance)
         estimates = raters.estimate(self.labels, self.labeler, self.predictor(phase))
         refits, live = self.reward_errors(generator)
         noises = self.label_noise(estimates), self.label_noise(estimates, is_heldout=True)
+        explained = refits[-1].scored.explained(noises[0]) if refits and refits[-1].scored else 0.0
+        self.snapshots.take(self.models, phase, self.transitions.received, variance, explained)
         residual = residual_squared(refits[-1].squared, noises[0]) if refits else math.nan
         known = self._known(estimates, residual)
         block = block_of(episodes, self.config.windows)
         if block is None:
             return Findings(judged, **known)
-        gap = self.gap_on(self.models, block, self.horizon, generator)
-        adjoint = adjoint_gap(self.models, block, self.horizon, self.config.samples, generator)
-        rows = self.labels.mean_rows
+        rows, footing = self.labels.mean_rows, self.footing(block, variance)
+        gap = dynamics_gap(self.models, block, footing.near, self.config.samples, generator)
+        blind = rolled(self.models, block, footing.far, self.config.samples, generator)
         curve = reward_curve(refits, noises, live, self.labels.num_training, known["clean_labels"], rows)
-        factor = 1.0 / (1.0 - self.models.dynamics.config.discount)
+        together = self.reward_in_time(refits, noises[0], footing)
+        dreamed = Dreamed(gap.rolled, blind, footing)
+        measured = self.measured(phase, block, dreamed, (curve, together), (variance, explained), generator)
         scalars = {
-            **_dynamics_scalars(gap, adjoint),
-            **_reward_scalars(refits, curve, live, factor / rows, rows),
+            **_dynamics_scalars(gap, adjoint_gap(self.models, block, footing.near, self.config.samples, generator)),
+            "gap/dynamics_rewards": blind.absolute(0.0),
+            "gap/dynamics_rewards_signed": blind.signed(0.0),
+            **_reward_scalars(refits, live, together.factor / rows),
+            **_measured_scalars(measured, together),
             "gap/explained_variance": variance,
+            "gap/explained_labels": explained,
             **judged,
-            **bounds(self.models, block, live.abs() / rows, self.horizon, generator),
+            **bounds(self.models, block, live.abs() / rows, footing.near, generator),
         }
         scalars = {key: value for key, value in scalars.items() if not math.isnan(value)}
-        if not all(map(math.isfinite, (gap.one_step, gap.value_deviation, variance))):
-            return Findings(scalars, **known)
-        measured = Measured(
-            dynamics=self.dynamics_curve(phase, block, gap, generator),
-            reward=curve,
-            weights=(gap.value_deviation, factor),
-            explained_variance=variance,
-        )
         return Findings(scalars, measured, **known)
+
+    def footing(self, block: Block, explained: float) -> "Footing":
+        """explained: of the variance of held-out returns, by the critic."""
+        discount = self.models.dynamics.config.discount
+        near = horizon_for(block, self.horizon)
+        far = max(near, horizon_for(block, min(SCORED - 1, round(1 / (1 - discount)))))
+        return Footing(near, far, critic_trust(explained))
+
+    def measured(
+        self,
+        phase: int,
+        block: Block,
+        dreamed: "Dreamed",
+        reward: tuple[Curve, "InTime"],
+        explained: tuple[float, float],
+        generator: torch.Generator,
+    ) -> Measured | None:
+        """Both sides on one footing. How the dynamics error falls with data is read off the rewards, which every phase's
+        models are asked about in the same way, and off the values only where no reward was in sight. None where there is no
+        number.
+
+        explained: of held-out returns by the critic, of held-out labels by the reward model.
+        """
+        level, share, (curve, together) = dreamed.level, dreamed.share, reward
+        if not all(math.isfinite(value) and value > 0 for value in (level, share)) or not math.isfinite(explained[0]):
+            return None
+        return Measured(
+            dynamics=self.dynamics_curve(phase, block, dreamed, generator),
+            reward=curve,
+            weights=(level / share, together.factor),
+            explained_variance=explained[0],
+            explained_labels=explained[1],
+            log_spreads=(_or_usual(dreamed.log_spread(self.seed)), _or_usual(together.log_spread)),
+        )
+
+    def reward_in_time(self, refits: list[RefitError], noise: float, footing: "Footing") -> "InTime":
+        """From the errors that the refit with all labels makes."""
+        rows, discount = self.labels.mean_rows, self.models.dynamics.config.discount
+        horizons, alike, spread = (footing.near, footing.far), [USUAL_CORRELATION] * 2, math.nan
+        if refits and refits[-1].scored is not None:
+            scored, answers = refits[-1].scored, self.labels.answers(most=self.config.labels)
+            where = (one[scored.place] for one in (answers.env, answers.episode, answers.step))
+            errors = LabelErrors(scored.error, *where)
+            clean = clean_part(refits[-1].squared, noise)
+            alike = [correlation(errors, clean, horizon, rows) for horizon in horizons]
+            spread = log_spread(np.abs(errors.error), errors.cluster, self.seed)
+        factors = [
+            rows * horizon_factor(rho, horizon, discount, rows) for rho, horizon in zip(alike, horizons, strict=True)
+        ]
+        return InTime(footing.blend(*alike), footing.blend(*factors), spread)
 
     def predictor(self, phase: int) -> raters.Predict:
         """What raters are held against."""
@@ -129,34 +179,28 @@ class Measurer:
         """Of the raters; a model that has diverged knows nothing."""
         is_known = math.isfinite(residual)
         told, s0_squared = (estimates, residual) if is_known else (None, None)
+        offers = raters.offers(self.labeler, told, s0_squared, self.label_money)
+        bias = raters.held_bias(self.labels, told, s0_squared)
         return {
             "residual": s0_squared,
             "tiers": estimates,
             "clean_labels": raters.clean_equivalents(self.labels, told, s0_squared),
-            "offers": raters.offers(self.labeler, told, s0_squared),
+            "offers": tuple(replace(offer, held_bias=bias if offer.is_trusted else 0.0) for offer in offers),
         }
 
-    def gap_on(self, models: Models, block: Block, horizon: int, generator: torch.Generator) -> DynamicsGap:
-        return dynamics_gap(models, block, horizon, self.config.samples, generator)
-
-    def dynamics_curve(self, phase: int, block: Block, now: DynamicsGap, generator: torch.Generator) -> Curve:
-        """Each phase's model on today's block. Its error is divided by its own critic's deviation there: the scale of
-        returns grows while the agent learns, and today's deviation, as a weight, puts it back. A phase whose critic
-        explained nothing yet is left out: its errors say how little it was trained, not how little data it had."""
+    def dynamics_curve(self, phase: int, block: Block, now: "Dreamed", generator: torch.Generator) -> Curve:
+        """Each phase's models on today's block, the error as a part of what there is to foresee: the scale of what models
+        promise grows while they learn, and today's scale, as a weight, puts it back. A phase whose models explained nothing
+        yet is left out: its errors say how little they were trained, not how little data they had."""
         old, points = copy.deepcopy(self.models), []
         for snapshot in self.snapshots.before(phase, self.warn):
-            if snapshot.explained_variance < LEAST_EXPLAINED:
+            if snapshot.explains(now.by) < LEAST_EXPLAINED:
                 continue
             snapshot.put_into(old)
-            gap = self.gap_on(old, block, NO_ROLLS, generator)
-            points.append((snapshot.transitions, gap, RECENCY ** (phase - snapshot.phase)))
-        points.append((self.transitions.received, now, 1.0))
-        kept = [
-            (float(count), gap.one_step / gap.value_deviation, weight)
-            for count, gap, weight in points
-            if gap.value_deviation > LEAST_DEVIATION and math.isfinite(gap.one_step)
-        ]
-        return Curve.of(kept)
+            then = rolled(old, block, now.horizon, self.config.samples, generator).share(now.by)
+            points.append((float(snapshot.transitions), then, RECENCY ** (phase - snapshot.phase)))
+        points.append((float(self.transitions.received), now.share, 1.0))
+        return Curve.of([point for point in points if math.isfinite(point[1])])
 
     def reward_errors(self, generator: torch.Generator) -> tuple[list[RefitError], Tensor]:
         """The refits' errors, and rhat - y (K,) of the ensemble in use on uniform labels of held-out episodes.
@@ -232,10 +276,67 @@ def reward_curve(
     return Curve.of(points)
 
 
+@dataclass(frozen=True)
+class Footing:
+    """Over how many rows errors of both sides are summed: with the critic's values after them few do, without as many as the
+    discount looks ahead, or what goes wrong late would not count on one side only."""
+
+    near: int  # the horizon of a dream
+    far: int
+    trust: float  # in the critic, 0 .. 1
+
+    def blend(self, near: float, far: float) -> float:
+        return self.trust * near + (1 - self.trust) * far
+
+
+@dataclass(frozen=True)
+class Dreamed:
+    """How the dynamics model errs now."""
+
+    near: Rolled
+    far: Rolled
+    footing: Footing
+
+    @property
+    def level(self) -> float:
+        """Return units."""
+        return self.footing.blend(self.near.absolute(1.0), self.far.absolute(0.0))
+
+    @property
+    def by(self) -> float:
+        """The trust in a critic with which models of different phases are compared: none, unless there is no reward."""
+        return 0.0 if self.far.share(0.0) > 0 else 1.0
+
+    @property
+    def horizon(self) -> int:
+        return self.footing.near if self.by else self.footing.far
+
+    @property
+    def share(self) -> float:
+        return self.near.share(1.0) if self.by else self.far.share(0.0)
+
+    def log_spread(self, seed: int) -> float:
+        compared = self.near if self.by else self.far
+        return log_spread(compared.error(self.by).abs().cpu().numpy(), compared.episode.cpu().numpy(), seed)
+
+
+@dataclass(frozen=True)
+class InTime:
+    """How a row's reward error adds up."""
+
+    correlation: float  # of the errors of rows within the horizon, 0 .. 1
+    factor: float  # return units, recurring for ever, an error of one row
+    log_spread: float  # standard error of the log of the mean error; NaN where there is nothing to tell
+
+
+def _or_usual(log_spread: float) -> float:
+    return log_spread if math.isfinite(log_spread) else USUAL_SPREAD
+
+
 def _dynamics_scalars(gap: DynamicsGap, adjoint: float) -> dict[str, float]:
     return {
-        "gap/dynamics": gap.one_step,
-        "gap/dynamics_signed": gap.one_step_signed,
+        "gap/dynamics_one_step": gap.one_step,
+        "gap/dynamics_one_step_signed": gap.one_step_signed,
         "gap/dynamics_steps": gap.many_steps,
         "gap/dynamics_steps_signed": gap.many_steps_signed,
         "gap/dynamics_ratio": gap.many_steps / gap.one_step if gap.one_step > 0 else math.nan,  # above 3: compounding
@@ -244,13 +345,24 @@ def _dynamics_scalars(gap: DynamicsGap, adjoint: float) -> dict[str, float]:
     }
 
 
-def _reward_scalars(
-    refits: list[RefitError], curve: Curve, live: Tensor, factor: float, rows: float
-) -> dict[str, float]:
+def _reward_scalars(refits: list[RefitError], live: Tensor, factor: float) -> dict[str, float]:
+    """factor: return units an error of an answer."""
     scalars = {}
-    if curve.errors:
-        scalars |= {"gap/reward": factor * rows * curve.errors[-1], "gap/reward_signed": factor * refits[-1].signed}
-        scalars |= {"gap/reward_refit": factor * refits[-1].absolute}
+    if refits:
+        scalars |= {"gap/reward_signed": factor * refits[-1].signed, "gap/reward_refit": factor * refits[-1].absolute}
     if len(live):
         scalars |= {"gap/reward_heldout": factor * float(live.abs().mean())}
     return scalars
+
+
+def _measured_scalars(measured: Measured | None, together: InTime) -> dict[str, float]:
+    """What the next plan weighs, and how sure it is: 90 % intervals of both gaps."""
+    scalars = {"gap/reward_correlation": together.correlation}
+    if measured is None:
+        return scalars
+    sides = (("dynamics", measured.dynamics), ("reward", measured.reward))
+    for (side, curve), weight, spread in zip(sides, measured.weights, measured.log_spreads, strict=True):
+        if curve.errors:
+            gap, wide = weight * curve.errors[-1], math.exp(NINETY_PERCENT * spread)
+            scalars |= {f"gap/{side}": gap, f"gap/{side}_low": gap / wide, f"gap/{side}_high": gap * wide}
+    return scalars | {"gap/critic_trust": measured.trust}

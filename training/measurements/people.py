@@ -1,22 +1,19 @@
 """What is known of the people who answer: how they judge pairs, and what their owner is told of them."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 import torch
 
-from ...budget.money import MICRO
-from ...budget.offers import clean_worth
-from ...budget.raters import EVIDENCE_GAIN
+from ...budget.offers import clean_per_coin
 from ...envs.labelers.question_keys import DEFAULT, key_of
 from ...envs.records import Clip
 from ...worldmodel.objectives import preference_log_likelihood
 from ...worldmodel.replay.labels import LabelReplay
 from ..models import Models
 from .features import answered
-from .raters import Predict, TierEstimates
+from .raters import Predict, TierEstimates, biased_tiers, told
 
 NEWEST_PAIRS, NEWEST_SHOWN = 2048, 200
 LEAST_PAIRS = 10  # of a rater, before its own way to judge is looked for
@@ -102,20 +99,16 @@ def owners_facts(
 
     by_rater: labels and micro-coins spent, as the ledger has them.
     """
+    known = {name: one for name, one in told(estimates, residual).items() if name in by_rater}
     raters = {}
-    if estimates is not None and residual:
-        for name, known in estimates.tiers.items():
-            if name not in by_rater:
-                continue
-            paid = by_rater[name]
-            price = paid["spent"] / MICRO / max(1, paid["labels"])
-            worth = clean_worth([known.noise.variance + known.bias.bound], residual)
-            raters[name] = {
-                "sigma": math.sqrt(known.noise.variance),
-                "bias": math.sqrt(known.bias.bound),
-                "clean_per_coin": worth / price if price > 0 else None,  # who is paid nothing has no such price
-                "is_biased": known.bias.gain > EVIDENCE_GAIN,
-            }
+    for name, one in known.items():
+        worth = clean_per_coin(one["clean"], by_rater[name]["labels"], by_rater[name]["spent"])
+        raters[name] = {
+            "sigma": one["sigma"],
+            "bias": one["bias"],
+            "clean_per_coin": worth,
+            "is_biased": name in biased_tiers(estimates),
+        }
     # What is evident of a bias is taken off, but never all of it: where others can be asked, nobody who is biased is.
     has_others = any(not one["is_biased"] for one in raters.values())
     for one in raters.values():

@@ -62,14 +62,18 @@ def estimate(labels: LabelReplay, config: LabelerConfig, predict: Predict) -> Ti
     pairs = {
         name: _gold_pairs(answers, *map(labels.tiers.index, (name, gold))) for name in labels.tiers if name != gold
     }
-    features = {name: _features(labels.rows(first), predict) for name, (first, _) in pairs.items()}
+    features = {name: _features(labels.rows(pair.first), predict) for name, pair in pairs.items()}
     mean, scale = _standard(np.concatenate(list(features.values())))
     found = {gold: TierEstimate(noises[gold], BiasEstimate(0.0))}
-    for name, (first, golden) in pairs.items():
-        known = [noises[one] for one in (name, gold) if noises[one].pairs >= PRIOR_PAIRS or _has_belief(config, one)]
-        difference, seen = answers.value[first] - answers.value[golden], (features[name] - mean) / scale
+    for name, pair in pairs.items():
+        known = [
+            noises[one].averaged(part)
+            for one, part in ((name, pair.noise_left), (gold, pair.gold_noise_left))
+            if noises[one].pairs >= PRIOR_PAIRS or _has_belief(config, one)
+        ]
+        seen = (features[name] - mean) / scale
         found[name] = TierEstimate(
-            noises[name], estimate_bias(difference, seen, known, _feared_bias(config, name, spread))
+            noises[name], estimate_bias(pair.difference, seen, known, _feared_bias(config, name, spread))
         )
     return TierEstimates({name: found[name] for name in labels.tiers}, tuple(mean.tolist()), tuple(scale.tolist()))
 
@@ -94,19 +98,24 @@ def reference(answers: Answers, tiers: tuple[str, ...], wanted: str = "") -> str
     return min(known, key=lambda name: known[name]) if known else most
 
 
-def offers(config: LabelerConfig, estimates: TierEstimates | None, s0_squared: float | None) -> tuple[LabelOffer, ...]:
+def offers(
+    config: LabelerConfig,
+    estimates: TierEstimates | None,
+    s0_squared: float | None,
+    money_micro: int | None = None,
+) -> tuple[LabelOffer, ...]:
     """The ways to buy labels for `Evidence.offers`: none without named tiers (the default tier at price.label is left),
     the pilot's while nothing is known, and then one a tier. s0_squared: of `budget.offers.residual_squared`; None or
-    without a meaning, here and below: not known."""
+    without a meaning, here and below: not known. money_micro: for labels in the whole run, as in `budget.offers.offers`."""
     prices, item_micro = tier_prices(config), price_in_micro(config.item_price)
     if not prices:
         return ()
     known = _known(estimates, s0_squared)
     if known is None:
-        return (pilot_offer(prices, config.gold_tier, item_micro),)
+        return (pilot_offer(prices, config.gold_tier, item_micro, money_micro),)
     estimates, s0_squared = known
     priced = {name: estimates.tiers[name] for name in prices}
-    return priced_offers(prices, priced, s0_squared, config.gold_tier, item_micro)
+    return priced_offers(prices, priced, s0_squared, config.gold_tier, item_micro, money_micro)
 
 
 def people_offer(price_micro: int) -> LabelOffer:
@@ -129,15 +138,27 @@ def clean_equivalents(labels: LabelReplay, estimates: TierEstimates | None, s0_s
     return float(worth + sum(clean_worth([one], s0_squared) for one in pending))
 
 
+def held_bias(labels: LabelReplay, estimates: TierEstimates | None, s0_squared: float | None) -> float:
+    """What is expected of the bias of the labels that train, each by its worth; 0 while nothing is known."""
+    known = _known(estimates, s0_squared)
+    tier = labels.answers().tier
+    if known is None or not len(tier):
+        return 0.0
+    estimates, s0_squared = known
+    each = [estimates.tiers[name] for name in labels.tiers]
+    worth = np.array([clean_worth([one.noise.variance], s0_squared) for one in each])[tier]
+    bias = np.array([math.sqrt(one.bias.expected) for one in each])[tier]
+    return float((worth * bias).sum() / worth.sum())
+
+
 def apply(labels: LabelReplay, estimates: TierEstimates | None, s0_squared: float | None, predict: Predict) -> None:
-    """From now on labels are drawn with their tier's relative precision, s0^2 / (s0^2 + sigma^2 + b^2), b^2 the bound of
+    """From now on labels are drawn with their tier's relative precision, s0^2 / (s0^2 + sigma^2 + b^2), b^2 what is expected of
     the bias that is left, and less what is evident of it. For a phase's end: later labels are corrected at the next."""
     known = _known(estimates, s0_squared)
     if known is None:
         return
     estimates, s0_squared = known
-    errors = {name: tier.noise.variance + tier.bias.bound for name, tier in estimates.tiers.items()}
-    labels.weigh({name: clean_worth([error], s0_squared) for name, error in errors.items()})
+    labels.weigh({name: trained_worth(tier, s0_squared) for name, tier in estimates.tiers.items()})
     for is_heldout in (False, True):
         given_by = labels.answers(is_heldout).tier
         for name, tier in estimates.tiers.items():
@@ -147,9 +168,15 @@ def apply(labels: LabelReplay, estimates: TierEstimates | None, s0_squared: floa
                 labels.correct(piece, amount, is_heldout)
 
 
+def trained_worth(tier: TierEstimate, s0_squared: float) -> float:
+    """Perfect labels that one of the tier's is worth in training, which is what it weighs there: what is expected of its bias
+    counts like noise, though no number of labels takes it away."""
+    return clean_worth([tier.noise.variance + tier.bias.expected], s0_squared)
+
+
 def told(estimates: TierEstimates | None, s0_squared: float | None) -> dict[str, dict[str, float]]:
     """Tier -> "sigma" and "bias", a deviation and a bound in reward units, and "clean", the perfect labels that one of its
-    is worth; nothing while that is not known."""
+    is worth (`trained_worth`); nothing while that is not known."""
     known = _known(estimates, s0_squared)
     if known is None:
         return {}
@@ -157,19 +184,24 @@ def told(estimates: TierEstimates | None, s0_squared: float | None) -> dict[str,
         name: {
             "sigma": tier.noise.variance**0.5,
             "bias": tier.bias.bound**0.5,
-            "clean": clean_worth([tier.noise.variance], known[1]),
+            "clean": trained_worth(tier, known[1]),
         }
         for name, tier in known[0].tiers.items()
     }
 
 
+def biased_tiers(estimates: TierEstimates | None) -> dict[str, BiasEstimate]:
+    """Those whose bias is evident."""
+    tiers = estimates.tiers if estimates else {}
+    return {name: known.bias for name, known in tiers.items() if known.bias.gain > EVIDENCE_GAIN}
+
+
 def biased(estimates: TierEstimates | None) -> list[str]:
-    """A line for the log about every tier whose bias is evident."""
+    """A line for the log about each of them."""
     return [
-        f"tier {name} is biased: log evidence {known.bias.gain:.1f} above none, from {known.bias.pairs} gold pairs; its "
-        f"labels are corrected, which may leave an error of {known.bias.bound**0.5:.3g} in each"
-        for name, known in (estimates.tiers.items() if estimates else ())
-        if known.bias.gain > EVIDENCE_GAIN
+        f"tier {name} is biased: log evidence {bias.gain:.1f} above none, from {bias.pairs} gold pairs; its "
+        f"labels are corrected, which may leave an error of {bias.bound**0.5:.3g} in each"
+        for name, bias in biased_tiers(estimates).items()
     ]
 
 
@@ -213,14 +245,34 @@ def _noise(answers: Answers, tier: int, prior_variance: float) -> NoiseEstimate:
     return estimate_noise(answers.item[is_its], answers.value[is_its], prior_variance)
 
 
-def _gold_pairs(answers: Answers, tier: int, gold: int) -> tuple[np.ndarray, np.ndarray]:
-    """Places in `answers` of the tier's and the gold tier's first answers about the same rows, in the tier's order."""
-    places = [np.flatnonzero(answers.tier == one) for one in (tier, gold)]
-    (items, first), (gold_items, gold_first) = (np.unique(answers.item[p], return_index=True) for p in places)
+@dataclass(frozen=True)
+class _GoldPairs:
+    """n rows that a tier and the gold tier have both answered, in the order of the tier's first answers."""
+
+    first: np.ndarray  # (n,) places of those
+    difference: np.ndarray  # (n,) of the means of all their answers about the row
+    noise_left: float  # part of the tier's variance that is in such a mean, on average
+    gold_noise_left: float
+
+
+def _gold_pairs(answers: Answers, tier: int, gold: int) -> _GoldPairs:
+    items, first, mean, number = _by_item(answers, tier)
+    gold_items, _, gold_mean, gold_number = _by_item(answers, gold)
     _, here, there = np.intersect1d(items, gold_items, assume_unique=True, return_indices=True)
-    first, gold_first = places[0][first[here]], places[1][gold_first[there]]
-    order = np.argsort(first)
-    return first[order], gold_first[order]
+    order = np.argsort(first[here])
+    here, there = here[order], there[order]
+    left = [float((1 / count).mean()) if len(count) else 1.0 for count in (number[here], gold_number[there])]
+    return _GoldPairs(first[here], mean[here] - gold_mean[there], *left)
+
+
+def _by_item(answers: Answers, tier: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """What a tier has answered about: items, the place of its first answer, the mean and the number of its answers."""
+    places = np.flatnonzero(answers.tier == tier)
+    items, first, index, number = np.unique(
+        answers.item[places], return_index=True, return_inverse=True, return_counts=True
+    )
+    mean = np.bincount(index, answers.value[places], minlength=len(items)) / number
+    return items, places[first], mean, number
 
 
 def _has_belief(config: LabelerConfig, name: str) -> bool:

@@ -7,6 +7,7 @@ not see its episode: folds by label would leak neighbours of the scored row.
 import math
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,6 +19,7 @@ from .features import SampledFeatures, answered
 FRACTIONS = (1 / 8, 1 / 4, 1 / 2, 1.0)
 BATCH = 256
 LEAST_STEPS, MOST_STEPS, PASSES = 120, 600, 8
+LEAST_VARIANCE = 1e-8  # of answers
 LEARNING_RATE = 3e-2  # of Adam, falling to 0: 3e-3 was far from fitted after as many steps
 
 
@@ -39,6 +41,23 @@ class RefitError:
     absolute: float  # mean |rhat - y|, of clips in units of their sums, over labels of episodes that the scoring member did not see
     squared: float
     signed: float  # mean rhat - y
+    scored: "Scored | None" = None
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The labels that an error is the mean over, (n,) each."""
+
+    error: np.ndarray  # rhat - y
+    value: np.ndarray  # y
+    place: np.ndarray  # int, in the labels given
+
+    def explained(self, noise_variance: float) -> float:
+        """How much of the variance of clean answers is explained, at most 1; 0 where they do not vary, but for noise."""
+        variance = float(self.value.var())
+        clean = residual_squared(variance, noise_variance)
+        left = residual_squared(float((self.error**2).mean()), noise_variance)
+        return 1 - left / clean if variance > noise_variance + LEAST_VARIANCE else 0.0
 
 
 def refit_errors(labels: LabelledFeatures, config: RewardConfig, generator: torch.Generator) -> list[RefitError]:
@@ -88,7 +107,14 @@ def _score(model: RewardModel, labels: LabelledFeatures, count: int) -> RefitErr
     each = (answered(model.members(features.at(k, scored)), clips) for k in range(features.samples))  # (M, L) each
     predicted = sum(one.gather(0, unseen)[0] for one in each)
     error = predicted / features.samples - labels.value[scored]
-    return RefitError(count, float(error.abs().mean()), float((error**2).mean()), float(error.mean()))
+    told = (error, labels.value[scored], scored)
+    return RefitError(
+        count,
+        absolute=float(error.abs().mean()),
+        squared=float((error**2).mean()),
+        signed=float(error.mean()),
+        scored=Scored(*(one.cpu().numpy() for one in told)),
+    )
 
 
 def _fresh_model(config: RewardConfig, size: int, generator: torch.Generator) -> RewardModel:

@@ -25,6 +25,12 @@ class Snapshot:
     transitions: int  # bought when it was taken
     explained_variance: float  # of held-out returns by its critic, then
     states: dict  # "dynamics", "reward", "critic" -> state dict
+    explained_labels: float | None = None  # of held-out labels by its reward model, then; None in versions before 0.3
+
+    def explains(self, trust: float) -> float:
+        """Of what its models were asked to promise: of held-out labels where rewards alone count (trust 0), or else of
+        returns, as in runs of older versions."""
+        return self.explained_variance if trust or self.explained_labels is None else self.explained_labels
 
     def put_into(self, models: Models) -> None:
         models.dynamics.load_state_dict(self.states["dynamics"])
@@ -38,7 +44,9 @@ class Snapshots:
     def __init__(self, folder: Path, most: int):
         self.folder, self.most = Path(folder), most
 
-    def take(self, models: Models, phase: int, transitions: int, explained_variance: float) -> None:
+    def take(
+        self, models: Models, phase: int, transitions: int, explained_variance: float, explained_labels: float
+    ) -> None:
         """Replaces what an interrupted run left under the same phase."""
         self.folder.mkdir(exist_ok=True)
         states = {
@@ -47,6 +55,7 @@ class Snapshots:
             "critic": models.actor_critic.critic.state_dict(),
         }
         counts = {"phase": phase, "transitions": transitions, "explained_variance": explained_variance}
+        counts |= {"explained_labels": explained_labels}
         path = self._path(phase)
         try:
             with whole_file(path) as file:

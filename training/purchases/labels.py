@@ -233,16 +233,17 @@ class LabelDesk:
             if said.is_worth_writing:
                 self._write_heard(said)
             return said
-        if self.ahead[0].call > self.calls or self.ahead[0].asked:
+        if self.ahead[0].call > self.calls or self.ahead[0].asked or self.ahead[0].is_expiry:
             return Heard()
         before = self.ahead.popleft()
         return Heard(
             list(before.answers), list(before.declined), list(before.works), list(before.retracted), said.unknown
         )
 
-    def _write_heard(self, heard: Heard) -> None:
+    def _write_heard(self, heard: Heard, is_expiry: bool = False) -> None:
         answers, declined = tuple(heard.answers), tuple(heard.declined)
-        self.journal.write(Entry(self.calls, (), answers, declined, tuple(heard.works), tuple(heard.retracted)))
+        works, retracted = tuple(heard.works), tuple(heard.retracted)
+        self.journal.write(Entry(self.calls, (), answers, declined, works, retracted, is_expiry))
         if not self.repeats:  # else a power cut loses nothing: it says the same again
             self.journal.log.sync()
 
@@ -253,22 +254,38 @@ class LabelDesk:
         heard.retracted = sorted(gone - self.labels.retracted)
         return heard
 
+    @property
+    def is_expiring(self) -> bool:
+        """Whether a run that goes on gave up here what was open: then it does again, whatever the clock says now."""
+        return bool(self.ahead) and self.ahead[0].is_expiry and self.ahead[0].call <= self.calls
+
     def expire(self, reason: str) -> Heard:
         """Nobody is waited for any longer: what is open is declined, and its money goes back. SellerFailed as in `collect`."""
-        keys = list(self.labels.pending)
-        if hasattr(self.labeler, "expire") and keys:
-            with calling(self.stop, "labeler.name"):
-                self.labeler.expire(keys)  # type: ignore[attr-defined]
-        heard = Heard(declined=[Declined(key, reason) for key in keys])
-        if keys:
-            self._write_heard(heard)
+        heard = self._expired(reason)
         self.calls += 1
-        for key in keys:
-            self.labels.decline(key)
+        for one in heard.declined:
+            self.labels.decline(one.key)
         self.till.take(heard)
         self.book()
         self._count(heard)
         return heard
+
+    def _expired(self, reason: str) -> Heard:
+        """What was given up here before, or all that is open now, which is written."""
+        if not self.is_expiring:
+            heard = Heard(declined=[Declined(key, reason) for key in self.labels.pending])
+            self._tell_expired(heard)
+            self._write_heard(heard, is_expiry=True)
+            return heard
+        heard = Heard(declined=list(self.ahead.popleft().declined))
+        if self.repeats:
+            self._tell_expired(heard)
+        return heard
+
+    def _tell_expired(self, heard: Heard) -> None:
+        if hasattr(self.labeler, "expire"):
+            with calling(self.stop, "labeler.name"):
+                self.labeler.expire([one.key for one in heard.declined])  # type: ignore[attr-defined]
 
     def _count(self, heard: Heard) -> None:
         self.declined_in_a_row = 0 if heard.answers else self.declined_in_a_row + len(heard.declined)

@@ -6,8 +6,9 @@ rewards. The stock is copied into the run's folder once, before the folder is a 
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +46,8 @@ class Fit:
 
 
 def take_stock(folder: RunFolder, data: DataConfig, fit: Fit) -> None:
-    """Copy the answered labels of another run, where one is named. UserError "data.labels: ..." where they do not fit.
+    """Copy the answered labels of another run, where one is named, with those that it had itself taken as stock. UserError
+    "data.labels: ..." where they do not fit.
 
     Who was retracted there teaches nothing here either.
     """
@@ -53,19 +55,21 @@ def take_stock(folder: RunFolder, data: DataConfig, fit: Fit) -> None:
         return
     source = Path(data.labels)
     card = checked_source(source, fit)
-    journal = LabelJournal(RunFolder(source).labels)
+    theirs = RunFolder(source)
+    journals = [LabelJournal(one) for one in (theirs.stock, theirs.labels) if one.is_dir()]
     stock = folder.path / (folder.stock.name + NEW)
     shutil.rmtree(stock, ignore_errors=True)
     kept = LabelJournal(stock)
     number = 0
-    for asked, answer in _answered(journal):
+    for asked, answer in _answered(journals):
         what = _misfit(asked, fit)
         if what:
             raise UserError(f"data.labels: {source}: {what}")
         item, given = _as_stock(asked, answer, fit.num_envs)
         kept.write(Entry(0, (item,), (given,)))
         number += 1
-    journal.log.close()
+    for journal in journals:
+        journal.log.close()
     kept.log.sync()
     kept.log.close()
     if not number:
@@ -107,10 +111,11 @@ def load_stock(folder: RunFolder, labels: LabelStore) -> LabelStore:
     return labels
 
 
-def _answered(journal: LabelJournal) -> Iterator[tuple[Asked, Answer]]:
+def _answered(journals: Sequence[LabelJournal]) -> Iterator[tuple[Asked, Answer]]:
+    """Who was retracted in one of them is in all."""
     open_questions: dict[str, Asked] = {}
-    retracted = {name for entry in journal.read() for name in entry.retracted}
-    for entry in journal.read():
+    retracted = {name for journal in journals for entry in journal.read() for name in entry.retracted}
+    for entry in chain.from_iterable(journal.read() for journal in journals):
         open_questions |= {item.question.key: item for item in entry.asked}
         for answer in entry.answers:
             asked = open_questions.pop(answer.key)

@@ -52,6 +52,7 @@ class Answers:
 
     env: np.ndarray  # (n,) int64
     step: np.ndarray  # (n,) int64: (env, step) is the item
+    episode: np.ndarray  # (n,) int64: (env, episode) is where it happened
     tier: np.ndarray  # (n,) int64, index into LabelReplay.tiers
     value: np.ndarray  # (n,) float64
     is_uniform: np.ndarray  # (n,) bool
@@ -227,7 +228,7 @@ class LabelReplay:
         """All that are held of training (or held-out) episodes, or the newest `most`."""
         rings = self.heldout if is_heldout else self.training
         slot = self._scored(rings, most)
-        columns = {name: rings.columns[name][slot] for name in ("env", "step", "tier", "is_uniform")}
+        columns = {name: rings.columns[name][slot] for name in ("env", "step", "episode", "tier", "is_uniform")}
         return Answers(**columns, value=rings.columns["value"][slot].astype(np.float64))
 
     def rows(self, index: np.ndarray, is_heldout: bool = False) -> LabelBatch:

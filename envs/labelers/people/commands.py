@@ -13,10 +13,12 @@ from .exchange.forms import FORMS, read_strangers
 from .exchange.imports import import_answers
 from .exchange.records import records
 from .overview import Overview, Shift
+from .pay import shortfall
 from .queue import Queue
-from .raters import LOCAL, Raters, login_address
+from .raters import Raters, login_address
+from .serving import base, served_at, where
 
-COLUMNS = ("rater", "today", "answers", "s each", "per hour", "wage", "earned", "skips", "agreement", "")
+COLUMNS = ("rater", "today", "answers", "s each", "per hour", "wage", "earned", "skips", "agreement", "gold", "")
 
 
 Look = Callable[[Path, bool], dict[str, Any]]  # (the run, whether its code is trusted) -> what the darkroom is told
@@ -53,7 +55,9 @@ def _understood(arguments: list[str]) -> argparse.Namespace:
     adding = verb("add", "add a rater; prints an address to begin at, once")
     adding.add_argument("name", metavar="NAME")
     adding.add_argument("--wage", type=float, metavar="COINS", help="an hour (default: labeler.wage)")
-    adding.add_argument("--renew", action="store_true", help="another address for a rater that there is")
+    adding.add_argument(
+        "--renew", action="store_true", help="another address for a rater that there is, and another --wage"
+    )
     verb("status", "what is open, who answers, and what it costs")
     pauses = (("pause", "give a rater, or without NAME anybody, no more questions"), ("resume", "end such a pause"))
     for name, told in pauses:
@@ -81,9 +85,16 @@ def _serve(options: argparse.Namespace, look: Look) -> None:
 
 def _add(queue: Queue, options: argparse.Namespace) -> list[str]:
     raters = Raters(queue)
-    token = raters.renew(options.name) if options.renew else raters.add(options.name, options.wage)
-    address = login_address(queue.meta("address", LOCAL), token)
-    return [f"{options.name}: {address}", "told this once: whoever has the address answers in this name"]
+    give = raters.renew if options.renew else raters.add
+    token = give(options.name, options.wage)
+    lines = [
+        f"{options.name}: {login_address(base(queue), token)}",
+        "told this once: whoever has the address answers in this name",
+    ]
+    if not served_at(queue.path.parent):
+        lines.append(f"it leads nowhere for now, {where(queue)}; where that names another place, /?token= and on stays")
+    warning = shortfall(queue, raters.find(options.name).wage_micro)
+    return [*lines, *([warning] if warning else [])]
 
 
 def _status(queue: Queue, options: argparse.Namespace) -> list[str]:
@@ -100,10 +111,12 @@ def _status(queue: Queue, options: argparse.Namespace) -> list[str]:
 
 
 def _row(shift: Shift) -> tuple[str, ...]:
-    flags = {"paused": shift.rater.is_paused, "retracted": shift.rater.is_retracted, "there": shift.is_active}
+    gold = "-" if shift.gold is None else f"{shift.gold:.2f} of {shift.golds}"
+    flags = {"paused": shift.rater.is_paused, "retracted": shift.rater.is_retracted, "off gold": shift.is_off_gold}
+    flags["there"] = shift.is_active
     agreement = "-" if shift.agreement is None else f"{shift.agreement:.2f}"
     numbers = (str(shift.today), str(shift.answers), f"{shift.median_seconds:.1f}", f"{shift.hourly:.0f}")
-    money = (f"{shift.wage:g}", f"{shift.coins:.2f}", str(shift.skips), agreement)
+    money = (f"{shift.wage:g}", f"{shift.coins:.2f}", str(shift.skips), agreement, gold)
     return (shift.rater.name, *numbers, *money, ", ".join(name for name, holds in flags.items() if holds))
 
 

@@ -21,6 +21,7 @@ PRACTICE = 5  # questions that a rater begins with, as far as the owner has mark
 GOLD_EVERY = 20  # about so many questions hold one that the owner has marked
 SEEN_SECONDS = 5.0  # how exactly it is known when a rater was last heard of
 PRESENT_SECONDS = 3600.0  # since a rater was last heard of, who counts as there for others to be left
+CHOSEN_FROM = 200  # open questions, the oldest: to order all of them anew for everybody who asks takes too long
 SKIPS = 2  # raters after whom a question is given up
 OUTCOMES = ("skipped", "cannot_tell")
 
@@ -238,12 +239,14 @@ class Counter:
         if purpose != "label" and (marked := self._marked(db, who)) is not None:
             return marked, purpose
         values = self._order(db, who) | {"now": self.queue.now()}
-        for which in ("AND q.id IN (SELECT question FROM film)", ""):
+        for which in ("AND EXISTS (SELECT 1 FROM film f WHERE f.question = q.id)", ""):
             row = db.execute(
-                f"""SELECT q.id FROM question q WHERE q.state = 'queued' {which} AND q.tier IN ('default', :name)
-                AND NOT EXISTS (SELECT 1 FROM assignment a WHERE a.question = q.id AND (
-                    (a.outcome IS NULL AND a.until > :now)
-                    OR (a.rater = :rater AND a.outcome IN ('answered', 'skipped', 'cannot_tell'))))
+                f"""SELECT q.id FROM (
+                    SELECT q.id FROM question q WHERE q.state = 'queued' {which} AND q.tier IN ('default', :name)
+                    AND NOT EXISTS (SELECT 1 FROM assignment a WHERE a.question = q.id AND (
+                        (a.outcome IS NULL AND a.until > :now)
+                        OR (a.rater = :rater AND a.outcome IN ('answered', 'skipped', 'cannot_tell'))))
+                    ORDER BY q.id LIMIT {CHOSEN_FROM}) q
                 ORDER BY {OWN_ORDER} LIMIT 1""",
                 values,
             ).fetchone()
@@ -261,7 +264,7 @@ class Counter:
     def _marked(self, db: sqlite3.Connection, who: Rater) -> int | None:
         row = db.execute(
             f"""SELECT q.id FROM question q WHERE q.mark IS NOT NULL AND q.state NOT IN ('queued', 'answered')
-            AND NOT EXISTS (SELECT 1 FROM assignment a WHERE a.question = q.id AND a.rater = :rater)
+            AND q.id IN (SELECT question FROM film) AND NOT EXISTS (SELECT 1 FROM assignment a WHERE a.question = q.id AND a.rater = :rater)
             ORDER BY {OWN_ORDER} LIMIT 1""",
             self._order(db, who),
         ).fetchone()

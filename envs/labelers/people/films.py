@@ -2,6 +2,7 @@
 
 import io
 import json
+import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -77,13 +78,25 @@ class Films:
 
     def drop_old(self, kept: int = 500) -> None:
         """Drop films of questions that are closed, but for the last `kept` of them and what the owner has marked."""
-        with self.queue.writing() as db:
-            db.execute(
-                """DELETE FROM film WHERE question IN (
-                    SELECT id FROM question WHERE state IN ('collected', 'expired') AND mark IS NULL
-                    ORDER BY id DESC LIMIT -1 OFFSET ?)""",
-                (kept,),
-            )
+        old = self.queue.read(
+            """SELECT DISTINCT question FROM film WHERE question IN (
+                SELECT id FROM question WHERE state IN ('collected', 'expired') AND mark IS NULL
+                ORDER BY id DESC LIMIT -1 OFFSET ?)""",
+            (kept,),
+        )
+        if old:  # mostly there are none, and then nobody need wait for this
+            with self.queue.writing() as db:
+                gone = "DELETE FROM film WHERE question = ? AND (SELECT mark FROM question WHERE id = question) IS NULL"
+                db.executemany(gone, [(row["question"],) for row in old])
+
+
+def drop_sights(db: sqlite3.Connection, question: int) -> None:
+    """Of a question that is closed for good, in a transaction of the caller's: whoever asks it again brings them again.
+
+    What is left of it is its film, as long as it is among the newest (`drop_old`) or the owner has marked it: for the gallery,
+    practice and gold; and the question with its answers, for exports.
+    """
+    db.execute("DELETE FROM sight WHERE question = ?", (question,))
 
 
 def packed(sights: Sequence[Sight]) -> bytes:

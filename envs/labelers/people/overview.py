@@ -1,19 +1,23 @@
 """What the owner sees: what is open, who answers how fast, what it costs."""
 
 import json
+import sqlite3
 import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from .counter import midnight
 from .pay import HOUR, MICRO
 from .queue import Queue
-from .raters import LOCAL, Rater, Raters
+from .raters import Rater, Raters
 from .schema import QueueRefused
+from .serving import where
 from .verdict import CHOICES, check_id, checked
 
 ACTIVE_SECONDS = 120.0  # since a rater was last heard of
 TRAINER_SECONDS = 60.0
+LEAST_GOLDS, POOR_GOLD = 5, 0.75  # off by more than a key of five on average, over so many clips
 GIVEN_UP = "given up by the owner"
 
 
@@ -29,11 +33,18 @@ class Shift:
     coins: float  # earned, all of it
     skips: int
     agreement: float | None  # with others on the same clips, from 0 to 1; None: there are none
+    gold: float | None  # the same with the owner, on marked clips that looked like any other
+    golds: int  # how many such clips the rater has answered
 
     @property
     def hourly(self) -> float:
         """Answers an hour of active work."""
         return HOUR / self.median_seconds if self.median_seconds else 0.0
+
+    @property
+    def is_off_gold(self) -> bool:
+        """Whether the rater sees clips otherwise than the owner, as far as enough of them tell."""
+        return self.gold is not None and self.golds >= LEAST_GOLDS and self.gold < POOR_GOLD
 
     @property
     def wage(self) -> float:
@@ -88,7 +99,7 @@ class Overview:
         return trainer is not None and self.queue.now() - trainer["seen"] < TRAINER_SECONDS
 
     def line(self) -> str:
-        """Such as "37 open, oldest 12 min, 2 raters, 410/h, http://127.0.0.1:8600"."""
+        """Such as "37 open, oldest 12 min, 2 raters, 410/h, http://127.0.0.1:8600"; at last how to serve it while nobody does."""
         shifts = [shift for shift in self.shifts() if shift.is_active]
         number = self.counts().get("queued", 0)
         parts = [f"{number} open"]
@@ -97,7 +108,7 @@ class Overview:
         parts.append(f"{len(shifts)} rater{'s' * (len(shifts) != 1)}")
         if self.queue.meta("is_paused", False):
             parts.append("paused")
-        return ", ".join([*parts, f"{self.last_hour()}/h", self.queue.meta("address", LOCAL)])
+        return ", ".join([*parts, f"{self.last_hour()}/h", where(self.queue)])
 
     def mark(self, question: int, verdict: Any) -> None:
         """The owner's own answer, in the question's own sides: raters practise on it. None takes it away. QueueRefused."""
@@ -126,6 +137,7 @@ class Overview:
             (rater.id,),
         )
         work = self.queue.read("SELECT SUM(price_micro) FROM work WHERE rater = ?", (rater.id,))[0][0] or 0
+        golds = self._golds(rater)
         counted = sum(row["price_micro"] for row in rows if row["state"] == "counted")
         skips = self.queue.read(
             "SELECT COUNT(*) FROM event WHERE rater = ? AND what IN ('skipped', 'cannot_tell')", (rater.id,)
@@ -139,6 +151,8 @@ class Overview:
             coins=(counted + work) / MICRO,
             skips=skips,
             agreement=self._agreement(rater),
+            gold=_nearness(golds),
+            golds=len(golds),
         )
 
     def _agreement(self, rater: Rater) -> float | None:
@@ -149,8 +163,20 @@ class Overview:
             "AND a.state != 'undone' AND b.state != 'undone'",
             (rater.id,),
         )
-        scores = [[_score(json.loads(text)) for text in (row["own"], row["other"])] for row in rows]
-        return 1 - statistics.fmean(abs(own - other) for own, other in scores) if scores else None
+        return _nearness(rows)
+
+    def _golds(self, rater: Rater) -> list[sqlite3.Row]:
+        """own: what the rater said of clips that the owner has marked; other: the mark. Practice is told, and so counts not."""
+        return self.queue.read(
+            "SELECT a.verdict AS own, q.mark AS other FROM answer a JOIN question q ON q.id = a.question "
+            "WHERE a.rater = ? AND a.state = 'gold' AND q.mark IS NOT NULL AND q.kind != 'moments'",
+            (rater.id,),
+        )
+
+
+def _nearness(rows: Sequence[sqlite3.Row]) -> float | None:
+    scores = [[_score(json.loads(text)) for text in (row["own"], row["other"])] for row in rows]
+    return 1 - statistics.fmean(abs(own - other) for own, other in scores) if scores else None
 
 
 def _score(verdict: float | str) -> float:

@@ -1,6 +1,5 @@
 """What people's time costs, in whole micro-coins."""
 
-import math
 import sqlite3
 import statistics
 
@@ -10,14 +9,13 @@ from .schema import QueueRefused
 MICRO, HOUR = 1_000_000, 3600.0
 LEAST_SECONDS, MEDIANS = 60.0, 3.0  # of a lease, and the most that is paid for one question
 RECENT = 50  # answers that a median is taken of
+USUAL_SECONDS = 5.0  # that a person looks at a clip, while nobody has answered yet
 
 
 def to_micro(name: str, coins: float) -> int:
     """QueueRefused (invalid) for what is no sum of coins from 0 to a million."""
     if (
-        isinstance(coins, bool)
-        or not isinstance(coins, int | float)
-        or not (math.isfinite(coins) and 0 <= coins <= 1e6)
+        isinstance(coins, bool) or not isinstance(coins, int | float) or not 0 <= coins <= 1e6  # not of NaN
     ):
         raise QueueRefused("invalid", f"{name}: must be coins from 0 to 1,000,000, got {coins!r}")
     return round(coins * MICRO)
@@ -37,10 +35,25 @@ def price(queue: Queue, wage_micro: int, seconds: float, has_fee: bool) -> int:
 
 def median_seconds(db: sqlite3.Connection, rater: int) -> float:
     """Of the rater's last answers; 0 without any."""
-    rows = db.execute("SELECT seconds FROM answer WHERE rater = ? ORDER BY id DESC LIMIT ?", (rater, RECENT))
+    rows = db.execute("SELECT seconds FROM answer WHERE rater = ? ORDER BY time DESC, id DESC LIMIT ?", (rater, RECENT))
     return statistics.median([row["seconds"] for row in rows] or [0.0])
 
 
 def allowance(db: sqlite3.Connection, rater: int) -> float:
     """Seconds that a question is held for a rater, and the most of them that are paid."""
     return max(LEAST_SECONDS, MEDIANS * median_seconds(db, rater))
+
+
+def shortfall(queue: Queue, wage_micro: int) -> str:
+    """A warning where labeler.ceiling cuts the pay of a usual answer at this wage; empty: it does not."""
+    prices = queue.meta("prices", {})
+    ceiling, fee = prices.get("ceiling_micro"), prices.get("fee_micro", 0)
+    rows = queue.read("SELECT seconds FROM answer WHERE state != 'undone' ORDER BY id DESC LIMIT ?", (RECENT,))
+    usual = statistics.median([row["seconds"] for row in rows] or [USUAL_SECONDS])
+    if ceiling is None or not wage_micro or price_micro(wage_micro, usual, fee) <= ceiling:
+        return ""
+    paid = max(0, ceiling - fee) / wage_micro * HOUR
+    return (
+        f"warning: an answer costs {ceiling / MICRO:g} coins at most (labeler.ceiling times price.label), at this wage that pays "
+        f"{paid:.1f} seconds of the {usual:.1f} that an answer usually takes: raise labeler.ceiling"
+    )

@@ -8,12 +8,12 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ...records import Answer, Declined, Question, Reply, Work
+from ...records import Answer, Declined, Question, QuestionKind, Reply, Work
 from ..base import LabelerConfig
 from . import pay
 from .answers import demote, owe, promote
 from .counter import give_up_skipped
-from .films import packed
+from .films import drop_sights, packed
 from .overview import Overview
 from .queue import FILE, IDENTITY, Queue
 from .raters import Raters
@@ -64,9 +64,9 @@ class People:
 
     def submit(self, questions: list[Question]) -> None:
         """Ask. A key that was asked before is the same question: its answer comes again where there is one."""
-        known_keys = {row["key"] for row in self.queue.read("SELECT key FROM question")}
+        seen_keys = {row["key"] for row in self.queue.read("SELECT key FROM sight JOIN question ON id = question")}
         # Before the transaction: it takes about a millisecond each, in which nobody else could write.
-        sights = {one.key: packed(one.sights) for one in questions if one.key not in known_keys}
+        sights = {one.key: packed(one.sights) for one in questions if one.key not in seen_keys}
         with self.queue.writing() as db:
             self._confirm(db, {question.key for question in questions})
             for question in questions:
@@ -74,7 +74,7 @@ class People:
                 if known is None:
                     self._ask(db, question, sights[question.key])
                 else:
-                    self._ask_again(db, question, known)
+                    self._ask_again(db, question, known, sights.get(question.key))
 
     def collect(self) -> list[Reply]:
         """What has been answered, declined and worked since; what was handed out at the call before counts as kept."""
@@ -113,8 +113,8 @@ class People:
             self._queue.close()
             self._queue = None
 
-    def _prompt(self, kind: str) -> str:
-        return self._config.prompt or PROMPTS[kind]
+    def _prompt(self, kind: QuestionKind) -> str:
+        return self._config.prompt_of(kind) or PROMPTS[kind]
 
     def _ask(self, db: sqlite3.Connection, question: Question, sights: bytes) -> None:
         values = (
@@ -136,7 +136,8 @@ class People:
         db.execute("INSERT INTO sight VALUES (?, ?)", (row.lastrowid, sights))
         self.queue.note(db, "queued", row.lastrowid)
 
-    def _ask_again(self, db: sqlite3.Connection, question: Question, known: sqlite3.Row) -> None:
+    def _ask_again(self, db: sqlite3.Connection, question: Question, known: sqlite3.Row, sights: bytes | None) -> None:
+        """sights: where those that it was asked with are gone."""
         if (known["kind"], known["clips"]) != (question.kind, _clips(question)):
             place = self.queue.path
             raise QueueRefused(
@@ -149,6 +150,8 @@ class People:
             self.queue.note(db, state, known["id"], detail="asked again")
         elif state == "expired" and not promote(self.queue, db, known["id"]):
             db.execute("UPDATE question SET state = 'queued' WHERE id = ?", (known["id"],))
+            if sights is not None:
+                db.execute("INSERT INTO sight VALUES (?, ?)", (known["id"], sights))
             self.queue.note(db, "queued", known["id"], detail="asked again")
 
     def _confirm(self, db: sqlite3.Connection, asked_again: set[str]) -> None:
@@ -158,6 +161,7 @@ class People:
             if row["key"] not in asked_again:
                 db.execute("UPDATE question SET state = 'collected' WHERE id = ?", (row["id"],))
                 self.queue.note(db, "collected", row["id"])
+                drop_sights(db, row["id"])
         state = "collected" if self._has_begun else "open"
         db.execute("UPDATE work SET state = ? WHERE state = 'handed'", (state,))
         self._has_begun = True
@@ -215,6 +219,7 @@ class People:
             )
         db.execute("UPDATE question SET state = 'expired', answer = NULL WHERE id = ?", (row["id"],))
         self.queue.note(db, "expired", row["id"])
+        drop_sights(db, row["id"])
 
     def _live(self, db: sqlite3.Connection) -> None:
         """Say now and then that the trainer is there."""

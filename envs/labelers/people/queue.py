@@ -30,6 +30,8 @@ class Queue:
         """Use `create` or `open`."""
         self.path, self.now = path, now
         self._db, self._lock = connection, threading.RLock()
+        self._log: int | None = None  # SQLite's own, where commits go first, once there is one to put on disk
+        self._sync_lock, self._commits, self._synced = threading.Lock(), 0, 0
 
     @classmethod
     def create(cls, folder: Path, now: Callable[[], float] = time.time) -> Self:
@@ -58,7 +60,10 @@ class Queue:
             raise
 
     def close(self) -> None:
-        with self._lock:
+        with self._lock, self._sync_lock:
+            if self._log is not None:
+                os.close(self._log)
+                self._log = None
             self._db.close()
 
     def __enter__(self) -> Self:
@@ -72,12 +77,16 @@ class Queue:
         """One transaction: all of it is on disk afterwards, or nothing where an error leaves the block."""
         with self._lock, _told(self.path):
             self._db.execute("BEGIN IMMEDIATE")
+            before = self._db.total_changes
             try:
                 yield self._db
                 self._db.execute("COMMIT")
             finally:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
+            self._commits += self._db.total_changes > before
+            mine = self._commits
+        self._sync(mine)
 
     def read(self, sql: str, values: tuple | dict = ()) -> list[sqlite3.Row]:
         with self._lock, _told(self.path):
@@ -98,6 +107,29 @@ class Queue:
     ) -> None:
         """Keep that something happened, in the transaction `db`."""
         db.execute("INSERT INTO event VALUES (NULL, ?, ?, ?, ?, ?)", (self.now(), what, question, rater, detail))
+
+    def checkpoint(self) -> None:
+        """Move what SQLite's log holds into the file. Whoever writes does it too, once the log is long; it takes a while, and so
+        a process that has time should be before them."""
+        with self._lock, _told(self.path):
+            self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
+    def _sync(self, mine: int) -> None:
+        """Return once the first `mine` commits are on disk. Others read and write meanwhile, and whoever waits for the disk at
+        the same time waits for it once: SQLite by itself would keep everybody out until it has written."""
+        if self._synced >= mine:
+            return
+        with self._sync_lock:
+            if self._synced >= mine:  # somebody else's turn was for this one too
+                return
+            now = self._commits
+            try:
+                if self._log is None:
+                    self._log = os.open(f"{self.path}-wal", os.O_RDONLY)
+                os.fsync(self._log)
+            except OSError as error:  # it may be there all the same: to do it again changes nothing
+                raise QueueRefused("full", f"{self.path}: the disk does not take it ({error.strerror})") from error
+            self._synced = now
 
     def _check(self) -> None:
         version = self.read("PRAGMA user_version")[0][0]
@@ -129,7 +161,13 @@ def _connect(path: Path) -> sqlite3.Connection:
     with _told(path):
         db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         db.row_factory = sqlite3.Row
-        for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+        # NORMAL: a commit is put on disk by `Queue._sync`, after the lock is given back.
+        if (mode := db.execute("PRAGMA journal_mode = WAL").fetchone()[0]) != "wal":
+            db.close()
+            raise QueueRefused(
+                "damaged", f"{path}: has a {mode} log, processes cannot share it there: use a local disk"
+            )
+        for pragma in ("synchronous = NORMAL", "foreign_keys = ON"):
             db.execute(f"PRAGMA {pragma}")
     return db
 

@@ -1,6 +1,7 @@
 """The people who answer: their tokens, wages and pauses."""
 
 import hashlib
+import hmac
 import re
 import secrets
 import sqlite3
@@ -13,7 +14,6 @@ from .queue import Queue
 from .schema import QueueRefused
 
 OWNER = "owner"
-LOCAL = "http://127.0.0.1:8600"  # where the page is while nobody serves it elsewhere
 PRIME = 2**31 - 1
 
 
@@ -46,13 +46,19 @@ class Raters:
             add(self.queue, db, name, wage, token, is_owner)
         return token
 
-    def renew(self, name: str) -> str:
-        """Another token in place of the rater's. -> it. What was logged in by the old one is not any more."""
+    def renew(self, name: str, wage: float | None = None) -> str:
+        """Another token in place of the rater's. -> it. What was logged in by the old one is not any more.
+
+        wage: coins an hour of what is answered from now on; None: as before.
+        """
         token = secrets.token_urlsafe(24)
         with self.queue.writing() as db:
             rater = find(db, name)
-            db.execute("UPDATE rater SET token_hash = ? WHERE id = ?", (_hash(token), rater.id))
-            self.queue.note(db, "renewed", rater=rater.id)
+            wage_micro = rater.wage_micro if wage is None else to_micro("wage", wage)
+            db.execute(
+                "UPDATE rater SET token_hash = ?, wage_micro = ? WHERE id = ?", (_hash(token), wage_micro, rater.id)
+            )
+            self.queue.note(db, "renewed", rater=rater.id, detail=f"{wage_micro} micro-coins an hour")
         return token
 
     def owner(self) -> str:
@@ -61,8 +67,10 @@ class Raters:
         return self.renew(OWNER) if known else self.add(OWNER, is_owner=True)
 
     def by_token(self, token: str) -> Rater | None:
-        rows = self.queue.read("SELECT * FROM rater WHERE token_hash = ?", (_hash(token),))
-        return rater_of(rows[0]) if rows else None
+        """Whose token it is. Each rater's hash is held against its own in a time that tells nothing of where they differ."""
+        guess, rows = _hash(token), self.queue.read("SELECT * FROM rater WHERE token_hash IS NOT NULL")
+        found = [row for row in rows if hmac.compare_digest(row["token_hash"], guess)]
+        return rater_of(found[0]) if found else None
 
     def find(self, name: str) -> Rater:
         """QueueRefused (unknown) where nobody has that name."""
@@ -99,8 +107,13 @@ class Raters:
 
 def check_name(name: object) -> None:
     """QueueRefused (invalid) for what cannot be a rater's."""
-    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_.-]{1,40}", name) or name == DEFAULT:
+    if not is_name(name):
         raise QueueRefused("invalid", f"name: up to 40 letters, digits, _, . and -, not {DEFAULT}, got {name!r:.60}")
+
+
+def is_name(name: object) -> bool:
+    """Whether a rater could be called so; nothing else is ever looked up: a lone surrogate cannot even be written."""
+    return isinstance(name, str) and bool(re.fullmatch(r"[A-Za-z0-9_.-]{1,40}", name)) and name != DEFAULT
 
 
 def login_address(base: str, token: str) -> str:
@@ -110,9 +123,10 @@ def login_address(base: str, token: str) -> str:
 
 def find(db: sqlite3.Connection, name: str) -> Rater:
     """In a transaction of the caller's."""
-    row = db.execute("SELECT * FROM rater WHERE name = ?", (name,)).fetchone()
+    row = db.execute("SELECT * FROM rater WHERE name = ?", (name,)).fetchone() if is_name(name) else None
     if row is None:
-        raise QueueRefused("unknown", f"{name}: nobody of that name was added")
+        told = name if is_name(name) else f"{name!a:.60}"
+        raise QueueRefused("unknown", f"{told}: nobody of that name was added")
     return rater_of(row)
 
 

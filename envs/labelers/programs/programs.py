@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from ...records import Answer, Declined, Question
+from ...records import Answer, Declined, Question, QuestionKind
 from .account import Account
 from .journal import Log, Said
 from .line import Failed, Line, Refused, Unreachable
@@ -21,8 +21,9 @@ CLOSE_SECONDS = 5.0
 class Programs:
     """Answers through `parallel` lines at once, each used by a thread of its own.
 
-    name: who is asked, for messages. make_line(account, log, run): another line; run names the run. prompt: in place of ours.
-    retries: of a question that came to nothing, before it is declined. folder: of the run; labeler.log and the answers lie there.
+    name: who is asked, for messages. make_line(account, log, run): another line; run names the run. prompt_of(kind):
+    what is asked, in place of ours unless it is empty. retries: of a question that came to nothing, before it is declined.
+    folder: of the run; labeler.log and the answers lie there.
     """
 
     def __init__(
@@ -30,13 +31,13 @@ class Programs:
         name: str,
         make_line: Callable[[Account, Log, str], Line],
         folder: Path,
-        prompt: str = "",
+        prompt_of: Callable[[QuestionKind], str],
         retries: int = 2,
         parallel: int = 1,
         lost_seconds: float = LOST_SECONDS,
     ):
         self.name, self.counts, self.log = name, Account(), Log(folder / "labeler.log")
-        self._make_line, self._folder, self._prompt = make_line, folder, prompt
+        self._make_line, self._folder, self._prompt_of = make_line, folder, prompt_of
         self._retries, self._parallel, self._lost_seconds = retries, parallel, lost_seconds
         self._said: Said | None = None  # once there is a question: until then the folder may not be there
         self._open: dict[str, tuple[Question, float]] = {}  # key -> question, and when it was heard
@@ -127,7 +128,7 @@ class Programs:
         assert self._said is not None, "the threads start after it"
         request, failures, waits = b"", 0, 0
         while self._is_awaited(question.key):
-            request = request or written(question, self._prompt, self._said.run)
+            request = request or written(question, self._prompt_of(question.kind), self._said.run)
             try:
                 reply = line.ask(question, request)
                 self._lost_since = None

@@ -17,6 +17,7 @@ FACTS = {
     "exponent_dynamics": 0.31,
     "exponent_dynamics_low": 0.1,
     "exponent_dynamics_high": 0.6,
+    "stuck_reward": 0.04,
     "exponent_reward": 0.5,
     "exponent_reward_low": 0.3,
     "exponent_reward_high": 0.9,
@@ -40,13 +41,13 @@ def test_a_decision_by_measured_errors_gives_its_reasons():
     told = [
         "in the end 42% of all spend on labels, 38% if all were bought anew (90 %: 20% to 51%)",
         "expected gap 3.21 now, 2.5 after this phase, in return units",
-        "the critic explains 0.57 of the variance of held-out returns",
+        "the critic explains 0.57 of the variance of held-out returns, whose values count for 57%",
         "dynamics: 1 error, exponent 0.31 (90 %: 0.1 to 0.6), mostly a floor that no data removes with probability 0.1, ",
         "reward: 2 errors, exponent 0.5 (90 %: 0.3 to 0.9), mostly a floor that no data removes with probability 0.25, ",
         "labels by cheap, 2 answers an item that is worth 0.24 clean labels and costs 2.6 coins; bias at most 0.184 reward units",
     ]
-    told[3] += "weight 1.5, the next coin cuts the gap by 0.002"
-    told[4] += "weight 20, the next coin cuts the gap by 0.0031"
+    told[3] += "hardly less with twice the data with probability ?, weight 1.5, the next coin cuts the gap by 0.002"
+    told[4] += "hardly less with twice the data with probability 0.04, weight 20, the next coin cuts the gap by 0.0031"
     assert [reason.strip() for reason in reasons] == told
 
 

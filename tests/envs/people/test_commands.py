@@ -6,6 +6,7 @@ import pytest
 
 import tandem.cli
 from tandem.envs.labelers.people.raters import Raters
+from tandem.envs.labelers.people.serving import held
 
 from .conftest import asked
 
@@ -34,6 +35,50 @@ def test_add_prints_an_address_that_logs_in(booth, command):
     assert booth.raters.by_token(token) is None and booth.raters.by_token(newer) == cat
 
 
+def test_an_address_says_how_to_serve_until_somebody_does(booth, command):
+    hint = f"nobody serves the page yet: tandem label serve {booth.folder}"
+    assert hint in command("add", "cat") and command("status").splitlines()[0].endswith(hint)
+    assert booth.trainers[0].status().endswith(hint)
+    with held(booth.folder) as lock:
+        lock.write("http://127.0.0.1:8612")
+        lock.flush()
+        assert command("status").splitlines()[0].endswith("/h, http://127.0.0.1:8612")
+        assert booth.trainers[0].status().endswith("/h, http://127.0.0.1:8612")
+        told = command("add", "dan")
+        assert told.startswith("dan: http://127.0.0.1:8612/?token=") and "nobody serves" not in told
+    assert command("status").splitlines()[0].endswith(hint)  # it has ended
+
+
+def test_renewing_with_a_wage_pays_it_from_then_on(booth, command):
+    booth.trainers[0].submit(asked("clip", 1, 2))
+    booth.score("ann", seconds=6.0)
+    command("add", "ann", "--renew", "--wage", "24")
+    booth.score("ann", seconds=6.0)
+    prices = [row["price_micro"] for row in booth.queue.read("SELECT price_micro FROM answer ORDER BY id")]
+    assert prices == [20_000, 40_000]  # 6 s at 12 and at 24 an hour
+    command("add", "ann", "--renew")
+    assert booth.raters.find("ann").wage_micro == 24_000_000
+    assert "wage: must be coins" in command("add", "ann", "--renew", "--wage", "-1", status=2)
+
+
+def test_a_wage_that_the_ceiling_cuts_is_warned_of(booth, command):
+    """A label is a coin and the ceiling three: at 3,000 an hour that is 3.6 s of 5; at 2,000 it is 5.4 s."""
+    assert "warning" not in command("add", "cat", "--wage", "2000")
+    told = command("add", "dan", "--wage", "3000")
+    assert "warning: an answer costs 3 coins at most" in told and "3.6 seconds of the 5.0" in told
+    booth.trainers[0].submit(asked("clip", 1))
+    booth.score("ann", seconds=10.0)  # what an answer takes is known now
+    assert "5.4 seconds of the 10.0" in command("add", "cat", "--renew")
+    assert "warning" not in command("add", "eve", "--wage", "0")
+
+
+def test_a_name_that_nobody_can_have_is_refused_in_a_line(booth, command):
+    for name in ("\udcff", "a\x00b", "a b", "x" * 5000):
+        for verb in ("pause", "resume", "retract"):
+            assert "nobody of that name was added" in command(verb, name, status=2)
+        assert "name: up to 40 letters" in command("add", name, status=2)
+
+
 def test_status_shows_what_is_open_and_what_each_rater_does(booth, command):
     booth.trainers[0].submit(asked("clip", 1, 2, 3))
     booth.trainers[0].collect()
@@ -41,7 +86,7 @@ def test_status_shows_what_is_open_and_what_each_rater_does(booth, command):
     first, numbers, head, ann, bob = command("status").splitlines()
     assert first.startswith("2 open, oldest ") and numbers.startswith("2 queued, 1 answered; ")
     assert head.split()[:3] == ["rater", "today", "answers"]
-    assert ann.split() == ["ann", "1", "1", "6.0", "600", "12", "0.02", "0", "-"] or ann.split()[1] == "0"
+    assert ann.split() == ["ann", "1", "1", "6.0", "600", "12", "0.02", "0", "-", "-"] or ann.split()[1] == "0"
     assert bob.split()[:3] == ["bob", "0", "0"]
 
 

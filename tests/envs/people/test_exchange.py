@@ -72,6 +72,18 @@ def test_an_imported_answer_reaches_the_trainer_and_a_second_one_is_kept_beside(
     assert (work.rater, work.reason) == ("studio.1", "duplicate")
 
 
+def test_an_import_over_an_answer_that_was_taken_back_pays_the_time_of_that_too(booth):
+    booth.trainers[0].submit(asked("clip", 1))
+    first = booth.score("ann", seconds=6.0)
+    booth.counter.undo("ann", first.uuid)
+    line = json.dumps({"key": "key/1", "rater": "ann", "verdict": 1.0, "seconds": 3.0})
+    assert import_answers(booth.queue, read_strangers(line)) == Imported(counted=1)
+    (answer,) = booth.trainers[0].collect()
+    assert (answer.value, answer.seconds, answer.price_micro) == (4.0, 9.0, 30_000)
+    booth.time += 1000
+    assert booth.trainers[0].collect() == []  # and pays it once
+
+
 def test_every_refused_line_is_named_and_nothing_is_imported(booth):
     booth.trainers[0].submit(asked("clip", 1, 2, 3))
     good = {"key": "key/1", "rater": "ann", "verdict": 0.5}
@@ -111,3 +123,22 @@ def test_ratings_of_label_studio_are_scores(booth):
     assert import_answers(booth.queue, read_strangers(json.dumps([task]))) == Imported(counted=1)
     (answer,) = booth.trainers[0].collect()
     assert (answer.value, answer.rater) == (2.0, "annotator-7")  # 4 of 1 to 5 is .75
+
+
+def test_what_no_answer_holds_is_refused_in_a_line(booth):
+    booth.trainers[0].submit(asked("clip", 1))
+    odd = ("\ud800", "a\x00b", 10**400, -(10**400), [[0, 10**400]], {"a": 1}, True)
+    good = {"key": "key/1", "rater": "ann", "verdict": 0.5, "seconds": 1.0}
+    lines = [good | {name: one} for name in ("key", "rater", "verdict", "seconds", "uuid") for one in odd]
+    for line in lines:
+        with pytest.raises(QueueRefused, match="nothing is imported: line 1: ") as error:
+            import_answers(booth.queue, read_strangers(json.dumps(line)))
+        assert b"\n" not in str(error.value).encode()
+
+
+def test_a_rating_beyond_all_numbers_is_refused_in_a_line(booth):
+    result = [{"type": "rating", "value": {"rating": 10**400}}]
+    annotation = {"completed_by": "ann", "result": result}
+    text = json.dumps([{"data": {"key": "key/1", "kind": "clip"}, "annotations": [annotation]}])
+    with pytest.raises(QueueRefused, match=r"^task 1: not as Label Studio exports it \(OverflowError"):
+        read_strangers(text)

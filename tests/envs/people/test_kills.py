@@ -7,6 +7,7 @@ import random
 import signal
 import time
 from collections import Counter as Tally
+from collections.abc import Callable
 from pathlib import Path
 from uuid import UUID
 
@@ -52,14 +53,14 @@ def mend(path: Path) -> None:
         path.write_text("".join(json.dumps(record) + "\n" for record in kept(path)))
 
 
-def train(folder: Path, seed: int, is_ending: bool = False) -> None:
+def train(folder: Path, seed: int, is_ending: bool = False, now: Callable[[], float] = fast_clock) -> None:
     """As the desk does: questions are written down before they are asked, replies before the next call."""
     journal, rng = folder / "journal", random.Random(seed)
     mend(journal)
     told = kept(journal)
     heard = {one["key"] for one in told if "price" in one}
     pending = [one["step"] for one in told if "step" in one and f"key/{one['step']}" not in heard]
-    people, number = People(folder, CONFIG, LABEL_MICRO, fast_clock), sum("step" in one for one in told)
+    people, number = People(folder, CONFIG, LABEL_MICRO, now), sum("step" in one for one in told)
     people.submit(asked("clip", *pending))
     while not is_ending or pending:
         if len(pending) < 5 and not is_ending:
@@ -72,7 +73,7 @@ def train(folder: Path, seed: int, is_ending: bool = False) -> None:
         gone = {one.key for one in replies}
         pending = [step for step in pending if f"key/{step}" not in gone]
         if is_ending:
-            answer_all(folder)
+            answer_all(folder, now)
         time.sleep(0.002)
     people.collect()
     people.close()
@@ -115,8 +116,8 @@ def resend(counter: Counter, store: Path, name: str) -> None:
                 assert error.word == "closed"
 
 
-def answer_all(folder: Path) -> None:
-    with Queue.open(folder, fast_clock) as queue:
+def answer_all(folder: Path, now: Callable[[], float]) -> None:
+    with Queue.open(folder, now) as queue:
         counter = Counter(queue)
         for name in RATERS:
             while item := counter.next(name):
@@ -143,11 +144,12 @@ def killed_at_random(folder: Path, kills: int, seed: int) -> None:
         process.join()
 
 
-def await_progress(folder: Path) -> None:
+def await_progress(folder: Path, seconds: float = 20.0) -> None:
     """Until both raters have written something more."""
     stores = [folder / f"store-{name}" for name in RATERS]
     before = [store.stat().st_size if store.exists() else 0 for store in stores]
-    for _ in range(2000):
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
         if all(store.exists() and store.stat().st_size > size for store, size in zip(stores, before, strict=True)):
             return
         time.sleep(0.01)

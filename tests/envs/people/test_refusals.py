@@ -1,7 +1,12 @@
 """Bad input is refused with a word, and changes nothing."""
 
+import errno
+import hmac
 import math
+import os
 import sqlite3
+import threading
+import time
 
 import pytest
 
@@ -26,6 +31,7 @@ GOOD = {"question": 1, "uuid": UUID, "seconds": 1.0, "value": 0.5}
         ("clip", {"value": True}, "value"),
         ("clip", {"value": None}, "value"),
         ("clip", {"choice": "left"}, "choice"),
+        ("clip", {"seconds": math.nan}, "seconds"),
         ("clip", {"seconds": math.inf}, "seconds"),
         ("clip", {"seconds": -1}, "seconds"),
         ("clip", {"seconds": "6"}, "seconds"),
@@ -102,6 +108,22 @@ def test_a_token_is_known_by_its_hash_alone(booth):
     assert booth.raters.by_token(token) is None and booth.raters.by_token(newer) == cat
 
 
+def test_a_guessed_token_is_compared_in_constant_time_and_never_in_sql(booth, monkeypatch):
+    """The whole hash with each rater's, whether the first, the last or none is right; SQLite never sees a guess."""
+    tokens = {name: booth.raters.renew(name) for name in ("ann", "bob")}
+    compared, statements = [], []
+    digest = hmac.compare_digest
+    monkeypatch.setattr(hmac, "compare_digest", lambda one, other: compared.append((one, other)) or digest(one, other))
+    booth.queue._db.set_trace_callback(statements.append)
+    for token, name in ((tokens["ann"], "ann"), (tokens["bob"], "bob"), ("x", None), (tokens["ann"][:-1], None)):
+        compared.clear()
+        found = booth.raters.by_token(token)
+        assert (found and found.name) == name
+        assert len(compared) == 2 and all(len(one) == len(other) == 64 for one, other in compared)
+        (guess,) = {other for _, other in compared}
+        assert not any(guess in statement or token in statement for statement in statements if len(token) > 1)
+
+
 @pytest.mark.parametrize("name", ["ann", "", "a b", "x" * 41, "../up", "default", "owner", "<b>"])
 def test_a_name_that_is_taken_or_odd_is_refused(booth, name):
     with pytest.raises(QueueRefused, match="name") as error:
@@ -129,6 +151,66 @@ def test_a_full_disk_leaves_everything_as_it_was(booth):
     db.execute("PRAGMA max_page_count = 1000000")
     trainer.submit(asked("clip", *range(2, 400)))
     booth.counter.answer("ann", Given(item.question, booth.uuid(), 1.0, value=0.5))
+
+
+def test_what_was_said_is_on_disk_before_that_is_acknowledged_and_nobody_waits_for_the_disk_meanwhile(
+    booth, monkeypatch
+):
+    booth.trainers[0].submit(asked("clip", 1))
+    item = booth.take("ann")
+    booth.time += 6
+    seen, fsync = [], os.fsync
+
+    def syncing(file):
+        """While the disk is busy: another process sees the answer, and may write."""
+        if os.readlink(f"/proc/self/fd/{file}").endswith("-wal"):
+            with Queue.open(booth.folder, booth.now) as other:
+                seen.append(other.read("SELECT COUNT(*) FROM answer")[0][0])
+                with other.writing():
+                    pass  # it has the lock
+            booth.queue.read("SELECT 1")
+        fsync(file)
+
+    monkeypatch.setattr("tandem.envs.labelers.people.queue.os.fsync", syncing)
+    booth.counter.answer("ann", Given(item.question, booth.uuid(), 6.0, value=0.5))
+    assert seen == [1]
+    with booth.queue.writing():
+        pass
+    assert seen == [1]  # nothing was written
+
+
+def test_an_answer_that_the_disk_did_not_take_is_not_acknowledged_and_can_be_sent_again(booth, monkeypatch):
+    booth.trainers[0].submit(asked("clip", 1))
+    given = Given(booth.take("ann").question, booth.uuid(), 0.0, value=0.5)
+
+    def failing(file):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as full:
+        full.setattr("tandem.envs.labelers.people.queue.os.fsync", failing)
+        with pytest.raises(QueueRefused, match="the disk does not take it") as error:
+            booth.counter.answer("ann", given)
+    assert error.value.word == "full"
+    assert booth.counter.answer("ann", given).state == "counted"
+
+
+def test_whoever_waits_for_the_disk_together_waits_once(booth, monkeypatch):
+    """While the disk is at the first of eight commits the other seven are made; one more turn is enough for them all."""
+    turns, begun = [], booth.queue._commits
+
+    def syncing(file):
+        turns.append(file)
+        until = time.monotonic() + 20
+        while booth.queue._commits < begun + 8 and time.monotonic() < until:
+            time.sleep(0.001)
+
+    monkeypatch.setattr("tandem.envs.labelers.people.queue.os.fsync", syncing)
+    writers = [threading.Thread(target=booth.queue.set_meta, kwargs={f"fact{one}": one}) for one in range(8)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(30)
+    assert booth.queue.meta("fact7") == 7 and 1 <= len(turns) <= 2
 
 
 def test_another_writer_that_does_not_end_is_told(booth, monkeypatch):

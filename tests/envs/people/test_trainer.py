@@ -11,12 +11,13 @@ from tandem.envs.labelers.people.films import Film, Films
 from tandem.envs.labelers.people.overview import Overview
 from tandem.envs.labelers.people.people import People
 from tandem.envs.labelers.people.queue import Queue
+from tandem.envs.labelers.people.raters import find
 from tandem.envs.labelers.people.schema import QueueRefused
 from tandem.envs.labelers.people.verdict import Given
 from tandem.envs.records import Declined, Work
 from tandem.envs.vault import RewardVault
 
-from .conftest import asked
+from .conftest import LABEL_MICRO, asked
 
 
 def test_a_trainer_that_lost_what_it_was_handed_gets_the_same_again(booth):
@@ -121,6 +122,16 @@ def test_the_answer_is_worth_what_its_kind_says(booth):
     assert (found["key/2"].value, found["key/2"].moments) == (0.0, ((0, 1.0), (3, -1.0)))
 
 
+@pytest.mark.parametrize("anchors", ["How steady?", ""])
+def test_pairs_and_the_clips_scored_before_them_are_asked_in_words_of_their_own(tmp_path, anchors):
+    config = LabelerConfig(name="people", kind="pair", prompt="Which is steadier?", anchor_prompt=anchors)
+    people = People(tmp_path, config, LABEL_MICRO)
+    people.submit([*asked("clip", 1), *asked("pair", 2)])
+    told = {row["kind"]: row["prompt"] for row in people.queue.read("SELECT kind, prompt FROM question")}
+    assert told == {"pair": "Which is steadier?", "clip": anchors or "How good is what happens in this clip?"}
+    people.close()
+
+
 def test_sides_are_drawn_for_each_rater_and_mapped_back(booth):
     trainer = booth.trainers[0]
     trainer.submit(asked("pair", *range(20)))
@@ -179,14 +190,49 @@ def test_sights_come_back_as_they_were(booth):
     assert found.sights[0].num_padding == 1
 
 
+def test_sights_of_closed_questions_are_dropped_and_films_stay(booth):
+    def seen() -> list[str]:
+        rows = booth.queue.read("SELECT key FROM sight JOIN question ON id = question ORDER BY id")
+        return [row["key"] for row in rows]
+
+    trainer, films = booth.trainers[0], Films(booth.queue)
+    trainer.submit(asked("clip", 1, 2))
+    films.put(1, [Film(b"webp", {})]), films.put(2, [Film(b"webp", {})])
+    first = booth.score("ann")
+    booth.counter.undo("ann", first.uuid)
+    assert seen() == ["key/1", "key/2"]  # it may still be drawn
+    answered = booth.score("ann").uuid
+    booth.time += 10
+    (answer,) = trainer.collect()
+    assert seen() == ["key/1", "key/2"]  # it may still be lost on the way
+    trainer.collect()
+    (left,) = {"key/1", "key/2"} - {answer.key}
+    assert seen() == [left] and answered
+    trainer.expire([left])
+    assert seen() == [] and films.film(1) == films.film(2) == Film(b"webp", {})
+    assert booth.queue.read("SELECT COUNT(*) FROM answer")[0][0] == 2
+
+
+def test_a_question_that_is_asked_again_can_be_drawn_again(booth):
+    booth.trainers[0].submit(asked("clip", 1))
+    booth.trainers[0].expire(["key/1"])
+    booth.trainer().submit(asked("clip", 1))
+    assert Films(booth.queue).question(1) == asked("clip", 1)[0]
+    assert [number for number, _ in Films(booth.queue).undrawn(5)] == [1]
+
+
 def test_new_raters_practise_on_what_the_owner_has_marked(booth):
     trainer, overview = booth.trainers[0], Overview(booth.queue)
+    booth.raters.add("cat")
     trainer.submit(asked("clip", 1))
     booth.score("ann", 0.0)
     booth.time += 10
     trainer.collect()
     trainer.submit(asked("clip", 2))
     overview.mark(1, 1.0)
+    assert booth.take("cat").question == 2  # what was never drawn can be shown to nobody any more
+    Films(booth.queue).put(1, [Film(b"", {})])
+    booth.time += 100
     receipt = booth.score("bob", 0.5)
     assert (receipt.state, receipt.feedback) == ("practice", 1.0)
     (work,) = trainer.collect()
@@ -207,6 +253,7 @@ def test_gold_looks_like_any_other_item_and_gets_no_feedback(booth):
     for number in range(1, 101):
         if booth.queue.read("SELECT state FROM question WHERE id = ?", (number,))[0][0] == "collected":
             Overview(booth.queue).mark(number, 1.0)
+            Films(booth.queue).put(number, [Film(b"", {})])
     booth.raters.add("cat")
     receipts = [booth.score("cat", 1.0) for _ in range(60)]
     states = [receipt.state for receipt in receipts]
@@ -215,11 +262,37 @@ def test_gold_looks_like_any_other_item_and_gets_no_feedback(booth):
     assert all(receipt.feedback is None for receipt in receipts[5:])
 
 
+def test_gold_is_held_against_what_the_owner_has_marked(booth):
+    """cat gives 1.0 to all, dan 0.25: of marks of 1 that is 1 and .25. Practice, whose answer was told, does not count."""
+    booth.raters.add("cat"), booth.raters.add("dan")
+    booth.trainers[0].submit(asked("clip", *range(8)))
+    for number in range(1, 9):
+        for purpose, name, value in (("gold" if number > 2 else "practice", "cat", 1.0), ("gold", "dan", 0.25)):
+            with booth.queue.writing() as db:
+                rater = find(db, name).id
+                now = booth.now()
+                db.execute(
+                    "INSERT INTO assignment VALUES (?, ?, ?, ?, ?, NULL, 0, NULL)",
+                    (number, rater, purpose, now, now + 60),
+                )
+            booth.counter.answer(name, Given(number, booth.uuid(), 0.0, value=value))
+        if number != 3:
+            Overview(booth.queue).mark(number, 1.0)
+    shifts = {shift.rater.name: shift for shift in Overview(booth.queue).shifts()}
+    assert (shifts["cat"].gold, shifts["cat"].golds, shifts["cat"].is_off_gold) == (1.0, 5, False)
+    assert (shifts["dan"].gold, shifts["dan"].golds, shifts["dan"].is_off_gold) == (0.25, 7, True)
+    assert (shifts["ann"].gold, shifts["ann"].golds, shifts["ann"].is_off_gold) == (None, 0, False)
+    Overview(booth.queue).mark(8, None)  # taken away again
+    (dan,) = [shift for shift in Overview(booth.queue).shifts() if shift.rater.name == "dan"]
+    assert dan.golds == 6
+
+
 def test_status_is_a_line(booth):
     booth.trainers[0].submit(asked("clip", 1, 2))
     booth.time += 720
     booth.score("ann")
-    assert booth.trainers[0].status() == "1 open, oldest 12 min, 1 rater, 1/h, http://127.0.0.1:8600"
+    hint = f"nobody serves the page yet: tandem label serve {booth.folder}"
+    assert booth.trainers[0].status() == f"1 open, oldest 12 min, 1 rater, 1/h, {hint}"
 
 
 def test_what_the_trainer_knows_is_kept_for_the_owner(booth):

@@ -5,10 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tandem.envs.labelers.base import LabelerConfig
-from tandem.envs.labelers.make import make_labeler
 from tandem.envs.labelers.programs import programs
-from tandem.envs.vault import RewardVault
 
 FRAME = """
 import json, os, sys, time
@@ -23,20 +20,6 @@ def say(**reply):
 @pytest.fixture(autouse=True)
 def hurried(monkeypatch):
     monkeypatch.setattr(programs, "BACKOFF_SECONDS", 0.01)
-
-
-@pytest.fixture
-def make(tmp_path) -> Callable:
-    """make(command=..., retries=0) -> a labeler whose files lie in tmp_path, closed at the end."""
-    made = []
-
-    def labeler(**settings):
-        made.append(make_labeler(LabelerConfig(**settings), RewardVault(), 0, tmp_path))
-        return made[-1]
-
-    yield labeler
-    for one in made:
-        one.close()
 
 
 @pytest.fixture

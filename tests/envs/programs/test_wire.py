@@ -121,6 +121,7 @@ def test_an_address_is_told_without_its_secrets(url, told):
         ({"url": "http://h", "name": "noisy"}, "url: cannot answer beside name=noisy"),
         ({"command": ("a",), "name": "people"}, "command: cannot answer beside name=people"),
         ({"command": ("a",), "delay": 1}, "delay: must be 0 where command answers, got 1"),
+        ({"anchor_prompt": "Well?"}, "anchor_prompt: is for labeler.kind=pair, got kind step: set labeler.prompt"),
         ({"command": ("",)}, "command: must begin with a program, got ['']"),
     ],
 )

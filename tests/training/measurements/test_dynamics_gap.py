@@ -10,9 +10,12 @@ import torch
 from tandem.envs.records import ObsSpec, Spaces
 from tandem.training.measurements.block import BURN_IN, SCORED, block_of
 from tandem.training.measurements.dynamics_gap import (
+    LEAST_RUNS,
     adjoint_gap,
     dynamics_gap,
     explained_variance,
+    horizon_for,
+    rolled,
     rollout_return,
 )
 from tandem.training.measurements.findings import MeasureConfig
@@ -162,6 +165,52 @@ def test_a_prior_that_knows_the_posterior_has_no_error_over_a_rolled_step(models
     after = dynamics_gap(around(dynamics, reward, value), block, 1, 4, generator())
     assert len(block.runs(1)[0]) > 250
     assert after.many_steps < 1e-3 * before.many_steps and before.many_steps > 0.01
+
+
+def test_without_trust_in_the_critic_an_error_is_one_of_rewards_alone(models):
+    dynamics, reward, value = models
+    block = block_of([episode(300), episode(100, seed=1)], 99)
+    with_critic = rolled(around(dynamics, reward, value), block, 10, 4, generator())
+    without = rolled(around(dynamics, reward, lambda feat: 0 * value(feat)), block, 10, 4, generator())
+    assert torch.equal(with_critic.error(0.0), without.error(1.0)) and without.absolute(0.0) > 0
+    assert torch.equal(with_critic.error(0.5), (with_critic.error(0.0) + with_critic.error(1.0)) / 2)
+    assert with_critic.episode.unique().tolist() == [0, 1]
+
+
+def test_a_reward_error_that_recurs_every_horizon_is_summed_over_the_future(models):
+    """Rewards of 1 where the dream goes and 0 where the episode went, H = 10: (1 + ... + g^9) / (1 - g^10) = 1 / (1 - g)."""
+    dynamics, _, value = models
+    block = block_of([episode(60)], 9)
+    calls = []
+
+    def predict(feat):
+        calls.append(feat)
+        return torch.ones(feat.shape[:-1]) if len(calls) == 1 else torch.zeros(feat.shape[:-1])
+
+    dynamics.cont = lambda feat: torch.full(feat.shape[:-1], DYNAMICS.discount)
+    found = rolled(around(dynamics, SimpleNamespace(predict=predict), value), block, 10, 4, generator())
+    assert found.absolute(0.0) == pytest.approx(1 / (1 - DYNAMICS.discount), rel=1e-5)
+    assert found.signed(0.0) > 0, "the model promises too much"
+
+
+def test_a_part_of_what_there_is_to_foresee_has_no_unit(models):
+    dynamics, reward, value = models
+    block = block_of([episode(300)], 99)
+
+    def scaled(factor: float) -> float:
+        stand_in = SimpleNamespace(predict=lambda feat: factor * reward.predict(feat))
+        return rolled(around(dynamics, stand_in, value), block, 10, 4, generator()).share(0.0)
+
+    assert scaled(7.0) == pytest.approx(scaled(1.0), rel=1e-4) and scaled(1.0) > 0
+    assert math.isnan(scaled(0.0)), "no reward in sight"
+
+
+def test_short_episodes_are_measured_over_fewer_rows():
+    assert horizon_for(block_of([episode(300)], 99), 12) == 12
+    short = block_of([episode(8, seed=seed) for seed in range(4)], 99)
+    rows = horizon_for(short, 12)
+    assert 1 < rows < 8 and len(short.runs(rows)[0]) >= LEAST_RUNS > len(short.runs(rows + 1)[0])
+    assert horizon_for(block_of([episode(2)], 99), 12) == 1
 
 
 def test_the_adjoint_is_in_return_units_too(models):

@@ -9,7 +9,6 @@ import torch
 
 from tandem.budget.ledger import Ledger
 from tandem.budget.plan import Measured, Plan
-from tandem.training.measurements.findings import LEAST_EXPLAINED
 from tandem.training.measurements.snapshots import Snapshots
 from tandem.training.phases import train
 from tandem.training.storage import checkpoint
@@ -88,27 +87,27 @@ class FakeLearner:
 def test_snapshots_keep_the_newest_and_give_only_earlier_phases(tmp_path):
     snapshots = Snapshots(tmp_path / "snapshots", most=3)
     for phase in range(6):
-        snapshots.take(FakeLearner(phase), phase, 100 * phase, 0.5)
+        snapshots.take(FakeLearner(phase), phase, 100 * phase, 0.5, None)
     found = list(snapshots.before(5, print))
     assert [(one.phase, one.transitions) for one in found] == [(3, 300), (4, 400)]
     assert [float(one.states["dynamics"]["weight"]) for one in found] == [3.0, 4.0]
-    assert found[0].explained_variance == 0.5 > LEAST_EXPLAINED
-    snapshots.take(FakeLearner(40.0), 4, 444, 0.9)  # a resumed run does the phase again
+    assert found[0].explains(trust=0.0) == 0.5, "a model of an older version is judged by its critic"
+    snapshots.take(FakeLearner(40.0), 4, 444, 0.9, None)  # a resumed run does the phase again
     assert [one.transitions for one in snapshots.before(5, print)] == [300, 444]
 
 
 def test_no_snapshots_are_kept_where_none_are_wanted(tmp_path):
     snapshots = Snapshots(tmp_path / "snapshots", most=0)
-    snapshots.take(FakeLearner(1.0), 0, 10, 0.5)
+    snapshots.take(FakeLearner(1.0), 0, 10, 0.5, None)
     assert list(snapshots.before(1, print)) == [] and list((tmp_path / "snapshots").iterdir()) == []
 
 
 def test_a_damaged_snapshot_is_told_and_left_out(tmp_path):
     snapshots = Snapshots(tmp_path, most=3)
-    snapshots.take(FakeLearner(1.0), 0, 10, 0.5)
+    snapshots.take(FakeLearner(1.0), 0, 10, 0.5, None)
     path = next(tmp_path.glob("*.pt"))
     path.write_bytes(path.read_bytes()[:100])
-    snapshots.take(FakeLearner(2.0), 1, 20, 0.5)
+    snapshots.take(FakeLearner(2.0), 1, 20, 0.5, None)
     told = []
     assert [one.phase for one in snapshots.before(2, told.append)] == [1]
     assert len(told) == 1 and "phase-0000.pt: not readable" in told[0]
@@ -120,5 +119,5 @@ def test_a_full_disk_is_told_as_such(tmp_path, monkeypatch):
 
     monkeypatch.setattr(torch, "save", full)
     with pytest.raises(CheckpointError, match=r"phase-0000.pt: could not be saved .*No space left"):
-        Snapshots(tmp_path, most=3).take(FakeLearner(1.0), 0, 10, 0.5)
+        Snapshots(tmp_path, most=3).take(FakeLearner(1.0), 0, 10, 0.5, None)
     assert list(tmp_path.iterdir()) == []

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from tandem.budget.reports.people import rater_rows
 from tandem.envs.labelers.base import LabelerConfig
 from tandem.envs.records import Answer, Clip, ObsSpec, Question, Spaces
 from tandem.training.measurements import raters
@@ -38,7 +39,7 @@ def test_few_pairs_leave_a_rater_near_the_others():
 
 def answers(tier, item, value):
     tier, item = np.array(tier), np.array(item)
-    return Answers(item, item, tier, np.array(value, float), np.ones(len(item), bool))
+    return Answers(item, item, item, tier, np.array(value, float), np.ones(len(item), bool))
 
 
 def test_the_others_are_held_against_whom_they_agree_with():
@@ -89,6 +90,23 @@ def test_a_rater_whose_bias_depends_on_the_state_is_named_and_left():
     known = owners_facts(labels, estimates, 0.5, paid, predict)["raters"]
     assert {name: one["is_left"] for name, one in known.items()} == {"ann": False, "bob": False, "dee": True}
     assert known["dee"]["bias"] > 3 * known["bob"]["bias"]
+
+
+def test_the_ledger_and_the_owners_page_tell_one_worth():
+    """In proportion to what a label weighs in training, where the best one weighs 1: each has sold 100 for 1.7 coins."""
+    labels = three_raters()
+    estimates = raters.estimate(labels, LabelerConfig(name="people"), predict)
+    nothing = {"seconds": 0.0, "work_spent": 0, "work_seconds": 0.0}
+    paid = {name: {"labels": 100, "spent": 1_700_000} | nothing for name in ("ann", "bob", "dee")}
+    shown = owners_facts(labels, estimates, 0.5, paid, predict)["raters"]
+    printed = rater_rows(paid, raters.told(estimates, 0.5))
+    raters.apply(labels, estimates, 0.5, predict)
+    weight = labels._batch(labels.training, np.arange(labels.received)).weight.double().numpy()
+    best = max(one["clean_per_coin"] for one in shown.values())
+    for name in paid:
+        assert shown[name]["clean_per_coin"] == printed[name]["clean_per_coin"]
+        (own,) = set(weight[labels.answers().tier == labels.tiers.index(name)].tolist())
+        assert shown[name]["clean_per_coin"] == pytest.approx(own * best, rel=1e-5)
 
 
 def test_a_retracted_rater_teaches_nothing_and_was_still_paid():

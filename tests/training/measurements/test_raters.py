@@ -305,7 +305,7 @@ def test_labels_weigh_by_their_precision_and_a_single_tier_weighs_one():
     found = tiers.estimate(labels, NAMED, predict)
     tiers.apply(labels, found, 0.5, predict)
     weight = labels.rows(np.arange(labels.received)).weight.numpy()
-    cheap, expert = (known.noise.variance + known.bias.bound for known in (found.tiers["cheap"], found.tiers["expert"]))
+    cheap, expert = (one.noise.variance + one.bias.expected for one in map(found.tiers.get, ("cheap", "expert")))
     is_cheap = labels.answers().tier == 1
     assert (weight[~is_cheap] == 1).all()
     assert weight[is_cheap] == pytest.approx((0.5 + expert) / (0.5 + cheap), rel=1e-5)

@@ -4,12 +4,20 @@ import math
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
 from tandem.training.measurements.features import SampledFeatures, mean_prediction
 from tandem.training.measurements.findings import reward_curve
-from tandem.training.measurements.reward_refit import LabelledFeatures, RefitError, moved, noise_free, refit_errors
+from tandem.training.measurements.reward_refit import (
+    LabelledFeatures,
+    RefitError,
+    Scored,
+    moved,
+    noise_free,
+    refit_errors,
+)
 from tandem.worldmodel.reward import RewardConfig
 
 CONFIG = RewardConfig(units=16, bins=63)
@@ -142,6 +150,23 @@ def test_noise_is_taken_out_of_an_absolute_error():
     assert noise_free(2.0, 5.0, 3.75) == pytest.approx(1.0)
     assert noise_free(2.0, 5.0, 0.0) == 2.0
     assert noise_free(0.0, 0.0, 1.0) == 0.0
+
+
+def test_what_is_explained_is_of_clean_answers():
+    """Answers of variance 4, errors of mean square 2: half. With noise of variance 1 in both: 1 - (2 - 1) / (4 - 1)."""
+    told = Scored(np.full(4, math.sqrt(2)), np.array([2.0, -2.0, 2.0, -2.0]), np.arange(4))
+    assert told.explained(0.0) == pytest.approx(0.5)
+    assert told.explained(1.0) == pytest.approx(2 / 3)
+    assert told.explained(4.0) == 0.0, "answers that vary by noise alone have nothing to explain"
+
+
+def test_an_error_knows_which_labels_it_is_the_mean_over():
+    labels = labelled(80, 8)
+    labels = replace(labels, is_uniform=torch.arange(80) % 2 == 0)
+    last = refit(labels)[-1]
+    assert last.scored.place.tolist() == list(range(0, 80, 2))
+    assert last.scored.value == pytest.approx(labels.value[::2].numpy())
+    assert np.abs(last.scored.error).mean() == pytest.approx(last.absolute, rel=1e-5)
 
 
 def gaussian_refit(count: int, deviation: float, noise: float) -> RefitError:

@@ -12,6 +12,8 @@ from tandem.budget.ledger import Ledger
 from tandem.envs.records import Answer, Work
 from tandem.errors import UserError
 from tandem.training.phases import train
+from tandem.training.purchases.labels import LabelDesk
+from tandem.training.purchases.transitions import Collector
 from tandem.training.purchases.waiting import Waiting
 from tandem.worldmodel.replay.journal.labels import LabelJournal
 
@@ -140,3 +142,45 @@ def test_where_nobody_answers_any_more_the_run_ends_with_all_its_money_and_goes_
     with closing(Ledger.open(f"{config.run.dir}/ledger.db")) as ledger:
         balance = ledger.balance()
     assert balance.labels == people.given > 12 and balance.reserved == 0
+
+
+class Crash(BaseException):
+    """Nothing catches it, as nothing catches a power cut."""
+
+
+class Sleepy(People):
+    """Of these nobody answers after the 6th, until somebody was given up."""
+
+    def expire(self, keys):
+        super().expire(keys)
+        self.silent_from = 10**9
+
+
+@pytest.mark.parametrize("ticks", [0, 7])
+def test_a_kill_after_an_expiry_is_gone_on_from_as_if_nothing_had_happened(with_people, monkeypatch, capsys, ticks):
+    """What was given up is given up again at the same call, though nobody is waited for this time; nothing is asked anew."""
+    expire, tick, after = LabelDesk.expire, Collector.tick, []
+
+    def expiring(desk, reason):
+        heard = expire(desk, reason)
+        after.append((desk.calls, len(heard.declined), desk.num_bought, desk.ledger.balance().spent))
+        if len(after) == 1 and not ticks:
+            raise Crash
+        return heard
+
+    def ticking(self, agent):
+        ticking.count += bool(after)
+        if len(after) == 1 and ticking.count == ticks:
+            raise Crash
+        return tick(self, agent)
+
+    ticking.count = 0
+    monkeypatch.setattr(LabelDesk, "expire", expiring)
+    monkeypatch.setattr(Collector, "tick", ticking)
+    with pytest.raises(Crash):
+        with_people(Sleepy(silent_from=6), "labeler.ahead=2", "labeler.patience=0.01", "labeler.refusals=0")
+    config = with_people.config
+    monkeypatch.setattr(tandem.training.build, "make_labeler", lambda *_: People())
+    train(config, resume=Path(config.run.dir))
+    assert after[0] == after[1] and after[0][1] == 2
+    assert "goes on with" not in (told := capsys.readouterr().out) and "were asked here before" not in told

@@ -15,7 +15,6 @@ from tandem.errors import UserError
 from tandem.frames import DamagedLog
 from tandem.training.build import build
 from tandem.training.phases import train
-from tandem.training.purchases.transitions import Collector
 from tandem.training.reports.evaluate import Evaluator
 from tandem.training.storage import checkpoint
 from tandem.training.storage.checkpoint import CheckpointError
@@ -32,19 +31,6 @@ class Crash(BaseException):
 
 def resume(config) -> None:
     train(config, Path(config.run.dir))
-
-
-def at_ticks(monkeypatch, numbers, act) -> None:
-    """Do `act` before these ticks, counted over the lives of a test."""
-    original, calls = Collector.tick, []
-
-    def ticking(self, agent):
-        calls.append(0)
-        if len(calls) in numbers:
-            act()
-        return original(self, agent)
-
-    monkeypatch.setattr(Collector, "tick", ticking)
 
 
 def crash() -> None:
@@ -67,18 +53,20 @@ def crash() -> None:
     ],
     ids=lambda settings: " ".join(settings) or "toy",
 )
-def test_stopped_twice_and_killed_once_it_is_what_it_would_have_been(tiny, differences, monkeypatch, settings):
+def test_stopped_twice_and_killed_once_it_is_what_it_would_have_been(
+    tiny, differences, monkeypatch, at_ticks, settings
+):
     whole, broken = tiny(*settings, folder="whole"), tiny(*settings, folder="broken")
     train(whole)
     number = whole.envs.num
     stops = {round(share * 160 / number) for share in (0.3, 0.55)}
-    at_ticks(monkeypatch, stops, lambda: os.kill(os.getpid(), signal.SIGINT))
+    at_ticks(stops, lambda: os.kill(os.getpid(), signal.SIGINT))
     with pytest.raises(KeyboardInterrupt):
         train(broken)
     with pytest.raises(KeyboardInterrupt):
         resume(broken)
     monkeypatch.undo()
-    at_ticks(monkeypatch, {4}, crash)
+    at_ticks({4}, crash)
     with pytest.raises(Crash):
         resume(broken)
     monkeypatch.undo()
@@ -130,10 +118,10 @@ def test_a_signal_in_an_evaluation_ends_at_once_and_loses_nothing(
 
 
 def test_a_run_without_a_whole_checkpoint_is_done_again_and_paid_once(
-    tiny, differences, whole_run_in, tmp_path, monkeypatch
+    tiny, differences, whole_run_in, tmp_path, monkeypatch, at_ticks
 ):
     config = tiny()
-    at_ticks(monkeypatch, {60}, crash)
+    at_ticks({60}, crash)
     with pytest.raises(Crash):
         train(config)
     monkeypatch.undo()
@@ -145,13 +133,13 @@ def test_a_run_without_a_whole_checkpoint_is_done_again_and_paid_once(
     assert differences(whole_run_in(tmp_path / "whole"), Path(config.run.dir)) == []
 
 
-def test_an_environment_that_raises_in_the_middle_of_a_phase_is_saved_before(tiny, audit, monkeypatch):
+def test_an_environment_that_raises_in_the_middle_of_a_phase_is_saved_before(tiny, audit, monkeypatch, at_ticks):
     config = tiny()
 
     def fail(self, action):
         raise ValueError("simulator connection lost")
 
-    at_ticks(monkeypatch, {50}, lambda: monkeypatch.setattr("tandem.envs.vector.VectorEnv.step", fail))
+    at_ticks({50}, lambda: monkeypatch.setattr("tandem.envs.vector.VectorEnv.step", fail))
     with pytest.raises(
         UserError, match=r"ValueError: simulator connection lost \(.*test_exact_resume.py, line .*--resume goes on"
     ):
@@ -164,7 +152,7 @@ def test_an_environment_that_raises_in_the_middle_of_a_phase_is_saved_before(tin
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])
-def test_an_action_that_is_no_number_is_refused_and_kept_nowhere(tiny, audit, monkeypatch, number):
+def test_an_action_that_is_no_number_is_refused_and_kept_nowhere(tiny, audit, monkeypatch, at_ticks, number):
     config, original = tiny(), Agent.act
 
     def act(self, *arguments, **keywords):
@@ -172,7 +160,7 @@ def test_an_action_that_is_no_number_is_refused_and_kept_nowhere(tiny, audit, mo
         action[1] = number
         return action, state
 
-    at_ticks(monkeypatch, {50}, lambda: monkeypatch.setattr(Agent, "act", act))
+    at_ticks({50}, lambda: monkeypatch.setattr(Agent, "act", act))
     said = rf"^task: toy_lq: the action for environment 1 is not finite: \[{number}].*--resume goes on"
     with pytest.raises(UserError, match=said):
         train(config)
@@ -184,9 +172,9 @@ def test_an_action_that_is_no_number_is_refused_and_kept_nowhere(tiny, audit, mo
     assert all(np.isfinite(block.action).all() for block in ticks)
 
 
-def test_what_does_not_come_out_as_it_was_goes_on_with_all_that_was_bought(tiny, audit, monkeypatch, capsys):
+def test_what_does_not_come_out_as_it_was_goes_on_with_all_that_was_bought(tiny, audit, monkeypatch, at_ticks, capsys):
     config = tiny()
-    at_ticks(monkeypatch, {60}, crash)
+    at_ticks({60}, crash)
     with pytest.raises(Crash):
         train(config)
     monkeypatch.undo()
@@ -241,7 +229,7 @@ def test_every_file_of_a_run_is_verified(tiny):
         verify_files(folder)
 
 
-def test_the_metrics_that_a_checkpoint_counts_are_on_disk_before_it(tiny, monkeypatch):
+def test_the_metrics_that_a_checkpoint_counts_are_on_disk_before_it(tiny, monkeypatch, at_ticks):
     config, synced, fsync = tiny(), {}, os.fsync
 
     def noted(descriptor):
@@ -249,7 +237,7 @@ def test_the_metrics_that_a_checkpoint_counts_are_on_disk_before_it(tiny, monkey
         synced[os.readlink(f"/proc/self/fd/{descriptor}")] = os.fstat(descriptor).st_size
 
     monkeypatch.setattr(os, "fsync", noted)
-    at_ticks(monkeypatch, {60}, crash)
+    at_ticks({60}, crash)
     with pytest.raises(Crash):
         train(config)
     counted = checkpoint.load(Path(config.run.dir) / "checkpoints").parts["logger"]["metrics_bytes"]

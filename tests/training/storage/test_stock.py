@@ -13,7 +13,6 @@ from tandem.budget.ledger import Ledger
 from tandem.errors import UserError
 from tandem.training.build import build
 from tandem.training.phases import train
-from tandem.training.purchases.transitions import Collector
 from tandem.training.settings import resume_config
 from tandem.training.storage.folder import RunFolder
 from tandem.worldmodel.replay.journal.labels import LabelJournal
@@ -43,19 +42,13 @@ def test_stock_is_there_before_anything_is_bought_and_the_ledger_knows_nothing_o
     run.close()
 
 
-def test_a_run_with_stock_buys_less_and_is_stopped_and_resumed_like_any_other(tiny, earlier, differences, monkeypatch):
+def test_a_run_with_stock_buys_less_and_is_stopped_and_resumed_like_any_other(
+    tiny, earlier, differences, monkeypatch, at_ticks
+):
     settings = ("labeler.kind=clip", "labeler.length=4", "seed=5")
     whole, broken = (with_stock(tiny(*settings, folder=name), earlier) for name in ("whole", "broken"))
     train(whole)
-    original, calls = Collector.tick, []
-
-    def ticking(self, agent):
-        calls.append(0)
-        if len(calls) == 30:
-            os.kill(os.getpid(), signal.SIGINT)
-        return original(self, agent)
-
-    monkeypatch.setattr(Collector, "tick", ticking)
+    at_ticks({30}, lambda: os.kill(os.getpid(), signal.SIGINT))
     with pytest.raises(KeyboardInterrupt):
         train(broken)
     monkeypatch.undo()
@@ -67,6 +60,21 @@ def test_a_run_with_stock_buys_less_and_is_stopped_and_resumed_like_any_other(ti
         assert ledger.balance().labels == len(own) and not any(
             key.startswith("stock/") for key in ledger.state_of_keys()
         )
+
+
+def test_stock_of_a_run_that_began_with_stock_is_all_that_it_had(tiny, earlier, buy):
+    settings = ("labeler.kind=clip", "labeler.length=4")
+    middle = build(with_stock(tiny(*settings, folder="middle"), earlier), is_resumed=False)
+    stock = middle.labels.num_stock
+    buy(middle, 80, 8)
+    received = middle.labels.received
+    middle.close()
+    assert 0 < stock < received
+    last = build(with_stock(tiny(*settings, folder="last"), middle.config), is_resumed=False)
+    assert last.labels.num_stock == last.labels.received == received and last.ledger.balance().spent == 0
+    streams = {*last.labels.answers().env.tolist(), *last.labels.answers(is_heldout=True).env.tolist()}
+    assert min(streams) >= last.config.envs.num and len(streams) > last.config.envs.num  # nobody's stream is another's
+    last.close()
 
 
 def test_labels_that_do_not_fit_are_refused_in_a_line(tiny, earlier):

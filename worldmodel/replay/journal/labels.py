@@ -20,6 +20,7 @@ from .rows import FIRST, NUMBERS, ReadRows, WrittenRows
 
 SCALARS = ("env", "step", "episode", "is_heldout", "context_step")
 LATENT = ("start_deter", "start_stoch")
+EXPIRY = "is_expiry"
 NO_CLIP = Clip(-1, -1, 0)  # stands where a question has no right one
 
 
@@ -33,6 +34,7 @@ class Entry:
     declined: tuple[Declined, ...] = ()
     works: tuple[Work, ...] = ()
     retracted: tuple[str, ...] = ()  # people whose labels weigh nothing from here on
+    is_expiry: bool = False  # whether nobody said this: the run had waited for long enough
     cut: frozenset[str] = field(default=frozenset(), compare=False)  # keys of questions whose copies have lost rows
 
 
@@ -78,7 +80,8 @@ class LabelJournal:
         if entry.asked:
             self._write_asked(entry, arrays | _question_arrays(entry.asked))
         else:
-            self.log.append("heard", arrays, call=entry.call)
+            why = {EXPIRY: True} if entry.is_expiry else {}
+            self.log.append("heard", arrays, call=entry.call, **why)
 
     def _write_asked(self, entry: Entry, arrays: dict[str, np.ndarray]) -> None:
         copies = [copy for item in entry.asked for copy in item.copies]
@@ -128,7 +131,8 @@ def entry_of(frame: Frame, rows: ReadRows) -> Entry:
     """What a frame holds; rows: of the frames before it. A question whose labelled row is lost is left out."""
     asked, cut = _asked_of(frame, rows) if "asked/key" in frame.arrays else ([], frozenset[str]())
     answers, declined, works, retracted = replies_of(frame.arrays)
-    return Entry(frame.values["call"], tuple(asked), answers, declined, works, retracted, cut)
+    is_expiry = bool(frame.values.get(EXPIRY, False))
+    return Entry(frame.values["call"], tuple(asked), answers, declined, works, retracted, is_expiry, cut)
 
 
 def _asked_of(frame: Frame, rows: ReadRows) -> tuple[list[Asked], frozenset[str]]:

@@ -59,9 +59,12 @@ def _take(queue: Queue, db: sqlite3.Connection, stranger: Stranger) -> str:
 def _question(db: sqlite3.Connection, stranger: Stranger) -> sqlite3.Row:
     if not isinstance(stranger.key, str):
         raise QueueRefused("invalid", f"key: must be a question's, got {stranger.key!r:.60}")
-    question = db.execute("SELECT * FROM question WHERE key = ?", (stranger.key,)).fetchone()
+    question = None
+    if stranger.key.isprintable():  # half of a surrogate pair, for one, cannot even be looked up
+        question = db.execute("SELECT * FROM question WHERE key = ?", (stranger.key,)).fetchone()
     if question is None:
-        raise QueueRefused("unknown", f"key: no question {stranger.key[:60]} was asked in this run")
+        told = stranger.key[:60] if stranger.key.isprintable() else f"{stranger.key!a:.60}"
+        raise QueueRefused("unknown", f"key: no question {told} was asked in this run")
     return question
 
 
@@ -76,10 +79,18 @@ def _keep(
 ) -> str:
     state = state_of(rater.is_retracted, question)
     now = queue.now()
+    lease = db.execute(
+        "SELECT carried, replaces FROM assignment WHERE question = ? AND rater = ?", (question["id"], rater.id)
+    ).fetchone()
+    carried, replaces = (lease["carried"], lease["replaces"]) if lease else (0.0, None)
     db.execute(
         "INSERT INTO assignment VALUES (?, ?, 'label', ?, ?, 'answered', 0, NULL) "
         "ON CONFLICT DO UPDATE SET outcome = 'answered', carried = 0",
         (question["id"], rater.id, now, now),
     )
-    keep(queue, db, question["id"], Stated(rater.id, rater.wage_micro, uuid, verdict, seconds, state))
+    # An answer of the rater's that was taken back and not given again yet was paid nowhere: its time is this one's.
+    stated = Stated(
+        rater.id, rater.wage_micro, uuid, verdict, seconds + carried, state, replaces=replaces if carried else None
+    )
+    keep(queue, db, question["id"], stated)
     return state

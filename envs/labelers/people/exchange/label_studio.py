@@ -33,7 +33,7 @@ def strangers_of_tasks(text: str) -> list[Stranger]:
     for number, task in enumerate(tasks, 1):
         try:
             found += _strangers(f"task {number}", task)
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
             told = f"{type(error).__name__}: {error}"
             raise QueueRefused("invalid", f"task {number}: not as Label Studio exports it ({told})") from error
     return found

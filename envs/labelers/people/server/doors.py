@@ -16,8 +16,7 @@ LONGEST = 200  # characters of a token: nobody hashes more
 class Doors:
     """The raters' door and the owner's, each with a cookie of its own: one browser may hold both.
 
-    A token is looked up by its hash, so that how long it takes tells nothing of how much of a guess is right. `port` is in the
-    cookies' names: browsers hand the cookies of a host to all of its ports, and two runs may be served from one.
+    `port` is in the cookies' names: browsers hand the cookies of a host to all of its ports, and two runs may be served from one.
     """
 
     raters: Raters

@@ -10,6 +10,7 @@ from ..exchange.forms import FORMS
 from ..exchange.records import records
 from ..films import Films
 from ..overview import Overview, Shift
+from ..pay import shortfall
 from ..queue import Queue
 from ..raters import Raters
 from .bodies import Refused, answered, fields, read
@@ -74,8 +75,7 @@ class Owning:
     async def add(self, request: Request) -> JSONResponse:
         await answered(self.doors.owner, request)
         said = fields({"wage": None, **await read(request)}, name=str, wage=(int, float, type(None)))
-        token = await answered(self._raters.add, said["name"], said["wage"])
-        return JSONResponse({"name": said["name"], "path": f"/?token={token}"})
+        return JSONResponse(await answered(self._add, said["name"], said["wage"]))
 
     async def retract(self, request: Request) -> JSONResponse:
         await answered(self.doors.owner, request)
@@ -95,6 +95,11 @@ class Owning:
         said = fields(await read(request), question=int, verdict=(int, float, str, list, type(None)))
         await answered(Overview(self.queue).mark, said["question"], said["verdict"])
         return JSONResponse({})
+
+    def _add(self, name: str, wage: float | None) -> dict:
+        token = self._raters.add(name, wage)
+        warning = shortfall(self.queue, self._raters.find(name).wage_micro)
+        return {"name": name, "path": f"/?token={token}"} | ({"note": warning} if warning else {})
 
     def _told(self) -> dict:
         overview = Overview(self.queue)
@@ -159,4 +164,7 @@ def _rater(shift: Shift, facts: dict) -> dict:
         "coins": shift.coins,
         "skip_rate": shift.skips / asked if asked else None,
         "agreement": shift.agreement,
+        "gold": shift.gold,
+        "golds": shift.golds,
+        "is_off_gold": shift.is_off_gold,
     } | {name: known.get(name) for name in ("sigma", "bias", "clean_per_coin")}

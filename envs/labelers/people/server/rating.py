@@ -17,6 +17,7 @@ from ..verdict import Given
 from . import words
 from .bodies import Refused, answered, fields, read
 from .doors import Doors
+from .examples import Examples
 from .media import ranged
 
 
@@ -31,12 +32,17 @@ class Rating:
         posts |= {"skip": self.skip, "cannot_tell": self.cannot_tell}
         return [
             Route("/api/me", self.me),
+            Route("/api/examples", self.examples),
             *(Route(f"/api/{name}", act, methods=["POST"]) for name, act in posts.items()),
-            Route("/film/{question:int}/{side:int}", self.film),
+            Route("/film/{question}/{side}", self.film),
         ]
 
     async def me(self, request: Request) -> JSONResponse:
         return await self._act(request, self._me)
+
+    async def examples(self, request: Request) -> JSONResponse:
+        """Films for the ends of the scale: worst and best, as far as raters have agreed on any."""
+        return await self._act(request, self._examples)
 
     async def next(self, request: Request) -> JSONResponse:
         return await self._act(request, self._next)
@@ -68,8 +74,17 @@ class Rating:
 
     def _me(self, rater: Rater, said: dict) -> dict:
         kind = self.queue.meta("kind", "clip")
-        told = {"worst": words.WORST, "best": words.BEST, "instructions": words.instructions(kind)}
+        told = {"worst": words.WORST, "best": words.BEST, "instructions": words.instructions()}
         return told | {"name": rater.name, "kind": kind} | self._progress(rater)
+
+    def _examples(self, rater: Rater, said: dict) -> dict:
+        told = {}
+        for end, one in Examples(self.queue).at_ends().items():
+            film = self._films.film(one.question, 0)
+            if film is not None:
+                text = words.EXAMPLE.format(one.raters, 1 + 4 * one.score)
+                told[end] = {"text": text, "film": shown_film(film, one.question, 0)}
+        return told
 
     def _next(self, rater: Rater, said: dict) -> dict:
         fields(said)
@@ -99,9 +114,9 @@ class Rating:
         return self._progress(rater)
 
     def _film(self, request: Request) -> bytes:
-        question, side = request.path_params["question"], request.path_params["side"]
+        question, side = (_number(request.path_params[name]) for name in ("question", "side"))
         self._check_sees(request, question)
-        film = self._films.film(question, side) if max(question, side) < 2**63 else None
+        film = self._films.film(question, side)
         if film is None or not film.webp:
             raise Refused(404, "there is no such film")
         return film.webp
@@ -115,7 +130,9 @@ class Rating:
             self.doors.owner(request)
         except Refused:
             rater = self.doors.rater(request)
-            if question >= 2**63 or not self._films.is_shown_to(rater.name, question):
+            if self._films.is_shown_to(rater.name, question):
+                return
+            if question not in {one.question for one in Examples(self.queue).at_ends().values()}:
                 raise Refused(404, "there is no such film") from None
 
     def _shown(self, item: Item) -> dict | None:
@@ -139,6 +156,13 @@ class Rating:
 def shown_film(film: Film, question: int, side: int) -> dict:
     """What the page knows of a film: its facts and, where it is a picture, its address."""
     return film.facts | ({"url": f"/film/{question}/{side}"} if film.webp else {})
+
+
+def _number(text: str) -> int:
+    """Of a path. Raises Refused 404 for what is none, or is larger than any that SQLite has given."""
+    if not (text.isascii() and text.isdecimal() and len(text) < 19):
+        raise Refused(404, "there is no such film")
+    return int(text)
 
 
 def _told(receipt: Receipt) -> dict:

@@ -1,26 +1,28 @@
 """`tandem label serve RUN`: one server a run, and beside it the process that draws."""
 
-import fcntl
 import socket
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import closing, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from .....errors import UserError
 from ....sights.darkroom import refusal, start
-from ..queue import Queue
+from ..queue import FILE, Queue
 from ..raters import Raters, login_address
+from ..serving import held
 from .app import make_app
 from .drawing import drawing
 from .guards import Hosts
+from .protocol import Protocol
 
 PORT = 8600
 TRIED = 20  # ports from PORT on, where none is asked for
-LOCK, SAVED_AS = "questions.served", "config.yaml"
+SAVED_AS = "config.yaml"
 MOST_CONNECTIONS = 500  # at a time: twenty raters' browsers have some six each
 EXPOSED = (
     "warning: anybody who can reach this machine can reach the page, and without https anybody on the way can read the "
@@ -32,11 +34,13 @@ def serve(run: Path, port: int | None, expose: str | None, order: Callable[[], d
     """Serve the run's questions until a signal. expose: to other machines, by this name or, if empty, the machine's own.
     order: what the darkroom is told.
 
-    UserError where another process serves the run, or the port is taken. QueueRefused of a queue that is another run's.
+    UserError where another process serves the run, it asks nobody, or the port is taken. QueueRefused of a queue that is
+    another run's.
     """
     is_exposed = expose is not None
     if not (run / SAVED_AS).is_file():
         raise UserError(f"{run}: is no run's folder, it has no {SAVED_AS}")
+    told = {} if (run / FILE).exists() else _first_order(order)
     with held(run) as lock, Queue.create(run) as queue, closing(bound(is_exposed, port)) as listener:
         own = listener.getsockname()[1]
         names = (expose, socket.gethostname(), socket.getfqdn()) if is_exposed else ()
@@ -46,10 +50,18 @@ def serve(run: Path, port: int | None, expose: str | None, order: Callable[[], d
         lock.flush()
         queue.set_meta(address=address)
         _greet(run, queue, address, is_exposed)
-        told = order()
+        told = told or order()  # which takes seconds: after the greeting
         with drawing(lambda why: start(run, refusal(why) if why else told)):
             _run(app, listener)
     print("the server has ended; what was said is kept", flush=True)
+
+
+def _first_order(order: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Of a run that has asked nobody yet. UserError where it never will, or where its settings cannot be read."""
+    told = order()
+    if "why" in told:
+        raise UserError(told["why"])
+    return told
 
 
 def _greet(run: Path, queue: Queue, address: str, is_exposed: bool) -> None:
@@ -62,9 +74,16 @@ def _greet(run: Path, queue: Queue, address: str, is_exposed: bool) -> None:
     print(f"raters: {number or 'none yet'}; add one on the owner's page or with: {add}", flush=True)
 
 
-def _run(app, listener: socket.socket) -> None:
-    config = uvicorn.Config(
+def _run(app: ASGIApp, listener: socket.socket) -> None:
+    with suppress(KeyboardInterrupt):  # the signal that ended it, told again
+        uvicorn.Server(settings(app)).run(sockets=[listener])
+
+
+def settings(app: ASGIApp) -> uvicorn.Config:
+    """How it is served: who opens connections and says nothing, or says it slowly, does not keep the others out."""
+    return uvicorn.Config(
         app,
+        http=Protocol,
         log_level="warning",
         access_log=False,  # addresses hold tokens
         lifespan="off",
@@ -74,25 +93,6 @@ def _run(app, listener: socket.socket) -> None:
         timeout_keep_alive=75,  # people think for longer than five seconds
         timeout_graceful_shutdown=3,
     )
-    with suppress(KeyboardInterrupt):  # the signal that ended it, told again
-        uvicorn.Server(config).run(sockets=[listener])
-
-
-@contextmanager
-def held(run: Path) -> Iterator[IO[str]]:
-    """The file whose lock says that a run is served, to write where into. UserError where another process holds it."""
-    with open(run / LOCK, "a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            file.seek(0)
-            where = file.read().strip() or "an address that is not known yet"
-            raise UserError(f"{run}: is served already, at {where}") from error
-        file.truncate(0)
-        try:
-            yield file
-        finally:
-            file.truncate(0)
 
 
 def bound(is_exposed: bool, port: int | None) -> socket.socket:

@@ -32,8 +32,12 @@ DRAWING, DRAWING_TITLE = "The next clip is being drawn, which takes some seconds
 AGAIN_SECONDS, DRAWING_SECONDS = 4, 1
 
 
-def instructions(kind: str) -> list[str]:
-    return [*JUDGE.get(kind, JUDGE["clip"]), *ALWAYS]
+EXAMPLE = "{} raters gave this {:.1f} of 5 on average."
+
+
+def instructions() -> dict[str, list[str]]:
+    """By kind of question as the page shows it: before pairs, clips are scored."""
+    return {kind: [*judge, *ALWAYS] for kind, judge in JUDGE.items()}
 
 
 def feedback(verdict: float | str | list) -> str:

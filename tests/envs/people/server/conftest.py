@@ -26,7 +26,7 @@ from tandem.envs.labelers.people.people import People
 from tandem.envs.labelers.people.raters import Raters
 from tandem.envs.labelers.people.server.app import make_app
 from tandem.envs.labelers.people.server.guards import Hosts
-from tandem.envs.labelers.people.server.serve import bound
+from tandem.envs.labelers.people.server.serve import bound, settings
 from tandem.envs.records import Clip, Question
 
 HOME = "http://127.0.0.1:8600"
@@ -108,8 +108,7 @@ def listening() -> Iterator[Callable[[Site], str]]:
     def begin(site: Site) -> str:
         listener = bound(False, 0)
         port = listener.getsockname()[1]
-        config = uvicorn.Config(make_app(site.queue, port, Hosts()), log_level="error", lifespan="off", ws="none")
-        server = uvicorn.Server(config)
+        server = uvicorn.Server(settings(make_app(site.queue, port, Hosts())))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         servers.append((server, thread))

@@ -4,6 +4,9 @@ import time
 
 import pytest
 
+from tandem.envs.labelers.people.exchange.imports import import_answers
+from tandem.envs.labelers.people.exchange.records import Stranger
+
 pytestmark = pytest.mark.slow
 NEW = "document.querySelector('canvas').dataset.frame && !document.querySelector('canvas').dataset.old"
 NEXT = f"({NEW}) || !document.querySelector('#room').hidden"
@@ -71,6 +74,32 @@ def test_the_film_stands_still_goes_frame_by_frame_and_is_dimmed_before_the_clip
     assert page.run(frame) == 2
     page.press(">")
     assert page.run("document.querySelector('#speed').innerText.slice(0, 1)") == "2"
+
+
+def test_an_example_of_an_end_is_seen_and_left_by_keys_and_nothing_is_answered_by_it(chromium, site, listening):
+    site.ask(2, first=6)
+    for name in ("cy", "di"):
+        import_answers(site.queue, [Stranger("", "q0", name, 0.0, 1.0)])
+    site.people.collect(), site.people.collect()
+    page = log_in(chromium, listening(site), site, "ann")
+    page.wait("!document.querySelector('#see-worst').hidden")
+    assert page.run("document.querySelector('#see-best').hidden")  # nobody has agreed on one
+    before = num_answers(site)
+    page.press("b")  # so this is no key
+    assert not page.run("document.querySelector('#example').open")
+    page.press("w")
+    page.wait("document.querySelector('#example').open && document.querySelector('#example-film').dataset.frame > 0")
+    assert page.run("document.querySelector('#example-text').innerText") == "2 raters gave this 1.0 of 5 on average."
+    page.press("3")  # not an answer to what lies behind
+    page.press("Enter")
+    page.wait("!document.querySelector('#example').open")
+    page.run("document.querySelector('#see-worst').focus()")
+    page.press("Enter"), page.run("document.querySelector('#see-worst').click()")
+    page.wait("document.querySelector('#example').open")
+    page.run("document.querySelector('#example-close').click()")
+    assert not page.run("document.querySelector('#example').open") and num_answers(site) == before
+    score(page, "2")
+    page.wait("document.querySelector('#tally').innerText.includes('1 today')")
 
 
 def test_two_raters_race_and_never_meet_at_one_question(chromium, site, listening):

@@ -45,6 +45,21 @@ def test_a_rater_that_is_added_gets_an_address_that_works_once_told(site):
         assert owner.post("/api/owner/add", json=wrong).status_code == 400, wrong
 
 
+def test_a_name_or_wage_that_nothing_can_hold_is_refused(site):
+    def post(verb: str, **body: object) -> int:
+        header = {"content-type": "application/json"}  # as text: half of a surrogate pair is JSON and no UTF-8
+        return site.client("owner").post(f"/api/owner/{verb}", content=json.dumps(body), headers=header).status_code
+
+    assert post("pause", rater="\ud800", is_paused=True) == post("retract", rater="\ud800") == 404
+    assert post("add", name="\ud800") == post("add", name="x", wage=10**400) == 400
+
+
+def test_a_wage_that_the_ceiling_cuts_is_said_to_the_owner(site):
+    owner = site.client("owner")
+    assert "note" not in owner.post("/api/owner/add", json={"name": "cleo", "wage": 2000}).json()
+    assert "3.6 seconds" in owner.post("/api/owner/add", json={"name": "dora", "wage": 3000}).json()["note"]
+
+
 def test_a_retracted_rater_keeps_the_pay_and_is_asked_no_more(site):
     ann, owner = site.client("ann"), site.client("owner")
     question = score(ann, site.clock, 0.25)

@@ -2,6 +2,7 @@
 
 import { Activity } from "./activity.js";
 import { Answers } from "./answers.js";
+import { Examples } from "./examples.js";
 import { Film, Player } from "./film.js";
 import { Outbox, ask, keep, kept, post } from "./outbox.js";
 
@@ -10,6 +11,7 @@ const HEARTBEAT = 15000; // milliseconds between two signs that somebody still l
 const OFFLINE = "No connection";
 const activity = new Activity();
 const answers = new Answers(say, saveDraft);
+const examples = new Examples();
 let me = null, outbox = null, player = null, question = null, feedback = null, timer = null, isBusy = false;
 
 const name = (what) => `tandem-${what}-${me.name}`;
@@ -21,15 +23,15 @@ async function start() {
   me = reply;
   $("who").textContent = me.name;
   outbox = new Outbox(me.name, { accepted, refused, changed: tally });
-  instruct();
+  instruct(me.kind);
   tally();
   if (!kept(name("has-read"))) help();
   next();
 }
 
-function instruct() {
-  $("instructions").replaceChildren(...me.instructions.map((text) => Object.assign(document.createElement("p"), { textContent: text })));
-  nameKeys(me.kind);
+function instruct(kind) {
+  $("instructions").replaceChildren(...(me.instructions[kind] ?? me.instructions.clip).map((text) => Object.assign(document.createElement("p"), { textContent: text })));
+  nameKeys(kind);
   $("worst").textContent = `1  ${me.worst}`;
   $("best").textContent = `${me.best}  5`;
 }
@@ -94,7 +96,8 @@ function begin(films) {
   $("scrub").max = player.frames - 1;
   $("scrub").style.setProperty("--edge", `${(100 * context) / Math.max(1, player.frames - 1)}%`);
   $("prompt").textContent = question.prompt;
-  nameKeys(question.kind);
+  instruct(question.kind);
+  if (question.kind === "clip") examples.refresh();
   const mine = draft?.id === question.id ? draft : {};
   answers.begin(question.kind, player, context, mine);
   [$("room").hidden, $("work").hidden] = [true, false];
@@ -217,12 +220,12 @@ const KEYS = {
 };
 
 function pressed(event) {
-  if (event.ctrlKey || event.metaKey || event.altKey || $("help").open || !me) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]") || !me) return;
   const [key, target] = [event.key.length === 1 ? event.key.toLowerCase() : event.key, event.target];
   if (target.closest("button") && (key === " " || key === "Enter")) return; // the button's own
   const isMove = ",.<>".includes(key);
   if (event.repeat && !isMove) return;
-  const isTaken = question && player && answers.obey(key, target.matches("input[type=range]"));
+  const isTaken = question && player && (answers.obey(key, target.matches("input[type=range]")) || (question.kind === "clip" && examples.obey(key)));
   if (!isTaken && !KEYS[key]) return;
   event.preventDefault();
   if (!isTaken) KEYS[key]();

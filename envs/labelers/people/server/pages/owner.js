@@ -25,6 +25,7 @@ const COLUMNS = [
   ["Earned", (one) => number(one.coins, 2), true],
   ["Skips", (one) => part(one.skip_rate), true],
   ["Agreement", (one) => part(one.agreement), true],
+  ["Gold", (one) => (one.golds ? `${part(one.gold)} of ${one.golds}` : "–"), true],
   ["Sigma", (one) => number(one.sigma, 2), true],
   ["Bias", (one) => number(one.bias, 2), true],
   ["Clean / coin", (one) => number(one.clean_per_coin, 2), true],
@@ -81,7 +82,7 @@ function row(one, least) {
     }
     return made;
   });
-  for (const [is, words, look] of [[one.is_paused, "paused", "tag"], [one.is_retracted, "retracted", "tag wrong"], [one.is_left, "left by the chooser", "tag wrong"], [one.wage < least, `wage under ${least}`, "tag wrong"]]) {
+  for (const [is, words, look] of [[one.is_paused, "paused", "tag"], [one.is_retracted, "retracted", "tag wrong"], [one.is_left, "left by the chooser", "tag wrong"], [one.is_off_gold, "sees it otherwise than you", "tag wrong"], [one.wage < least, `wage under ${least}`, "tag wrong"]]) {
     if (is) cells[0].append(make("span", { textContent: words, className: look }));
   }
   const buttons = one.is_retracted ? [] : [

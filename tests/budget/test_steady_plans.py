@@ -1,0 +1,97 @@
+"""Plans from phase to phase: how far they move, on whose word a decision is made, and what a person is told."""
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+
+from tandem.budget.allocator import make_allocator
+from tandem.budget.market import Counts, Market, split
+from tandem.budget.money import MICRO
+from tandem.budget.phase import phase_money
+from tandem.budget.plan import AllocatorConfig, Evidence, Measured
+from tandem.budget.scaling import Curve, PowerLaw
+
+DYNAMICS, REWARD = PowerLaw(3.0, 0.25), PowerLaw(8.0, 0.5)
+ADAPTIVE = make_allocator(AllocatorConfig())
+
+
+@dataclass
+class Purse:
+    total: int
+    remaining: int
+    prices: dict[str, int]
+
+
+def purse(remaining: float = 10_000, transition: float = 1, label: float = 4, spent: float = 2000) -> Purse:
+    """spent: 1,000 transitions and 250 labels, as `evidence` has them."""
+    money = round(remaining * MICRO)
+    total = money + round(spent * MICRO)
+    return Purse(total, money, {"transition": round(transition * MICRO), "label": round(label * MICRO)})
+
+
+def exact(law: PowerLaw, most: float, points: int = 20) -> Curve:
+    counts = tuple(float(count) for count in np.geomspace(most / 50, most, points))
+    return Curve(counts, tuple(law.error(count) for count in counts), (1.0,) * points)
+
+
+def measured(transitions: float = 1000, labels: float = 250, points: int = 20) -> Measured:
+    return Measured(exact(DYNAMICS, transitions, points), exact(REWARD, labels, points), (1.0, 1.0), 0.9)
+
+
+def evidence(phase: int = 6, transitions: int = 1000, labels: int = 250, **changes) -> Evidence:
+    known = {"phases": 12, "transition_lot": 1, "episode_length": 0, "min_transitions": 1}
+    known |= {"labels_per_transition": math.inf, "measured": measured(transitions, labels)}
+    return Evidence(phase=phase, transitions=transitions, labels=labels, **(known | changes))
+
+
+@pytest.mark.parametrize("phase, step", [(4, 3.0), (5, 2.0)])
+def test_labels_gain_or_lose_by_steps_from_phase_to_phase(phase, step):
+    """Weights that want all or nothing: the odds of a coin to go to labels move by the step and no further."""
+    for before, heavy in ((0.3, (1e-6, 1.0)), (0.7, (1.0, 1e-6))):
+        found = replace(measured(), weights=heavy)
+        share = ADAPTIVE.plan(evidence(phase, measured=found, share_before=before), purse()).label_spend_share
+        turned = before / (1 - before) * (step if heavy[1] > heavy[0] else 1 / step)
+        floor = 0.1 if phase == 4 else 0.03
+        assert share == pytest.approx(min(max(turned / (1 + turned), floor), 1 - floor), abs=0.005)
+
+
+def test_noise_of_one_phase_moves_a_plan_less_than_the_least_gap_of_the_phase_would():
+    """A phase of a twelfth of the money: the least gap now takes all of one kind, the way to the end a mixture."""
+    noisy = replace(measured(), weights=(1.0, 1.3))
+    shares = [ADAPTIVE.plan(evidence(6, measured=one), purse()).label_spend_share for one in (measured(), noisy)]
+    market = Market(phase_money(evidence(6), purse()), (MICRO, 4 * MICRO), Counts(1000, 250))
+    now = [split(market, DYNAMICS, REWARD, weights) for weights in ((1.0, 1.0), (1.0, 1.3))]
+    greedy = [4 * MICRO * (held.labels - 250) / market.money for held in now]
+    assert 0 < shares[1] - shares[0] < 0.9 * (greedy[1] - greedy[0])
+
+
+def test_a_reward_model_that_explains_labels_is_enough_to_decide():
+    """The critic need not explain anything: errors in rewards alone are in return units too."""
+    young = replace(measured(), explained_variance=-0.5, explained_labels=0.6)
+    assert ADAPTIVE.plan(evidence(1, measured=young), purse()).facts is not None
+    assert young.trust == 0.0 and replace(young, explained_variance=0.4).trust == 0.4
+    blind = replace(young, explained_labels=0.1, explained_variance=0.9)
+    plan = ADAPTIVE.plan(evidence(1, measured=blind), purse())
+    assert "half of the spend each: the reward model explains 0.10 of the variance of held-out labels" in plan.note
+
+
+def test_doubt_about_the_levels_widens_the_interval_of_the_share():
+    def width(log_spread: float) -> float:
+        found = replace(measured(), log_spreads=(log_spread, log_spread))
+        facts = ADAPTIVE.plan(evidence(measured=found), purse()).facts
+        return facts.best_share_high - facts.best_share_low
+
+    assert width(0.5) > 1.5 * width(0.0)
+
+
+def test_a_person_is_told_that_the_model_is_the_limit_where_no_data_helps():
+    flat = Curve((100.0, 300.0, 600.0, 1000.0), (1.0, 1.0, 1.0, 1.0), (1.0,) * 4)
+    plan = ADAPTIVE.plan(evidence(measured=replace(measured(), dynamics=flat)), purse())
+    assert plan.facts.stuck_dynamics > 0.5 > plan.facts.stuck_reward
+    assert "the dynamics model's error hardly falls with transitions any more" in plan.note
+    assert "reward model's error" not in plan.note
+    assert plan.label_spend_share > ADAPTIVE.plan(evidence(), purse()).label_spend_share + 0.1, (
+        "and less is paid for it"
+    )
