@@ -97,7 +97,7 @@ def plan_at(evidence: Evidence, ledger: Ledger, share: float) -> Plan:
 
 
 def adaptive_plan(folder: Path, to: Path) -> Plan:
-    """What the allocator of today plans from that state, measured anew by today's measurements."""
+    """What the allocator of today plans from that state as its first decision, measured anew by today's measurements."""
     copy(folder, to)
     run = go_on(read_config(to / SAVED_AS), to)
     try:
@@ -106,8 +106,7 @@ def adaptive_plan(folder: Path, to: Path) -> Plan:
         run.progress.phase += 1
         *earlier, last = run.progress.history
         run.progress.history = [*earlier, replace(last, measured=found.measured, clean_labels=found.clean_labels)]
-        return Adaptive(replace(run.config.allocator, name="adaptive", label_share=None)).plan(
-            run.evidence(), run.ledger
-        )
+        known = replace(run.evidence(), share_before=None)  # it is not held back by the share that the run had
+        return Adaptive(replace(run.config.allocator, name="adaptive", label_share=None)).plan(known, run.ledger)
     finally:
         run.close()
