@@ -1,4 +1,4 @@
-"""The command line: `tandem train | eval | ledger | repair | plan | label`.
+"""The command line: `tandem train | eval | ledger | compare | repair | plan | label`.
 
 Parts are imported inside the commands: `tandem plan` answers without starting torch.
 """
@@ -109,6 +109,8 @@ def _train(arguments: list[str]) -> int | None:
         return
     if options.trust and not options.resume:
         raise UsageError("--trust: goes with --resume, what you name yourself needs none")
+    if options.sweep or options.jobs or options.slurm:
+        return _sweep(options)
     if options.reproduce:
         from .training.reports.diagnosis import diagnose
 
@@ -136,6 +138,17 @@ def _train(arguments: list[str]) -> int | None:
         return SIGNALLED + getattr(stop, "number", signal.SIGINT)
 
 
+def _sweep(options: argparse.Namespace) -> int:
+    if not options.sweep:
+        raise UsageError("--jobs and --slurm: go with --sweep")
+    if options.resume or options.reproduce:
+        raise UsageError("--sweep: goes on by itself, leave --resume and --reproduce out")
+    from .training.sweeps.sweep import Order, sweep
+
+    look_in(os.getcwd())  # task=module:Class is found in the person's folder
+    return sweep(options.settings, Order(options.jobs, tuple(options.slurm or ()), _program(), options.print_config))
+
+
 def _ending(stop: KeyboardInterrupt, folder: Path) -> str:
     """What to know of a run in `folder` that was ended: whether all of it was saved, and how to go on with it."""
     from .training.storage.folder import SAVED_AS
@@ -154,7 +167,7 @@ def _train_parser() -> Parser:
     program = _program()
     parser = Parser(
         prog=program,
-        usage=f"{program} [PRESET ...] [KEY=VALUE ...] [--print-config]\n       {program} --resume RUN [--trust] [budget.total=...]\n       {program} --reproduce FILE",
+        usage=f"{program} [PRESET ...] [KEY=VALUE ...] [--print-config]\n       {program} --resume RUN [--trust] [budget.total=...]\n       {program} --sweep [PRESET ...] KEY=A,B KEY=0..9 [--jobs N] [--slurm partition=NAME]\n       {program} --reproduce FILE",
         description="Train an agent on two budgets, one for transitions and one for labels.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -163,6 +176,11 @@ def _train_parser() -> Parser:
     parser.add_argument("settings", nargs="*", metavar="PRESET|KEY=VALUE", help=argparse.SUPPRESS)
     parser.add_argument("--resume", metavar="RUN", type=Path, help="go on with the run in this folder")
     parser.add_argument("--trust", action="store_true", help=TRUST)
+    parser.add_argument(
+        "--sweep", action="store_true", help="a run for every combination of values: seed=0..9 or KEY=A,B"
+    )
+    parser.add_argument("--jobs", type=_count, metavar="N", help="runs of a sweep at once; default: one")
+    parser.add_argument("--slurm", action="append", metavar="KEY=VALUE,...", help="run a sweep on a Slurm cluster")
     parser.add_argument(
         "--reproduce", metavar="FILE", type=Path, help="do an update of a run's dumps/ again, say what failed"
     )
@@ -303,6 +321,13 @@ def _plan(arguments: list[str]) -> None:
     )
 
 
+def _compare(arguments: list[str]) -> None:
+    from .training.comparison.commands import compare
+
+    what = "Returns of runs by what they cost: groups of equal settings, with bands, a table and curves."
+    compare(arguments, Parser(prog="tandem compare", description=what))
+
+
 def _label(arguments: list[str]) -> None:
     from .envs.labelers.people.commands import label
 
@@ -333,11 +358,12 @@ def _count(text: str) -> int:
 TRUST = "run the code of others that the run's folder names as module:Class"
 
 ASKING = {"-h", "--help", "--print-config", "--reproduce"}  # rank 0 alone answers
-TRAIN_OPTIONS = ("resume", "trust", "reproduce", "print-config", "help")
+TRAIN_OPTIONS = ("resume", "trust", "sweep", "jobs", "slurm", "reproduce", "print-config", "help")
 COMMANDS = {
     "train": (_train, "train an agent, or go on with a run"),
     "eval": (_eval, "the true return of a trained agent"),
     "ledger": (_ledger, "what a run has bought and what is left"),
+    "compare": (_compare, "what runs reached for what they cost"),
     "repair": (_repair, "set aside what is damaged in a run, and say what is lost"),
     "plan": (_plan, "how many transitions and labels a budget should buy"),
     "label": (_label, "people who answer: the page, raters, answers out and in"),

@@ -57,7 +57,7 @@ def make_own(
             is missing.
     """
     try:
-        own_class = _found(name)
+        own_class = find_class(name)
         named = inspect.signature(own_class).parameters if offered else ()
         fitting = {key: value for key, value in (offered or {}).items() if key in named}
         own = own_class(*arguments, **fitting | dict(keywords or {}))
@@ -118,6 +118,7 @@ def own_module(name: str) -> ModuleType:
     return importlib.import_module(name)
 
 
-def _found(name: str) -> Any:
+def find_class(name: str) -> Any:
+    """What module:Class names, looked for in the current folder too. Raises whatever the module raises."""
     module, class_name = name.split(":", 1)
     return getattr(own_module(module), class_name)

@@ -1,6 +1,7 @@
 """What does it cost to learn? Return against spend for each way to split the money (experiment C).
 
     python benchmarks/allocators.py [--jobs 2] [--seeds 3] [--only pendulum_10,...]
+    python benchmarks/allocators.py --compare DIR    # of the kept runs: tables, bands and curves of `tandem compare`
 
 Pendulum-v1 at label prices 10 and 100 and cartpole swing-up at price 10, with so little money that data is scarce. Every
 method has the same money and, by one rule, the same number of updates ("updates"), by the other the same number of
@@ -9,6 +10,7 @@ which may help or hurt it. Finished cells are kept in benchmarks/results/allocat
 """
 
 import argparse
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +18,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from cells import MACHINE, Cell, run_cells
+import tandem.cli
+from cells import MACHINE, Cell, kept_runs, load, run_cells
 from drawing import decade_log, save
 
 RESULTS = Path(__file__).parent / "results"
@@ -66,13 +69,29 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5, help="the first so many; default: all")
     parser.add_argument("--only", default="", help="beginnings of names of cells, with commas; default: all")
     parser.add_argument("--runs", type=Path, default=Path("runs/benchmark_allocators"))
+    parser.add_argument("--compare", type=Path, metavar="DIR", help="run nothing: compare the kept runs, write there")
     options = parser.parse_args()
+    if options.compare:
+        compare_kept(options.compare)
+        return
     chosen = [cell for cell in cells(options.seeds) if cell.name.startswith(tuple(options.only.split(",")))]
     results = run_cells(chosen, options.jobs, options.runs, KEPT)
     report = "\n".join(line for task in TASKS for line in table(task, results))
     (RESULTS / "allocators.md").write_text(f"Made by `python benchmarks/allocators.py` ({MACHINE}).\n{report}\n")
     save(figure(results), RESULTS / "allocators.png")
     print(report)
+
+
+def compare_kept(out: Path) -> None:
+    """A folder a task: what `tandem compare` says of its kept runs at the level of the tables."""
+    results = load(KEPT)
+    out.mkdir(parents=True, exist_ok=True)
+    for task in TASKS:
+        mine = {name: by_seed for name, by_seed in results.items() if name.startswith(f"{task.name}_")}
+        runs = out / f"{task.name}.json"
+        runs.write_text(json.dumps(kept_runs(mine)))
+        wanted = ("--level", repr(float(level(results, task))), "--out", str(out / task.name))
+        tandem.cli.main(["compare", str(runs), *wanted])
 
 
 def cells(seeds: int) -> list[Cell]:

@@ -10,9 +10,13 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import torch
+import yaml
+
+from tandem.training.settings import load_config, to_yaml
 
 MACHINE = (
     f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}, one thread a run"
@@ -117,3 +121,40 @@ def read_run(folder: Path) -> dict[str, list[float]]:
             phases[-1] |= row
             is_open = "budget/labels" not in row
     return {name: [phase.get(key) for phase in phases] for name, key in COLUMNS.items()}
+
+
+def kept_runs(results: dict[str, dict[str, dict]]) -> dict:
+    """Cells that were kept as `tandem compare` reads runs, once this is a JSON file.
+
+    Their settings are those that today's program makes of their commands; nobody kept when an evaluation was made.
+    """
+    runs = [_kept_run(f"{name}-s{seed}", run) for name, by_seed in results.items() for seed, run in by_seed.items()]
+    return {"runs": runs}
+
+
+def _kept_run(name: str, run: dict) -> dict:
+    _, *arguments, seed, _ = run["command"].split()
+    configuration = _configuration(tuple(arguments)) | {"seed": int(seed.removeprefix("seed="))}
+    columns = ("spent", "transitions", "labels", "updates", "return", "return_sampled")
+    evaluations = [
+        {
+            "phase": phase,
+            "step": transitions * configuration["envs"]["repeat"],
+            "spent": spent,
+            "transitions": transitions,
+            "labels": labels,
+            "updates": updates,
+            "hours": None,
+            "return_mode": mode,
+            "return_sampled": sampled,
+        }
+        for phase, (spent, transitions, labels, updates, mode, sampled) in enumerate(
+            zip(*(run[column] for column in columns), strict=True)
+        )
+    ]
+    return {"name": name, "configuration": configuration, "evaluations": evaluations, "is_over": True}
+
+
+@cache
+def _configuration(arguments: tuple[str, ...]) -> dict:
+    return yaml.safe_load(to_yaml(load_config(list(arguments))))

@@ -70,6 +70,8 @@ def refused(capsys, *arguments: str) -> str:
         (["trane"], ["trane", "train"]),
         (["ledger", "nowhere"], ["nowhere", "not a run"]),
         (["ledger"], ["run"]),
+        (["compare"], ["RUN"]),
+        (["compare", "nowhere"], ["nowhere", "not a run"]),
         (["eval", "nowhere"], ["nowhere", "not a run"]),
         (["eval", "nowhere", "--episodes", "0"], ["--episodes", "0"]),
         (["plan"], ["--budget"]),

@@ -36,6 +36,23 @@ APART = {
         "tandem.training.reports",
         "tandem.envs.vault",
     },
+    # Whoever only reads a run's folder never starts torch, makes an environment, or writes.
+    "tandem.training.reading": {
+        "tandem.envs.make",
+        "tandem.envs.pool",
+        "tandem.envs.vault",
+        "tandem.envs.vector",
+        "tandem.worldmodel",
+        "tandem.agents",
+        "tandem.budget.ledger",
+        "tandem.training.run",
+        "tandem.training.config",
+        "tandem.training.settings",
+        "tandem.training.purchases",
+        "tandem.training.measurements",
+        "tandem.training.reports",
+        "tandem.training.storage",
+    },
 }
 SEE_THE_WHOLE_RUN = {"tandem.training.build", "tandem.training.pace", "tandem.training.phases"}
 

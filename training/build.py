@@ -58,6 +58,7 @@ from .reports.evaluate import Evaluator
 from .reports.films.studio import Studio
 from .reports.logger import Logger
 from .reports.look import Onlooker
+from .reports.sinks.begin import begin_logging
 from .run import Run
 from .settings import read_config, to_yaml, trusted_config
 from .stop import Stop
@@ -149,7 +150,7 @@ def assemble(
     desk = open_desk(config.labeler, drawer, labels, labeler, ledger, entries, stop, reel)
     desk.reopen(begin.positions.entries if begin.is_exact else None)
     check_received(folder, ledger, journal.received, desk.num_answers, vault.num_rows, desk.waiting)
-    logger = Logger(folder.path, config.log, purge_step=begin.purge_step)
+    logger = begin_logging(config, folder, begin.purge_step)
     env = make_envs(config, vault, reel, logger)
     run = Run(
         config=config,
@@ -354,8 +355,7 @@ def make_learner(config: Config, spaces: Spaces, device: torch.device) -> Learne
 def load_agent(folder: Path, is_trusted: bool = False) -> Agent:
     """The agent of a run's newest checkpoint, on the CPU.
 
-    The run's card tells its spaces; for runs of versions 0.1 and 0.2 the environment is made. `is_trusted`: code that such a
-    folder names may be imported.
+    The run's card tells its spaces; for runs of 0.1 and 0.2 the environment is made, with code of theirs if `is_trusted`.
     """
     return load_trained(folder, is_trusted)[1]
 

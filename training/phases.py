@@ -24,7 +24,8 @@ from .parallel.team import Solo, team_of
 from .phase_record import PhaseRecord, write_phases
 from .purchases.labels import Heard
 from .purchases.sellers import SellerFailed
-from .reports.status import describe, last_word, took
+from .reports.sinks.begin import check_sinks
+from .reports.status import describe, last_word, plan_text, took
 from .run import Run
 from .settings import read_config, save_config
 from .stop import HungUp, Interrupted, listening
@@ -53,6 +54,7 @@ def train(config: Config, resume: Path | None = None) -> None:
 
 
 def _train(config: Config, resume: Path | None, team: Solo, is_exact: bool = True) -> None:
+    check_sinks(config.log.sinks)
     run = build(config, is_resumed=resume is not None, is_exact=is_exact)
     try:
         if resume is not None:
@@ -65,6 +67,7 @@ def _train(config: Config, resume: Path | None, team: Solo, is_exact: bool = Tru
             while not run.progress.is_over:
                 spend(run, decide(run))
                 finish_phase(run)
+        run.logger.finished()
         run.logger.line(f"done: {last_word(run.progress)}; see it with: tensorboard --logdir {run.folder.path}")
     except SellerFailed as error:
         run.save()
@@ -85,8 +88,10 @@ def decide(run: Run) -> Plan:
     with run.watch("measure"):
         plan = checked(run.allocator.plan(known, run.ledger), run.config.allocator.name, run.desk.tiers)
         plan = fit_capacity(plan, known, run.ledger)
-    run.ledger.record_decision(progress.phase, known.record(), plan.record())
+    decision = known.record(), plan.record()
+    run.ledger.record_decision(progress.phase, *decision)
     run.logger.scalars(run.env_steps, {"plan/transitions": plan.transitions, "plan/labels": plan.labels})
+    run.logger.text("plan/why", plan_text(progress.phase, *decision), run.env_steps)
     if plan.note:
         run.logger.line(f"{'pilot' if plan.phase == 0 else f'plan of phase {plan.phase}'}: {plan.note}")
     progress.plan, progress.stock = plan, [known.transitions, known.labels]
@@ -337,7 +342,7 @@ def go_on(run: Run) -> None:
             raise Diverged("budget.total has grown")
         run.ledger.raise_total(to_micro(now))
     if run.config != saved:
-        save_config(run.config, run.folder.config)
+        save_config(run.config, run.folder.config, saved)
     if now > progress.total:  # granted now, or before a crash that left no checkpoint of it
         progress.phases += max(1, round(run.config.allocator.phases * (now - progress.total) / progress.total))
         progress.total = now

@@ -19,7 +19,7 @@ from .keys import keys_at, leaves, mapping_of, mappings, meaning, nearest, shown
 from .storage.card import RunCard
 from .storage.folder import SAVED_AS, RunFolder
 from .storage.older import ADDED
-from .storage.trust import URL, check_trust
+from .storage.trust import URL, check_trust, signed_anew
 
 DEFAULT_PRESET = "quickstart"
 COMMAND_LINE = "command line"
@@ -86,7 +86,7 @@ def resume_config(run_dir: Path, arguments: list[str], is_trusted: bool = False)
     config = _build(written + settings)
     for setting in settings:
         _check_change(setting, _value(saved, setting.key), _value(config, setting.key))
-    check_trust(config, RunCard.find(run_dir), is_trusted, {setting.key for setting in settings})
+    check_trust(config, RunCard.find(run_dir), is_trusted, {setting.key for setting in settings}, saved)
     return _moved(config, run_dir)
 
 
@@ -124,10 +124,10 @@ def _saved(path: Path) -> tuple[list[Setting], Config]:
         raise DamagedConfig(str(error)) from error
 
 
-def save_config(config: Config, path: Path) -> None:
+def save_config(config: Config, path: Path, before: Config | None = None) -> None:
     """Write the whole configuration so that a crash leaves either all of it or nothing under `path`.
 
-    The run's card accepts the old and the new one meanwhile, and then the new one alone.
+    The run's card accepts the old and the new one meanwhile, and then the new one alone. `before`: what was saved until now.
     """
     text, card = to_yaml(config), RunCard.find(path.parent)
     if card:
@@ -135,7 +135,7 @@ def save_config(config: Config, path: Path) -> None:
     with whole_file(path, "w") as file:
         file.write(text)
     if card:
-        card.accepting_only(text).write(path.parent)
+        (signed_anew(card, before, config) if before else card).accepting_only(text).write(path.parent)
 
 
 def to_yaml(config: Config) -> str:

@@ -22,7 +22,8 @@ from tandem.worldmodel.replay.journal.labels import LabelJournal
 from tandem.worldmodel.replay.journal.transitions import TransitionJournal
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmarks"))
-changed = importlib.import_module("accidents.lives").changed  # changed("seed=3"): the settings of a tiny run
+accidents = importlib.import_module("accidents.lives")
+changed = accidents.changed  # changed("seed=3"): the settings of a tiny run
 
 
 def pytest_collection_modifyitems(items):
@@ -172,6 +173,12 @@ def paid_twice(folder: Path) -> list[str]:
     with sqlite3.connect(folder / "ledger.db") as db:
         query = "SELECT key FROM events WHERE event = 'settle' GROUP BY key HAVING COUNT(*) > 1"
         return [key for (key,) in db.execute(query)]
+
+
+@pytest.fixture
+def lives():
+    """benchmarks/accidents/lives.py: runs in processes that may be killed."""
+    return accidents
 
 
 @pytest.fixture

@@ -5,7 +5,8 @@ import math
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -14,13 +15,15 @@ import numpy as np
 import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[attr-defined]  # made when it is imported
-from torch.utils.tensorboard import SummaryWriter
 
 from ...durable import sync
+from ...outside import is_class
 from .films.archive import keep
 from .films.gif import Film
 from .films.studio import Occasion
+from .sinks.board import Board
+from .sinks.own import Sinks
+from .sinks.told import ToldSettings
 
 SPEED_WINDOW = 30  # progress lines that the speed and the time left are taken over
 LEAST_MARKS = 4  # progress lines with updates, before which the speed says nothing of the time left
@@ -34,12 +37,18 @@ class LogConfig:
     films: bool = (
         True  # with figures: a phase's first evaluated episode, and dreams of images, as films (docs/films.md)
     )
+    sinks: tuple[str, ...] = ()  # module:Class of your own, each gets every row of metrics.jsonl
 
     def __post_init__(self) -> None:
         if not self.every_seconds > 0:
             raise ValueError(f"every_seconds: must be positive, got {self.every_seconds}")
         if self.every_updates < 1:
             raise ValueError(f"every_updates: must be at least 1, got {self.every_updates}")
+        for name in self.sinks:
+            if not is_class(name):
+                raise ValueError(f"sinks: must be a list of module:Class of your own, got {name!r}")
+            if self.sinks.count(name) > 1:
+                raise ValueError(f"sinks: {name} is named twice")
 
 
 @dataclass(frozen=True)
@@ -64,15 +73,25 @@ class Logger:
     """Writes into `run_dir`; a run that is resumed is appended to. `clock` gives seconds (tests bring their own)."""
 
     def __init__(
-        self, run_dir: Path, config: LogConfig, clock: Callable[[], float] = time.time, purge_step: int | None = None
+        self,
+        run_dir: Path,
+        config: LogConfig,
+        clock: Callable[[], float] = time.time,
+        purge_step: int | None = None,
+        settings: ToldSettings | None = None,
     ):
-        """purge_step: what TensorBoard shows from this step on is of a life that ended without a checkpoint."""
+        """purge_step: what TensorBoard shows from this step on is of a life that ended without a checkpoint. settings: of the run."""
         run_dir = Path(run_dir)
         run_dir.mkdir(parents=True, exist_ok=True)
         self._config, self._clock, self._report = config, clock, run_dir / "report"
         self._metrics, self._console = run_dir / "metrics.jsonl", run_dir / "console.log"
         _drop_partial_line(self._metrics)
-        self._tensorboard = SummaryWriter(log_dir=str(run_dir), purge_step=purge_step)
+        self._num_rows = self._count_rows()
+        self._board = Board(run_dir, purge_step)
+        if settings is not None:
+            self._board.settings(settings.text, settings.chosen)
+        plain = settings.plain if settings is not None else {}
+        self._sinks = Sinks(config.sinks, run_dir, plain, self._num_rows, purge_step is not None, self.line, self.aside)
         self._sums: dict[str, torch.Tensor | float] = {}
         self._counts: dict[str, int] = {}
         self._speed = Speed()
@@ -107,17 +126,23 @@ class Logger:
         self.line(progress_line(now, self._speed))
 
     def scalars(self, step: int, values: Mapping[str, float | torch.Tensor]) -> None:
-        """Write one row of metrics.jsonl and the same values to TensorBoard. A value that is no number is null in JSON."""
+        """Write one row of metrics.jsonl, and the same to TensorBoard and to sinks. A value that is no number is null in JSON."""
         numbers = _to_floats(dict(values))
         row = {key: value if math.isfinite(value) else None for key, value in numbers.items()}
-        head = {"step": int(step), "time": round(self._clock(), 3)}
-        _append(self._metrics, json.dumps(head | row, allow_nan=False) + "\n")
-        for key, value in numbers.items():
-            self._tensorboard.add_scalar(key, value, step, walltime=head["time"])
+        now = round(self._clock(), 3)
+        row = {"step": int(step), "time": now} | row
+        _append(self._metrics, json.dumps(row, allow_nan=False) + "\n")
+        self._num_rows += 1
+        self._board.scalars(numbers, step, now)
+        self._sinks.write(row, self._num_rows)
 
     def text(self, name: str, text: str, step: int) -> None:
         """For TensorBoard alone."""
-        self._tensorboard.add_text(name, text, step)
+        self._board.text(name, text, step)
+
+    def finished(self) -> None:
+        """The run is over."""
+        self._board.finished()
 
     def add(self, values: Mapping[str, float | torch.Tensor]) -> None:
         """Take one update's metrics into the means that the next flush writes. Waits for no device.
@@ -149,15 +174,13 @@ class Logger:
         canvas = FigureCanvasAgg(figure)
         canvas.draw()
         pixels = np.asarray(canvas.buffer_rgba())[..., :3]  # (height, width, 3) uint8
-        self._tensorboard.add_image(name, pixels, step, dataformats="HWC")
+        self._board.picture(name, pixels, step)
         self._report.mkdir(exist_ok=True)
         figure.savefig(self._report / f"{name.replace('/', '_')}.png", dpi=150)
 
     def film(self, name: str, film: Film, occasion: Occasion) -> None:
         """Put a film into TensorBoard, as an image that moves, and into report/films/<name>-<phase>.gif."""
-        image = Summary.Image(height=film.height, width=film.width, colorspace=3, encoded_image_string=film.data)
-        summary = Summary(value=[Summary.Value(tag=name, image=image)])
-        self._tensorboard._get_file_writer().add_summary(summary, occasion.step)
+        self._board.film(name, film, occasion.step)
         keep(film, self._report / "films", name.replace("/", "_"), occasion.phase)
 
     def sync(self) -> None:
@@ -181,10 +204,24 @@ class Logger:
     def cut(self, size: int) -> None:
         """Leave the first `size` bytes of metrics.jsonl."""
         if self._metrics.exists() and self._metrics.stat().st_size > size:
+            self._sinks.cut(self._num_rows)
             os.truncate(self._metrics, size)
+            self._num_rows = self._count_rows()
+        self._board.restore(self._rows())
+
+    def _count_rows(self) -> int:
+        return self._metrics.read_bytes().count(b"\n") if self._metrics.exists() else 0
+
+    def _rows(self) -> Iterator[dict]:
+        """Of metrics.jsonl; what is damaged there is passed over."""
+        for line in self._metrics.read_bytes().splitlines() if self._metrics.exists() else ():
+            with suppress(ValueError):
+                if isinstance(row := json.loads(line), dict):
+                    yield row
 
     def close(self) -> None:
-        self._tensorboard.close()
+        self._sinks.close()
+        self._board.close()
 
     def __enter__(self) -> Self:
         return self

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import torch
 
 from ...budget.money import MICRO, Balance
+from ...budget.reports.decisions import decision_lines
 from ...watch import REST, shares
 from ..config import Config
 from ..progress import Progress
@@ -78,6 +79,12 @@ def describe(config: Config, parameters: int, device: torch.device, processes: i
         f"{config.mode}, {parameters / 1e6:.2f} M parameters on {where}, {balance.total / MICRO:,.0f} coins, "
         f"a transition {config.price.transition:g}, a label {config.price.label:g}"
     )
+
+
+def plan_text(phase: int, evidence: dict, plan: dict) -> str:
+    """What a phase is going to buy and why, in Markdown: as `tandem ledger --decisions` has it."""
+    lines = decision_lines([{"phase": phase, "inputs": evidence, "outputs": plan}])
+    return "\n".join(f"    {line}" for line in lines)
 
 
 def last_word(progress: Progress) -> str:

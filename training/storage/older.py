@@ -44,6 +44,7 @@ ADDED = {  # version -> settings that a config.yaml of the versions before it la
         "checkpoint.keep",
         "log.every_updates",
         "log.films",
+        "log.sinks",
         "labeler.kind",
         "labeler.length",
         "labeler.anchors",

@@ -22,7 +22,7 @@ from ..config import Config
 from .card import RunCard
 
 KEY_BYTES = 32
-KWARGS, COMMAND, URL = "envs.kwargs", "labeler.command", "labeler.url"
+KWARGS, COMMAND, URL, SINKS = "envs.kwargs", "labeler.command", "labeler.url", "log.sinks"
 
 
 class TrustError(UserError):
@@ -36,16 +36,31 @@ def signed(card: RunCard, config: Config) -> RunCard:
     return replace(card, signature=_signature(key, code, card.folder)) if key else card
 
 
-def check_trust(config: Config, card: RunCard | None, is_trusted: bool, repeated: Collection[str] = ()) -> None:
+def signed_anew(card: RunCard, before: Config, after: Config) -> RunCard:
+    """The card for settings that the run's owner has changed. What was not signed stays so: the change may be another's run's."""
+    code = code_settings(before)
+    return signed(card, after) if code and _is_signed(card, code) else card
+
+
+def check_trust(
+    config: Config,
+    card: RunCard | None,
+    is_trusted: bool,
+    repeated: Collection[str] = (),
+    saved: Config | None = None,
+) -> None:
     """TrustError unless all code that a run's configuration names may be imported; then its folders are looked in.
 
     That is so where this user started the run here, says `--trust`, or has repeated the settings on the command line.
+    saved: the configuration before the command line changed it, if it did; what it changes is the user's own.
     """
     code = code_settings(config)
-    is_known = is_trusted or (card is not None and _is_signed(card, code))
+    is_known = is_trusted or (card is not None and _is_signed(card, code_settings(saved or config)))
     for key, value in code.items():
         if not is_known and not _is_repeated(key, value, repeated):
-            told = without_secrets(value) if key == URL else f"[{','.join(value)}]" if key == COMMAND else value
+            told = (
+                without_secrets(value) if key == URL else f"[{','.join(value)}]" if isinstance(value, list) else value
+            )
             what, does = ("a server", "asks") if key == URL else ("code", "runs")
             own = f", or {key}={told}" if key not in (KWARGS, URL) else ""
             raise TrustError(
@@ -67,6 +82,8 @@ def code_settings(config: Config) -> dict[str, Any]:
     found |= {key: name for key, name in named.items() if is_class(name)}
     if config.labeler.command:
         found[COMMAND] = list(config.labeler.command)
+    if config.log.sinks:
+        found[SINKS] = list(config.log.sinks)
     if config.labeler.url:  # it is sent what the run observes
         found[URL] = config.labeler.url
     if config.envs.kwargs and ":" in config.task:  # there are Ids whose arguments name a module

@@ -12,7 +12,7 @@ import tandem
 import tandem.cli
 from tandem.envs.make import make_env, spaces_of
 from tandem.training.build import load_agent
-from tandem.training.settings import load_config, resume_config, to_yaml, trusted_config
+from tandem.training.settings import load_config, read_config, resume_config, save_config, to_yaml, trusted_config
 from tandem.training.storage.card import RunCard
 from tandem.training.storage.trust import TrustError, code_settings, signed
 
@@ -48,7 +48,7 @@ def stranger(tmp_path, monkeypatch):
     return Stranger()
 
 
-@pytest.mark.parametrize("setting", [*CODE, "task=gym:theirs:Env-v0"])
+@pytest.mark.parametrize("setting", [*CODE, "task=gym:theirs:Env-v0", "log.sinks=[theirs:Sink]"])
 def test_a_strangers_code_is_refused_by_the_name_of_its_setting_and_not_imported(stranger, capsys, setting):
     folder = stranger(setting)
     key, value = setting.split("=")
@@ -109,6 +109,26 @@ def test_a_signature_holds_for_the_code_and_the_folder_that_it_was_made_for(stra
     card.accepting_only(to_yaml(other)).write(folder)
     with pytest.raises(TrustError, match="theirs:Other"):
         resume_config(folder, [])
+
+
+@pytest.mark.parametrize("is_theirs", [True, False])
+def test_sinks_that_the_owner_changes_are_trusted_from_then_on_and_strangers_code_is_not(stranger, is_theirs):
+    folder = stranger("task=theirs:Env", signs=not is_theirs)
+    before = read_config(folder / "config.yaml")
+    after = resume_config(folder, ["log.sinks=[theirs:Sink]"], is_trusted=is_theirs)
+    save_config(after, folder / "config.yaml", before)
+    if is_theirs:
+        with pytest.raises(TrustError, match="task: theirs:Env"):
+            resume_config(folder, [])
+    else:
+        assert resume_config(folder, []).log.sinks == ("theirs:Sink",)
+
+
+def test_sinks_are_dropped_or_named_anew_without_trust_in_those_of_a_stranger(stranger):
+    folder = stranger("log.sinks=[theirs:Sink]")
+    assert resume_config(folder, ["log.sinks=[]"]).log.sinks == ()
+    assert resume_config(folder, ["log.sinks=[mine:Sink]"]).log.sinks == ("mine:Sink",)
+    assert resume_config(folder, ["log.sinks=[theirs:Sink]"]).log.sinks == ("theirs:Sink",)
 
 
 def test_what_a_person_says_is_trusted_and_only_that(stranger):
