@@ -1,4 +1,4 @@
-"""The command line: `tandem train | eval | ledger | compare | repair | plan | label`.
+"""The command line: `tandem train | eval | ledger | report | compare | repair | plan | export | label`.
 
 Parts are imported inside the commands: `tandem plan` answers without starting torch.
 """
@@ -321,6 +321,21 @@ def _plan(arguments: list[str]) -> None:
     )
 
 
+def _export(arguments: list[str]) -> None:
+    from .training.export.export import export
+
+    description = (
+        "The newest policy and reward model of a run, as torch.export programs that need none of this package."
+    )
+    export(arguments, Parser(prog="tandem export", description=description), TRUST)
+
+
+def _report(arguments: list[str]) -> None:
+    from .training.page.command import report
+
+    report(arguments, Parser(prog="tandem report", description="All of a run on one page, in a file by itself."))
+
+
 def _compare(arguments: list[str]) -> None:
     from .training.comparison.commands import compare
 
@@ -363,8 +378,10 @@ COMMANDS = {
     "train": (_train, "train an agent, or go on with a run"),
     "eval": (_eval, "the true return of a trained agent"),
     "ledger": (_ledger, "what a run has bought and what is left"),
+    "report": (_report, "all of a run on one page"),
     "compare": (_compare, "what runs reached for what they cost"),
     "repair": (_repair, "set aside what is damaged in a run, and say what is lost"),
     "plan": (_plan, "how many transitions and labels a budget should buy"),
+    "export": (_export, "the policy and the reward model, for use without this package"),
     "label": (_label, "people who answer: the page, raters, answers out and in"),
 }

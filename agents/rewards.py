@@ -1,6 +1,8 @@
 """The reward model outside of training: what each row of an episode is worth, and how much its members differ."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +22,15 @@ class Rewards:
 
     mean: np.ndarray  # (T,) or (B, T) float32, raw reward units
     disagreement: np.ndarray  # of the same shape: standard deviation between the members; 0 where there is one
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of episodes, filtered in one piece."""
+
+    obs: dict[str, Tensor]  # key -> (B, T, *shape)
+    prev_action: Tensor  # (B, T, A)
+    is_first: Tensor  # (B, T) bool
 
 
 @torch.inference_mode()
@@ -43,11 +54,32 @@ def rewards_along(
         piece = slice(start, min(start + PIECE, rows))
         noise = torch.rand((draws, PIECE, dynamics.rssm.stoch), generator=generator, device=generator.device)
         noise = noise[:, : piece.stop - start].repeat(batch, 1, 1)  # (B * draws, T, S)
-        embed = dynamics.encoder({key: value[:, piece] for key, value in obs.items()})
-        given = (prev_action[:, piece], embed, is_first[:, piece])
-        action, embed, begins = (one.repeat_interleave(draws, 0) for one in given)
-        observed, _ = dynamics.rssm.observe(latent, action, embed, begins, noise)
-        latent = Latent(observed.deter[:, -1], observed.stoch[:, -1])
-        members.append(reward.members(observed.feat).unflatten(1, (batch, draws)).mean(2))  # (M, B, T)
-    every = torch.cat(members, -1).masked_fill(is_first, 0.0)
+        given = Rows({key: value[:, piece] for key, value in obs.items()}, prev_action[:, piece], is_first[:, piece])
+        one, latent = members_along(dynamics, reward, given, latent, noise, dynamics.rssm.observe)
+        members.append(one)
+    return over_members(torch.cat(members, -1), is_first)
+
+
+def members_along(
+    dynamics: DynamicsModel,
+    reward: RewardModel,
+    rows: Rows,
+    start: Latent,
+    noise: Tensor,
+    observe: Callable[[Latent, Tensor, Tensor, Tensor, Tensor], tuple[Latent, Any]],
+) -> tuple[Tensor, Latent]:
+    """What each member says of rows, (M, B, T), and the latents after them. start, noise: of B * draws streams; observe:
+    `RSSM.observe`, or what does the same."""
+    batch = len(rows.is_first)
+    draws = len(noise) // batch
+    given = (rows.prev_action, dynamics.encoder(rows.obs), rows.is_first)
+    action, embed, begins = (one.repeat_interleave(draws, 0) for one in given)
+    observed, _ = observe(start, action, embed, begins, noise)
+    members = reward.members(observed.feat).unflatten(1, (batch, draws)).mean(2)
+    return members, Latent(observed.deter[:, -1], observed.stoch[:, -1])
+
+
+def over_members(members: Tensor, is_first: Tensor) -> tuple[Tensor, Tensor]:
+    """(M, B, T) -> mean and standard deviation, (B, T) each; 0 where an episode begins, as nothing led there."""
+    every = members.masked_fill(is_first, 0.0)
     return every.mean(0), every.std(0, correction=0)

@@ -35,6 +35,7 @@ _LEAST_LABELS = 32  # below, measured errors are not trusted
 _EARLY_LEAST, _LATE_LEAST = 0.10, 0.03  # of a phase's money on each side: in the first third of the phases, and after
 _WEIGHT_STEP, _WEIGHT_MOST = 0.5, 30.0  # of a measured change of the weights, in logs; the most they move in a phase
 _EARLY_STEP, _LATE_STEP = 3.0, 2.0  # the most that a coin's odds of going to labels rise or fall in a phase; the same
+_APART = 1.0  # standard deviation of the log of one gap over the other that is expected before either is measured
 _LEAST_ERROR = 1e-300  # so that a bias can be held against it
 _WORTHWHILE = 0.01  # part of the gap that a phase should cut
 _STUCK = 0.5  # probability from which on a person is told that data hardly helps
@@ -64,7 +65,7 @@ class Adaptive:
         facts = Facts(**known)
         alone = "" if evidence.can_collect else LABELS_ALONE
         note = joined(alone, cap_note(held, market), _trust_note(offer), _stuck_note(facts), _stop_note(facts))
-        return _plan(evidence, offer, market, held, note, belief.weights, facts)
+        return _plan(evidence, offer, market, held, note, belief.measured_weights, facts)
 
 
 def best_share(evidence: Evidence, ledger: Purse) -> float | None:
@@ -103,7 +104,8 @@ class Belief:
     posteriors: tuple[Posterior, Posterior]  # dynamics, reward
     laws: tuple[LawSamples, LawSamples]
     few_laws: tuple[LawSamples, LawSamples]  # paired: a split for each
-    weights: tuple[float, float]
+    weights: tuple[float, float]  # to plan by
+    measured_weights: tuple[float, float]  # as smoothed, to be told and remembered
 
     def mean_laws(self, offer: LabelOffer) -> tuple[ErrorLaw, ErrorLaw]:
         dynamics, reward = map(MeanLaw, self.laws)
@@ -178,6 +180,17 @@ def smoothed(before: tuple[float, float] | None, measured: tuple[float, float]) 
     return dynamics, reward
 
 
+def nearer(
+    weights: tuple[float, float], errors: tuple[float, float], log_spreads: tuple[float, float]
+) -> tuple[float, float]:
+    """The weights with which both gaps, weight times error, are as far apart as is to be believed: with few episodes behind
+    them one may come out many times too small, and half of the spend each is never far wrong where they are alike."""
+    apart = math.log(weights[0] * errors[0]) - math.log(weights[1] * errors[1])
+    believed = _APART**2 / (_APART**2 + sum(spread**2 for spread in log_spreads))
+    half = math.exp((1 - believed) * apart / 2)
+    return weights[0] / half, weights[1] * half
+
+
 def _trouble(evidence: Evidence) -> str:
     """Why the evidence does not carry a decision; "" where it does."""
     measured = evidence.measured
@@ -220,6 +233,8 @@ def _believe(evidence: Evidence) -> Belief:
     rng = np.random.default_rng([evidence.phase, evidence.seed])  # two words of 32 bits: no other pair has this stream
     dynamics, reward = fit_posterior(measured.dynamics), fit_posterior(measured.reward)
     assert dynamics is not None and reward is not None, measured  # `_trouble` has seen usable errors of both
+    weights = smoothed(evidence.weights_before, measured.weights)
+    errors = measured.dynamics.usable()[1, -1], measured.reward.usable()[1, -1]
     return Belief(
         posteriors=(dynamics, reward),
         laws=(dynamics.sample(_SAMPLES, rng), reward.sample(_SAMPLES, rng)),
@@ -227,7 +242,8 @@ def _believe(evidence: Evidence) -> Belief:
             dynamics.sample(_INTERVAL_SAMPLES, rng).blurred(measured.log_spreads[0], rng),
             reward.sample(_INTERVAL_SAMPLES, rng).blurred(measured.log_spreads[1], rng),
         ),
-        weights=smoothed(evidence.weights_before, measured.weights),
+        weights=nearer(weights, errors, measured.log_spreads),
+        measured_weights=weights,
     )
 
 

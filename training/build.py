@@ -53,7 +53,7 @@ from .reports.evaluate import Evaluator
 from .reports.films.studio import Studio
 from .reports.logger import Logger
 from .reports.look import Onlooker
-from .reports.sinks.begin import begin_logging, check_sinks
+from .reports.sinks.begin import begin_logging
 from .run import Run
 from .settings import read_config, to_yaml, trusted_config
 from .stop import Stop
@@ -84,7 +84,6 @@ def build(config: Config, is_resumed: bool, is_exact: bool = True) -> Run:
     reel = Reel(folder.sights, to_stderr) if config.labeler.is_looking and config.data.collect else None
     labeler = make_labeler(config.labeler, vault, config.seed, folder.path, prices_of(config)["label"])
     allocator = make_allocator(config.allocator)
-    check_sinks(config.log.sinks)
     there = world.source.num_transitions if world.source else 0
     if not is_resumed:
         check_pilot(config, there)
@@ -339,8 +338,7 @@ def make_learner(config: Config, spaces: Spaces, device: torch.device) -> Learne
 def load_agent(folder: Path, is_trusted: bool = False) -> Agent:
     """The agent of a run's newest checkpoint, on the CPU.
 
-    The run's card tells its spaces; for runs of versions 0.1 and 0.2 the environment is made. `is_trusted`: code that such a
-    folder names may be imported.
+    The run's card tells its spaces; for runs of 0.1 and 0.2 the environment is made, with code of theirs if `is_trusted`.
     """
     return load_trained(folder, is_trusted)[1]
 

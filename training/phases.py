@@ -25,6 +25,7 @@ from .phase_record import PhaseRecord, write_phases
 from .purchases.labels import Heard
 from .purchases.sellers import SellerFailed
 from .purchases.stock import pay_for_stock
+from .reports.sinks.begin import check_sinks
 from .reports.status import describe, last_word, plan_text, took
 from .run import Run
 from .settings import read_config, save_config
@@ -54,6 +55,7 @@ def train(config: Config, resume: Path | None = None) -> None:
 
 
 def _train(config: Config, resume: Path | None, team: Solo, is_exact: bool = True) -> None:
+    check_sinks(config.log.sinks)
     run = build(config, is_resumed=resume is not None, is_exact=is_exact)
     try:
         if resume is not None:
@@ -67,6 +69,7 @@ def _train(config: Config, resume: Path | None, team: Solo, is_exact: bool = Tru
             while not run.progress.is_over:
                 spend(run, decide(run))
                 finish_phase(run)
+        run.onlooker.write_page(run.folder.path)
         run.logger.finished()
         run.logger.line(f"done: {last_word(run.progress)}; see it with: tensorboard --logdir {run.folder.path}")
     except SellerFailed as error:

@@ -5,6 +5,8 @@ The arithmetic is that of the plain expressions, which are used wherever somethi
 under a compiler, in another type than float32, under torch.func.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -12,6 +14,19 @@ import torch.nn.functional as F
 from torch import Tensor
 
 EPSILON = 1e-4  # of the norm, as published
+
+_is_own_order = False  # torch itself does not tell an export from a compiler inside a loop that it takes down
+
+
+@contextmanager
+def own_order() -> Iterator[None]:
+    """What is exported meanwhile keeps to the order of operations on a CPU, and so to a run's own numbers, bit for bit."""
+    global _is_own_order
+    _is_own_order = True
+    try:
+        yield
+    finally:
+        _is_own_order = False
 
 
 def rms_norm(x: Tensor, scale: Tensor) -> Tensor:
@@ -50,7 +65,7 @@ def gated(gates: Tensor, deter: Tensor) -> Tensor:
 
 def _is_plain_cpu(x: Tensor, other: Tensor) -> bool:
     is_float = x.dtype == other.dtype == torch.float32
-    is_traced = torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
+    is_traced = (torch.compiler.is_compiling() and not _is_own_order) or torch._C._are_functorch_transforms_active()
     return is_float and x.device.type == "cpu" and not is_traced
 
 

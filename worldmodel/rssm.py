@@ -64,23 +64,29 @@ class RSSM(nn.Module):
 
         -> posterior Latent (B, T, ...), posterior log-probabilities (B, T, S, K), in float32.
         """
+        given = self.scan_inputs(start, action, embed, is_first)
+        deter, stoch = start.deter, start.stoch.flatten(-2)
+        deters, stochs, mixed = [], [], []
+        steps = zip(*(x.unbind(1) for x in (*given.rows, noise)), strict=True)
+        for keep_t, action_t, embed_t, noise_t in steps:
+            deter, stoch, probs = self.observe_step(
+                deter, stoch, keep_t, action_t, embed_t, noise_t, given.weights, given.own
+            )
+            deters.append(deter)
+            stochs.append(stoch)
+            mixed.append(probs)
+        stoch = torch.stack(stochs, 1).unflatten(-1, (self.stoch, self.classes))
+        return Latent(torch.stack(deters, 1), stoch), log_of(torch.stack(mixed, 1))
+
+    def scan_inputs(self, start: Latent, action: Tensor, embed: Tensor, is_first: Tensor) -> "ScanInputs":
+        """All of `observe` that does not depend on the recurrent state; shapes as there."""
         deter_size = start.deter.shape[-1]
         keep = 1.0 - is_first.to(start.deter.dtype).unsqueeze(-1)  # (B, T, 1)
         weights = self.scan_weights()
         action_in = self.action_input(action * keep, weights)  # (B, T, D)
         own, w_embed = cast_once(self.posterior_in.weight).split([deter_size, embed.shape[-1]], 1)
         embed_in = F.linear(embed, w_embed, self.posterior_in.bias)  # (B, T, hidden)
-
-        deter, stoch = start.deter, start.stoch.flatten(-2)
-        deters, stochs, mixed = [], [], []
-        steps = zip(*(x.unbind(1) for x in (keep, action_in, embed_in, noise)), strict=True)
-        for keep_t, action_t, embed_t, noise_t in steps:
-            deter, stoch, probs = self.observe_step(deter, stoch, keep_t, action_t, embed_t, noise_t, weights, own)
-            deters.append(deter)
-            stochs.append(stoch)
-            mixed.append(probs)
-        stoch = torch.stack(stochs, 1).unflatten(-1, (self.stoch, self.classes))
-        return Latent(torch.stack(deters, 1), stoch), log_of(torch.stack(mixed, 1))
+        return ScanInputs((keep, action_in, embed_in), weights, own)
 
     def observe_step(
         self,
@@ -166,6 +172,15 @@ class ScanWeights:
     own: Tensor
     hidden: Tensor
     action: Tensor
+
+
+@dataclass(frozen=True)
+class ScanInputs:
+    """What the scan over observations goes by: rows (B, T, ...) are keep, the actions' share and the embeddings' share."""
+
+    rows: tuple[Tensor, Tensor, Tensor]
+    weights: ScanWeights
+    own: Tensor  # (hidden, D), the posterior's weight for deter
 
 
 def kl_losses(posterior: Tensor, prior: Tensor, free_nats: float) -> tuple[Tensor, Tensor]:

@@ -16,7 +16,7 @@ class Picture:
 
     def __init__(self, space: Box, size: int):
         self._raw, self._size = space, size
-        self._is_channels_first = len(space.shape) == 3 and space.shape[0] < SMALLEST
+        self._is_channels_first = layout(space.shape) == "CHW"
         channels = 1 if len(space.shape) == 2 else space.shape[0 if self._is_channels_first else 2]
         self.space = Box(0, 255, (size, size, channels), np.uint8)
 
@@ -30,6 +30,11 @@ class Picture:
         elif self._is_channels_first:
             array = array.transpose(1, 2, 0)
         return resized(array, self._size)
+
+
+def layout(shape: tuple[int, ...]) -> str:
+    """How the axes of a picture lie: HW, HWC or CHW."""
+    return "HW" if len(shape) == 2 else "CHW" if shape[0] < SMALLEST else "HWC"
 
 
 def is_picture(space: Space) -> bool:

@@ -54,7 +54,9 @@ class DmcEnv(gymnasium.Env):
         self._cameras = None if pictures is None else Cameras(self._env.physics, _published(pictures, domain))
         self._has_state = has_state
         self._num_steps = 0
-        self._scale = ActionScale(*_finite_bounds(self._env.action_spec()))
+        low, high = _finite_bounds(self._env.action_spec())
+        self._scale = ActionScale(low, high)
+        self.taken_actions = Box(low, high, dtype=np.float64)  # by dm_control itself
         sizes = {key: int(np.prod(spec.shape)) for key, spec in self._env.observation_spec().items()}
         seen: dict[str, Space] = {
             key: Box(-np.inf, np.inf, (size,), np.float32) for key, size in sizes.items() if has_state

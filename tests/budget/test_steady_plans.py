@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
+from tandem.budget.adaptive import nearer
 from tandem.budget.allocator import make_allocator
 from tandem.budget.market import Counts, Market, split
 from tandem.budget.money import MICRO
@@ -84,6 +85,23 @@ def test_doubt_about_the_levels_widens_the_interval_of_the_share():
         return facts.best_share_high - facts.best_share_low
 
     assert width(0.5) > 1.5 * width(0.0)
+
+
+def test_gaps_that_few_episodes_tell_are_believed_to_be_nearer_to_one_another():
+    # 8 and 2 apart by log 4; spreads of 1 and 1: 1 / (1 + 2) of that is believed, around the same middle of 4
+    weights = nearer((8.0, 4.0), (1.0, 0.5), (1.0, 1.0))
+    assert (weights[0], weights[1] * 0.5) == pytest.approx((4 * 4 ** (1 / 6), 4 / 4 ** (1 / 6)))
+    assert nearer((8.0, 4.0), (1.0, 0.5), (0.0, 0.0)) == pytest.approx((8.0, 4.0)), "a sure measurement stays"
+
+
+def test_a_young_run_that_sees_little_error_of_one_kind_stays_near_half_each():
+    def share(log_spread: float) -> float:
+        found = replace(measured(), weights=(0.05, 1.0), log_spreads=(log_spread, log_spread))
+        plan = ADAPTIVE.plan(evidence(1, measured=found), purse())
+        assert plan.weights == (0.05, 1.0), "what was measured is remembered"
+        return plan.label_spend_share
+
+    assert share(0.0) > share(0.7) > share(1.0) > 0.5
 
 
 def test_a_person_is_told_that_the_model_is_the_limit_where_no_data_helps():

@@ -185,3 +185,12 @@ def lives():
 def differences():
     """Of benchmarks/accidents/comparison.py, which the benchmark of accidents uses too."""
     return importlib.import_module("accidents.comparison").differing
+
+
+@pytest.fixture(scope="session")
+def small_run(tmp_path_factory) -> Path:
+    """A tiny run of a gymnasium environment: nobody changes what lies in its folder."""
+    folder = tmp_path_factory.mktemp("small") / "run"
+    settings = ("task=gym:Pendulum-v1", "envs.repeat=2", f"run.dir={folder}")
+    train(load_config(changed(*settings)))
+    return folder

@@ -11,6 +11,7 @@ import numpy as np
 
 USUAL_CORRELATION, WORTH = 0.5, 32.0  # of the errors of rows within a horizon: a belief, which stands for so many pairs
 RESAMPLES = 200
+UNLIKE = 1.0  # standard deviation of the log of an episode's mean error around that of all
 
 
 @dataclass(frozen=True)
@@ -59,12 +60,14 @@ def horizon_factor(correlation: float, horizon: int, discount: float, rows: floa
 
 
 def log_spread(size: np.ndarray, cluster: np.ndarray, seed: int) -> float:
-    """Standard error of the logarithm of a mean of sizes (n,), by drawing whole episodes (`cluster`, (n,)) anew. NaN with
-    fewer than two of them, or where all is zero."""
+    """Standard error of the logarithm of a mean of sizes (n,): what drawing whole episodes (`cluster`, (n,)) anew shows and,
+    since few episodes do not show how unlike others may be, as much as their number leaves open. Without episodes, or where
+    all is zero, that of one."""
     _, index = np.unique(cluster, return_inverse=True)
     sums, counts = np.bincount(index, size), np.bincount(index)
-    if len(sums) < 2 or not (np.isfinite(sums).all() and sums.sum() > 0):
-        return math.nan
+    if not len(sums) or not (np.isfinite(sums).all() and sums.sum() > 0):
+        return UNLIKE
     drawn = np.random.default_rng(seed).multinomial(len(sums), np.full(len(sums), 1 / len(sums)), size=RESAMPLES)
     means = (drawn @ sums) / (drawn @ counts)
-    return float(np.log(np.maximum(means, means.max() * 1e-6)).std())
+    seen = float(np.log(np.maximum(means, means.max() * 1e-6)).std())
+    return math.hypot(seen, UNLIKE / math.sqrt(len(sums)))

@@ -25,7 +25,7 @@ from . import raters
 from .block import SCORED, Block, block_of
 from .bounds import bounds
 from .dynamics_gap import DynamicsGap, Rolled, adjoint_gap, dynamics_gap, explained_variance, horizon_for, rolled
-from .errors_in_time import USUAL_CORRELATION, LabelErrors, correlation, horizon_factor, log_spread
+from .errors_in_time import UNLIKE, USUAL_CORRELATION, LabelErrors, correlation, horizon_factor, log_spread
 from .features import mean_prediction, predictor, sampled
 from .people import has_unit, judge_pairs
 from .raters import TierEstimates
@@ -33,7 +33,6 @@ from .reward_refit import LabelledFeatures, RefitError, clean_part, moved, noise
 from .snapshots import Snapshots
 
 RECENCY = 0.9  # weight of a phase's dynamics error, for each phase that has passed since
-USUAL_SPREAD = 0.3  # standard error of the log of a mean error, where too few episodes tell it
 NINETY_PERCENT = 1.645  # standard deviations on either side
 
 
@@ -152,13 +151,13 @@ class Measurer:
             weights=(level / share, together.factor),
             explained_variance=explained[0],
             explained_labels=explained[1],
-            log_spreads=(_or_usual(dreamed.log_spread(self.seed)), _or_usual(together.log_spread)),
+            log_spreads=(dreamed.log_spread(self.seed), together.log_spread),
         )
 
     def reward_in_time(self, refits: list[RefitError], noise: float, footing: "Footing") -> "InTime":
         """From the errors that the refit with all labels makes."""
         rows, discount = self.labels.mean_rows, self.models.dynamics.config.discount
-        horizons, alike, spread = (footing.near, footing.far), [USUAL_CORRELATION] * 2, math.nan
+        horizons, alike, spread = (footing.near, footing.far), [USUAL_CORRELATION] * 2, UNLIKE
         if refits and refits[-1].scored is not None:
             scored, answers = refits[-1].scored, self.labels.answers(most=self.config.labels)
             where = (one[scored.place] for one in (answers.env, answers.episode, answers.step))
@@ -326,11 +325,7 @@ class InTime:
 
     correlation: float  # of the errors of rows within the horizon, 0 .. 1
     factor: float  # return units, recurring for ever, an error of one row
-    log_spread: float  # standard error of the log of the mean error; NaN where there is nothing to tell
-
-
-def _or_usual(log_spread: float) -> float:
-    return log_spread if math.isfinite(log_spread) else USUAL_SPREAD
+    log_spread: float  # standard error of the log of the mean error
 
 
 def _dynamics_scalars(gap: DynamicsGap, adjoint: float) -> dict[str, float]:

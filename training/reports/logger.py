@@ -33,7 +33,7 @@ LEAST_MARKS = 4  # progress lines with updates, before which the speed says noth
 class LogConfig:
     every_seconds: float = 10.0  # between two terminal lines
     every_updates: int = 50  # between two rows of training scalars, which are means over the updates between them
-    figures: bool = True  # pictures in TensorBoard and in the run's report/ folder
+    figures: bool = True  # pictures in TensorBoard and in the run's report/ folder, and at the end report/run.html
     films: bool = (
         True  # with figures: a phase's first evaluated episode, and dreams of images, as films (docs/films.md)
     )

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
+from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -21,6 +22,7 @@ from ...worldmodel.replay.labels import LabelReplay
 from ...worldmodel.replay.transitions import TransitionReplay
 from ..measurements.heldout_losses import heldout_dynamics, heldout_reward
 from ..models import Models
+from ..page.command import write_page
 from ..phase_record import PhaseRecord
 from . import figures
 from .dreams import Along, along, imagined_gap, open_loop, window_of
@@ -105,6 +107,12 @@ class Onlooker:
         if self.studio is not None and self.studio.is_ready:
             with self._shielded("a film"):
                 self.studio.deliver()
+
+    def write_page(self, folder: Path) -> None:
+        """All of the run in `folder` on one page, in its report/."""
+        if self.logger.has_figures:
+            with self._shielded("the page of the run"):
+                write_page(folder)
 
     def close(self) -> None:
         if self.studio is not None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
+from ...usage import Parser
 from ..config import Config
 from ..stop import Interrupted, listening
 from . import engine
@@ -181,13 +182,24 @@ class Runner:
         if self.signals and len(self.finished) < len(self.cells):
             _say("the same command goes on")
             raise Interrupted(self.signals[0], self.folder.path)
+        if self.finished:
+            self._compare()
         for name, word in self.failed.items():
             _say(f"failed: {name}: {word} (all it said: {self.folder.log(name)})")
         if self.failed:
             _say("the others are unharmed; the same command goes on with those that failed")
-        if self.finished:
-            _say(f"compare them with: tandem compare {shlex.quote(str(self.folder.path))}")
         return 1 if self.failed else 0
+
+    def _compare(self) -> None:
+        """Against coins. The sweep is over whatever comes of it."""
+        from ..comparison.commands import compare
+
+        folder = self.folder.path
+        _say(f"\ncompared by coins; tandem compare {shlex.quote(str(folder))} does it in other ways\n")
+        try:
+            compare([str(folder), "--out", str(folder / "comparison")], Parser(prog="tandem compare"))
+        except Exception as error:  # noqa: BLE001 - of any kind: a picture fails no sweep
+            _say(f"warning: not compared: {type(error).__name__}: {error}")
 
 
 def _say(text: str) -> None:

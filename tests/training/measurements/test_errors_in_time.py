@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tandem.training.measurements.errors_in_time import (
+    UNLIKE,
     USUAL_CORRELATION,
     WORTH,
     LabelErrors,
@@ -82,9 +83,14 @@ def test_the_order_in_which_answers_came_changes_nothing():
 
 def test_the_spread_of_a_mean_is_that_of_whole_episodes():
     rng = np.random.default_rng(3)
-    sizes = np.repeat(rng.uniform(0.5, 1.5, size=100), 20)  # 2000 rows that tell no more than 100 episodes
-    cluster = np.arange(2000) // 20
-    # The standard error of a mean of 100 uniform numbers of mean 1: sqrt(1 / 12 / 100)
-    assert log_spread(sizes, cluster, seed=0) == pytest.approx(math.sqrt(1 / 1200), rel=0.2)
-    assert math.isnan(log_spread(sizes[:20], cluster[:20], seed=0))
-    assert math.isnan(log_spread(np.zeros(40), cluster[:40], seed=0))
+    sizes = np.repeat(rng.uniform(0.01, 1.99, size=400), 20)  # 8000 rows that tell no more than 400 episodes
+    cluster = np.arange(8000) // 20
+    # The standard error of a mean of 400 uniform numbers of mean 1 is 1.98 / sqrt(12 * 400), what their number leaves open
+    # 1 / sqrt(400).
+    assert log_spread(sizes, cluster, seed=0) == pytest.approx(math.hypot(1.98 / math.sqrt(4800), 0.05), rel=0.1)
+
+
+def test_few_episodes_say_little_however_alike_they_are():
+    assert log_spread(np.ones(60), np.zeros(60, int), seed=0) == UNLIKE
+    assert log_spread(np.ones(60), np.arange(60) // 15, seed=0) == pytest.approx(UNLIKE / 2)
+    assert log_spread(np.zeros(40), np.arange(40), seed=0) == log_spread(np.zeros(0), np.zeros(0), seed=0) == UNLIKE

@@ -33,6 +33,7 @@ def test_two_by_three_cells_killed_twice_end_complete_and_each_once(tmp_path, ti
         sweep.wait()
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert done.returncode == 0 and "6 of 6 cells are complete" in done.stdout, done.stdout + done.stderr
+    assert (folder / "comparison" / "table.csv").read_text().count("\n") == 3, "a line a price, below the heading"
     cells = sorted(path.parent for path in folder.glob("*/config.yaml"))
     assert [cell.name for cell in cells] == [f"price.label={p},seed={s}" for p in (4, 5) for s in range(3)]
     for cell in cells:

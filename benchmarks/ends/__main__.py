@@ -1,0 +1,11 @@
+"""What `python benchmarks/ends` runs: the experiment told in experiment.py."""
+
+import sys
+from pathlib import Path
+
+if __name__ == "__main__":
+    # Python puts this folder first; like the scripts beside it, it imports from the folder above (cells.py).
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+    from ends.experiment import main
+
+    main()

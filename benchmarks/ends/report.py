@@ -1,0 +1,157 @@
+"""The U-curve of each task and the methods beside it, as tables. `results` is cell -> seed -> what cells.py keeps."""
+
+from itertools import pairwise
+
+import numpy as np
+
+from cells import MACHINE
+
+from .bootstrap import told, told_difference, wins
+from .settings import METHODS, SHARES, TASKS, Task, share_cell, twice_cell
+
+Runs = list[dict]  # of a cell, in the order of seeds
+HALF = share_cell(50)
+HEADING = """Coins to the level: spent where the true return first comes to 90 % of the way from random actions to the best fixed
+share's last return (mean over seeds), along the line through the evaluations at the ends of phases. A run that never comes to
+it counts as all of its coins, marked >, so that means and ratios of such cells are too kind to them. Means of coins are geometric.
+Mean return: of the evaluations after the pilot, the area under the curve. In brackets: where 95 % of the means lie if the
+seeds are drawn again (of two or three seeds that says little). Shares are the labels' part of all spend."""
+COLUMNS = ("cell", "coins, every seed", "mean", "to half each", "last return", "mean return", "bought", "minutes")
+
+
+def report(results: dict[str, dict[str, dict]]) -> str:
+    lines = [line for task in TASKS for line in section(task, found(task, results))]
+    return "\n".join([f"Made by `python benchmarks/ends` ({MACHINE}).", "", HEADING, *lines, ""])
+
+
+def found(task: Task, results: dict[str, dict[str, dict]]) -> dict[str, Runs]:
+    """Cell, without the task's name -> its runs, of those that have any of the settings of today."""
+    kept = {}
+    for cell in task.cells:
+        command = " ".join(("train.py", *task.arguments(cell), "seed="))
+        by_seed = results.get(f"{task.name}-{cell}", {})
+        runs = [run for _, run in sorted(by_seed.items()) if run["command"].startswith(command)]
+        kept |= {cell: runs} if runs else {}
+    return kept
+
+
+def section(task: Task, cells: dict[str, Runs]) -> list[str]:
+    title = f"## {task.name}: a label costs {task.price:g}, {task.total:,.0f} coins, {task.updates:,} updates"
+    missing = [cell for cell in task.cells if cell not in cells]
+    if not any(share_cell(share) in cells for share in task.shares):
+        return ["", title, "", "No fixed share was run yet."]
+    wanted = level(task, cells)
+    rows = [row(cell, runs, cells, wanted) for cell, runs in cells.items()]
+    return [
+        *("", title, "", f"Level: {wanted:.1f} (random actions: {task.random_return:g}).", ""),
+        *(f"| {' | '.join(COLUMNS)} |", "|---" * len(COLUMNS) + "|", *rows),
+        *("", *optimum(task, cells, wanted), *doubled(task, cells, wanted), *methods(cells, wanted)),
+        f"* Not run: {', '.join(missing) or 'none'}.",
+    ]
+
+
+def level(task: Task, cells: dict[str, Runs]) -> float:
+    """90 % of the way from random actions to the last return of the fixed share that ends best."""
+    lasts = [
+        float(np.mean([last_return(run) for run in cells[share_cell(share)]]))
+        for share in task.shares
+        if share_cell(share) in cells
+    ]
+    return task.random_return + 0.9 * (max(lasts) - task.random_return)
+
+
+def last_return(run: dict) -> float:
+    return run["return"][-1]
+
+
+def mean_return(run: dict) -> float:
+    return float(np.mean(run["return"][1:]))
+
+
+def coins(run: dict, wanted: float) -> tuple[float, bool]:
+    """Spent where the line through the evaluations first comes to `wanted`, and whether it does: else all that was spent."""
+    points = list(zip(run["spent"], run["return"], strict=True))
+    if points[0][1] >= wanted:
+        return points[0][0], True
+    for (spent, value), (later, higher) in pairwise(points):
+        if higher >= wanted:
+            return spent + (later - spent) * (wanted - value) / (higher - value), True
+    return points[-1][0], False
+
+
+def log_coins(runs: Runs, wanted: float) -> list[float]:
+    return [float(np.log(coins(run, wanted)[0])) for run in runs]
+
+
+def row(cell: str, runs: Runs, cells: dict[str, Runs], wanted: float) -> str:
+    every = [coins(run, wanted) for run in runs]
+    half = cells.get(HALF, [])
+    bought = f"{runs[0]['transitions'][-1]:,.0f} : {runs[0]['labels'][-1]:,.0f}"
+    parts = (
+        cell,
+        "; ".join(f"{'' if is_reached else '> '}{spent:,.0f}" for spent, is_reached in every),
+        told(log_coins(runs, wanted), np.exp, ",.0f"),
+        told_difference(log_coins(runs, wanted), log_coins(half, wanted), np.exp) if half and cell != HALF else "1",
+        told([last_return(run) for run in runs]),
+        told([mean_return(run) for run in runs]),
+        bought,
+        f"{np.mean([run['minutes'] for run in runs]):.1f}",
+    )
+    return f"| {' | '.join(parts)} |"
+
+
+def shares_of(cells: dict[str, Runs]) -> dict[int, Runs]:
+    return {share: cells[share_cell(share)] for share in SHARES if share_cell(share) in cells}
+
+
+def best_share(cells: dict[str, Runs], wanted: float) -> int:
+    """Of fewest coins to the level; of those that never come to it, the one of the highest mean return."""
+    tried = shares_of(cells)
+    return min(tried, key=lambda share: (np.mean(log_coins(tried[share], wanted)), -mean(tried[share])))
+
+
+def mean(runs: Runs) -> float:
+    return float(np.mean([mean_return(run) for run in runs]))
+
+
+def optimum(task: Task, cells: dict[str, Runs], wanted: float) -> list[str]:
+    """By coins and by mean return, and how sure that is."""
+    tried = shares_of(cells)
+    by = {
+        "coins": {share: [-one for one in log_coins(runs, wanted)] for share, runs in tried.items()},
+        "mean return": {share: [mean_return(run) for run in runs] for share, runs in tried.items()},
+    }
+    told_by = []
+    for name, values in by.items():
+        best = max(values, key=lambda share: np.mean(values[share]))
+        sure = "; ".join(f"{share} %: {won:.2f}" for share, won in wins(values).items() if won >= 0.05)
+        told_by.append(f"by {name} {best} % (of the resamples won: {sure})")
+    return [f"* Best fixed share: {', '.join(told_by)}. Expected: {task.expected}."]
+
+
+def doubled(task: Task, cells: dict[str, Runs], wanted: float) -> list[str]:
+    """What twice the updates change, at the shares where they were tried."""
+    lines = []
+    for share in task.doubled:
+        once, twice = (cells.get(name, []) for name in (share_cell(share), twice_cell(share)))
+        if once and twice:
+            ratio = told_difference(log_coins(twice, wanted), log_coins(once, wanted), np.exp)
+            gain = told_difference(list(map(last_return, twice)), list(map(last_return, once)))
+            lines.append(
+                f"* Twice the updates at {share} %: {ratio} times the coins, {gain} more at the end (1 and 0: compute is ample)."
+            )
+    return lines
+
+
+def methods(cells: dict[str, Runs], wanted: float) -> list[str]:
+    """Coins of each method as a ratio to those of the best fixed share, which was chosen on the same seeds, and of half each."""
+    lines, best = [], best_share(cells, wanted)
+    for method in METHODS:
+        if method in cells:
+            ours = log_coins(cells[method], wanted)
+            to_best = told_difference(ours, log_coins(cells[share_cell(best)], wanted), np.exp)
+            half = f", half each {told_difference(log_coins(cells[HALF], wanted), ours, np.exp)} times those of it"
+            lines.append(
+                f"* {method} needs {to_best} times the coins of the best fixed share ({best} %){half if HALF in cells else ''}."
+            )
+    return lines

@@ -1,0 +1,100 @@
+"""The two spaces of an environment in plain words, for JSON: how its observations are read, and how its actions are made.
+
+For whoever plays the environment without this package.
+"""
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Space, Tuple
+
+from ..gymnasium_env import GymnasiumEnv
+from ..wrappers import Choices
+from .leaves import Leaf, leaves_of
+from .pictures import is_picture, layout
+
+
+def told_action(env: gymnasium.Env) -> dict[str, Any]:
+    """How an action of an environment of `make_env` is made of a vector (A,): a tree of the space's own form.
+
+    Kinds: `numbers` (clip to [-1, 1], stretch to low .. high), `choice` and `choices` (the largest entry's place, plus start),
+    `dict` (with `keys`) and `tuple` of parts. `at` is a range of the vector, of `choices` one a choice.
+    """
+    space = _taken(env)
+    numbers = sum(int(np.prod(leaf.space.shape)) for leaf in leaves_of(space) if isinstance(leaf.space, Box))
+    return _action(space, _Ranges(0, numbers))
+
+
+def told_obs(env: gymnasium.Env) -> dict[str, dict[str, Any]]:
+    """Key -> where in an observation of the environment's own its value lies, and how it is read.
+
+    `path`: keys and places from the outside in; none: the observation itself. `start` is subtracted from categories.
+    `layout` of a picture as it comes: HW, HWC or CHW; it is brought to `size` pixels a side by the means of areas.
+    """
+    found = _wrapper(env)
+    if found is None:
+        assert isinstance(env.observation_space, Dict), env.observation_space
+        return {key: _seen(Leaf((key,), space)) for key, space in env.observation_space.spaces.items()}
+    return {key: _seen(leaf) for key, leaf in found.observations.leaves.items()}
+
+
+class _Ranges:
+    """The next free places of a vector: first numbers, then choices."""
+
+    def __init__(self, number: int, choice: int):
+        self._number, self._choice = number, choice
+
+    def numbers(self, width: int) -> list[int]:
+        self._number += width
+        return [self._number - width, self._number]
+
+    def choice(self, width: int) -> list[int]:
+        self._choice += width
+        return [self._choice - width, self._choice]
+
+
+def _wrapper(env: gymnasium.Env) -> GymnasiumEnv | None:
+    while isinstance(env, gymnasium.Wrapper):
+        if isinstance(env, GymnasiumEnv):
+            return env
+        env = env.env
+    return None
+
+
+def _taken(env: gymnasium.Env) -> Space:
+    """The space of actions that whoever made the environment's simulator would hand it."""
+    if found := _wrapper(env):
+        return found.env.action_space
+    space = getattr(env.unwrapped, "taken_actions", env.action_space)
+    return Discrete(space.factors[0]) if isinstance(space, Choices) else space  # a game's one choice
+
+
+def _action(space: Space, free: _Ranges) -> dict[str, Any]:
+    if isinstance(space, Dict):
+        parts = [_action(one, free) for one in space.spaces.values()]
+        return {"kind": "dict", "keys": [*space.spaces], "parts": parts}
+    if isinstance(space, Tuple):
+        return {"kind": "tuple", "parts": [_action(one, free) for one in space.spaces]}
+    if isinstance(space, Discrete):
+        return {"kind": "choice", "at": free.choice(int(space.n)), "start": int(space.start)}
+    if isinstance(space, MultiDiscrete | MultiBinary):
+        counts = space.nvec if isinstance(space, MultiDiscrete) else np.full(space.shape, 2)
+        start = np.broadcast_to(getattr(space, "start", 0), space.shape)
+        at = [free.choice(int(count)) for count in counts.reshape(-1)]
+        return {"kind": "choices", "at": at, "start": start.reshape(-1).tolist()} | _form(space)
+    assert isinstance(space, Box), space
+    bounds = {"low": space.low.reshape(-1).tolist(), "high": space.high.reshape(-1).tolist()}
+    return {"kind": "numbers", "at": free.numbers(int(np.prod(space.shape)))} | bounds | _form(space)
+
+
+def _form(space: Space) -> dict[str, Any]:
+    return {"shape": [*(space.shape or ())], "dtype": str(space.dtype)}
+
+
+def _seen(leaf: Leaf) -> dict[str, Any]:
+    space, told = leaf.space, {"path": [*leaf.path]}
+    if isinstance(space, Box) and is_picture(space):
+        return told | {"layout": layout(space.shape)}
+    start = np.broadcast_to(getattr(space, "start", 0), space.shape or ())
+    return told | {"start": start.reshape(-1).tolist()}

@@ -1,0 +1,132 @@
+"""The benchmark of both ends: its worlds do what is said of them, its cells can be run, its arithmetic is right."""
+
+import importlib
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tandem.training.settings import load_config
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def script():
+    """Name of a module of benchmarks -> module."""
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    yield importlib.import_module
+    sys.path.remove(str(ROOT / "benchmarks"))
+
+
+@pytest.fixture(scope="module")
+def worlds(script):
+    return script("ends.worlds")
+
+
+@pytest.fixture(scope="module")
+def report(script):
+    return script("ends.report")
+
+
+def put(world, x, y):
+    world.reset(seed=0)
+    world.place = np.array([x, y])
+
+
+def test_a_map_is_the_sum_of_its_bumps(worlds):
+    # 2 at its centre, and at a distance of one width 2 exp(-1/2); the other bump is 100 widths away.
+    bumps = worlds.Bumps(np.array([[0.0, 0.0], [10.0, 0.0]]), np.array([2.0, 5.0]), width=0.1)
+    np.testing.assert_allclose(bumps.at(np.array([[0.0, 0.0], [0.0, 0.1]])), [2, 2 * np.exp(-0.5)])
+
+
+def test_maps_are_the_same_in_every_run_and_as_high_as_deep(worlds):
+    one, other = worlds.Hills().map, worlds.Hills().map
+    np.testing.assert_array_equal(one.heights, other.heights)
+    axis = np.linspace(-1, 1, 41)
+    heights = one.at(np.stack(np.meshgrid(axis, axis), -1))
+    assert heights.std() == pytest.approx(1) and heights.min() < -1 and heights.max() > 1
+
+
+def test_on_hills_a_push_goes_where_it_points_and_pays_the_height_arrived_at(worlds):
+    hills = worlds.Hills(stride=0.1)
+    put(hills, 0.5, 0.95)
+    obs, reward, ended, cut, _ = hills.step(np.array([-1.0, 1.0]))
+    np.testing.assert_allclose(hills.place, [0.4, 1.0])  # the second wall is at 1
+    assert reward == hills.map.at(hills.place) and not (ended or cut)
+    # Clocks of 1/2, 1 and 2 pi a unit: at .4 they stand at 36, 72 and 144 degrees.
+    np.testing.assert_allclose(obs[:2], [0.4, 1.0], rtol=1e-6)
+    np.testing.assert_allclose(obs[2:8:2], np.sin(np.deg2rad([36, 72, 144])), rtol=1e-6)
+    assert hills.observation_space.contains(obs)
+
+
+def test_on_turns_a_push_is_turned_by_the_map_and_pays_the_first_coordinate(worlds):
+    turns = worlds.Turns(stride=0.1, turn=np.pi / 2)
+    turns.map = worlds.Bumps(np.zeros((1, 2)), np.ones(1), width=0.1)
+    put(turns, 0.0, 0.0)
+    _, reward, *_ = turns.step(np.array([0.5, 0.0]))  # turned by a right angle at the centre of the bump
+    np.testing.assert_allclose(turns.place, [0.0, 0.05], atol=1e-12)
+    assert reward == turns.place[0]
+    put(turns, 0.9, 0.9)  # 12 widths away nothing turns
+    _, reward, *_ = turns.step(np.array([0.5, 0.0]))
+    assert reward == pytest.approx(0.95)
+
+
+def test_every_cell_is_a_configuration_that_no_other_of_its_task_is(script):
+    settings = script("ends.settings")
+    for task in settings.TASKS:
+        known = [load_config(list(task.arguments(cell))) for cell in task.cells]
+        assert all(one != other for i, one in enumerate(known) for other in known[:i])
+        assert {(one.budget.total, one.price.label) for one in known} == {(task.total, task.price)}
+        assert [one.allocator.label_share for one in known[: len(task.shares)]] == [s / 100 for s in task.shares]
+        assert set(task.doubled) <= set(task.shares)
+        assert max(task.shares) / 100 <= task.price / (task.price + 1)  # a label a transition, or fewer
+
+
+def test_coins_are_read_off_the_line_through_the_evaluations(report):
+    run = {"spent": [10.0, 20.0, 40.0, 60.0], "return": [0.0, 50.0, 100.0, 20.0]}
+    assert report.coins(run, 75) == (30, True)
+    assert report.coins(run, 0) == (10, True) and report.coins(run, 101) == (60, False)
+    assert report.mean_return(run) == pytest.approx(170 / 3)  # the pilot is left out
+
+
+def made(*returns):
+    return {"spent": [1.0, 2.0, 3.0], "return": list(returns), "minutes": 1, "transitions": [9], "labels": [3]}
+
+
+def test_the_level_is_that_of_the_fixed_share_that_ends_best(script, report):
+    task = script("ends.settings").TASKS[0]
+    cells = {"share_05": [made(0, 9, 10), made(0, 9, 20)], "share_50": [made(0, 0, 12)], "adaptive": [made(0, 0, 99)]}
+    assert report.level(task, cells) == pytest.approx(task.random_return + 0.9 * (15 - task.random_return))
+    assert report.best_share(cells, 9) == 5
+    text = "\n".join(report.section(task, cells))
+    assert "share_50 | > 3" in text and "adaptive needs" in text and "Not run: share_10" in text
+
+
+def test_the_figure_has_a_column_for_each_task_that_was_run(script):
+    settings, figure = script("ends.settings"), script("ends.figure").figure
+    task = settings.TASKS[0]
+    runs = {cell: made(0, 9, 10 + number) for number, cell in enumerate(task.cells)}
+    command = {cell: " ".join(["train.py", *task.arguments(cell), "seed=0", "threads=1"]) for cell in runs}
+    results = {f"turns-{cell}": {"0": run | {"command": command[cell]}} for cell, run in runs.items()}
+    assert len(figure(results).axes) == 2 and len(figure({}).axes) == 0
+
+
+def test_results_of_other_settings_are_not_shown(script, report):
+    task = script("ends.settings").TASKS[0]
+    command = " ".join(["train.py", *task.arguments("share_05"), "seed=0", "threads=1"])
+    results = {"turns-share_05": {"0": {"command": command}, "1": {"command": command.replace("free_nats=0.1", "")}}}
+    assert report.found(task, results) == {"share_05": [{"command": command}]}
+
+
+def test_seeds_are_drawn_again(script):
+    bootstrap = script("ends.bootstrap")
+    # Of 0 and 1 two are drawn: a quarter of the means is 0, half are .5, a quarter is 1.
+    means = bootstrap.resampled([0.0, 1.0])
+    assert np.mean(means == 0) == pytest.approx(0.25, abs=0.03) and set(means) == {0, 0.5, 1}
+    assert bootstrap.told([0.0, 1.0]) == "0.5 (0 .. 1)" and bootstrap.told([3.0]) == "3 (1 seed)"
+    assert bootstrap.told(np.log([2.0, 8.0]), np.exp) == "4 (2 .. 8)"  # a geometric mean
+    assert bootstrap.told_difference([5.0, 5.0], [2.0, 2.0]) == "3 (3 .. 3)"
+    # 1 beats the mean of two of 0 and 4 only where both are 0, a quarter of all.
+    assert bootstrap.wins({"a": [1.0, 1.0], "b": [0.0, 4.0]})["a"] == pytest.approx(0.25, abs=0.03)
