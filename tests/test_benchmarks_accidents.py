@@ -81,6 +81,7 @@ def test_a_run_that_is_told_to_end_says_what_is_kept_leaves_nothing_and_goes_on_
         assert {counts[key] for key in ("statuses_right", "told", "nothing_left_behind", "runs_equal")} == {1}
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_told_in_a_line_and_the_run_goes_on_where_there_is_room(script, tmp_path):
     disks, lives = script("disks"), script("lives")
     lives.live_on(tmp_path / "whole")

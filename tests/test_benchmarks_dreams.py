@@ -58,6 +58,7 @@ def test_what_is_to_be_foreseen_is_the_deviation_of_discounted_rewards(script):
     assert math.isnan(script("measure").spread([Trace({}, trace.action[:5], reward[:5], reward[:5] > 0)], 0.5))
 
 
+@pytest.mark.slow
 @pytest.mark.run
 def test_the_models_of_every_phase_are_measured_on_one_block(script, tmp_path):
     run = tmp_path / "run"

@@ -355,6 +355,7 @@ def test_killed_processes_leave_books_that_a_resume_closes(tiny, tiny_command, a
         assert audit(Path(config.run.dir))["remaining"] < 4
 
 
+@pytest.mark.slow
 def test_interrupted_processes_save_and_exit_130(tiny, tiny_command, audit):
     moments = [(Collector, "tick", 2), (LabelDesk, "order", 4), (Run, "save", 2)]
     configs = [tiny(folder=name) for _, name, _ in moments]

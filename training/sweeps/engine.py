@@ -18,6 +18,7 @@ from . import job as job_module
 from .job import Job
 from .values import split
 
+LOGGING = "SUBMITIT_LOG_LEVEL"
 NO_LIMIT_MINUTES = 10 * 365 * 24 * 60  # submitit would end a local job after five
 SLURM_MINUTES = 24 * 60  # where --slurm gives no timeout_min
 GENERAL = ("timeout_min", "mem_gb", "nodes", "cpus_per_task", "gpus_per_node", "tasks_per_node")  # of any cluster
@@ -107,11 +108,17 @@ def _parameter(key: str) -> str:
 
 
 def find_submitit() -> Any:
-    """UserError where it is not installed."""
+    """UserError where it is not installed. Its import must not set up anew how everybody else logs."""
+    before = os.environ.get(LOGGING)
+    os.environ[LOGGING] = "NOCONFIG"
     try:
         import submitit
     except ImportError as error:
         raise UserError("--sweep: needs submitit: pip install -e '.[sweep]'") from error
+    finally:
+        del os.environ[LOGGING]
+        if before is not None:
+            os.environ[LOGGING] = before
     return submitit
 
 

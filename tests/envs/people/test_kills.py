@@ -9,7 +9,7 @@ import time
 from collections import Counter as Tally
 from collections.abc import Callable
 from pathlib import Path
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -124,7 +124,7 @@ def answer_all(folder: Path, now: Callable[[], float]) -> None:
         counter = Counter(queue)
         for name in RATERS:
             while item := counter.next(name):
-                counter.answer(name, Given(item.question, str(UUID(int=random.getrandbits(128))), 1.0, value=0.5))
+                counter.answer(name, Given(item.question, str(uuid4()), 1.0, value=0.5))
 
 
 def killed_at_random(folder: Path, kills: int, seed: int) -> None:

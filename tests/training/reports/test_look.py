@@ -14,6 +14,7 @@ def phases_of(folder: Path) -> list[dict]:
     return [json.loads(line) for line in (folder / "phases.jsonl").open()]
 
 
+@pytest.mark.slow
 def test_the_noise_of_looking_depends_on_seed_and_phase(tiny, monkeypatch):
     refresh, seeds = tandem.training.phases.refresh, {}
 
@@ -91,6 +92,7 @@ def test_a_run_is_the_same_with_and_without_films(tiny, tmp_path, monkeypatch, d
     assert not (folders[1] / "report").exists() and "warning" not in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_task_that_cannot_be_drawn_is_said_once_and_trains_on(tiny, capsys):
     config = tiny("log.figures=true", "log.films=true")
     train(config)
