@@ -91,7 +91,7 @@ def row(cell: str, runs: Runs, cells: dict[str, Runs], wanted: float) -> str:
         cell,
         "; ".join(f"{'' if is_reached else '> '}{spent:,.0f}" for spent, is_reached in every),
         told(log_coins(runs, wanted), np.exp, ",.0f"),
-        told_difference(log_coins(runs, wanted), log_coins(half, wanted), np.exp) if half and cell != HALF else "1",
+        "1" if cell == HALF else told_difference(log_coins(runs, wanted), log_coins(half, wanted), np.exp),
         told([last_return(run) for run in runs]),
         told([mean_return(run) for run in runs]),
         bought,
@@ -124,8 +124,9 @@ def optimum(task: Task, cells: dict[str, Runs], wanted: float) -> list[str]:
     told_by = []
     for name, values in by.items():
         best = max(values, key=lambda share: np.mean(values[share]))
-        sure = "; ".join(f"{share} %: {won:.2f}" for share, won in wins(values).items() if won >= 0.05)
-        told_by.append(f"by {name} {best} % (of the resamples won: {sure})")
+        won = [f"{share} %: {part:.2f}" for share, part in wins(values).items() if part >= 0.05]
+        sure = f" (of the resamples won: {'; '.join(won)})" if min(map(len, values.values())) > 1 else ""
+        told_by.append(f"by {name} {best} %{sure}")
     return [f"* Best fixed share: {', '.join(told_by)}. Expected: {task.expected}."]
 
 

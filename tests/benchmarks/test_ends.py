@@ -128,5 +128,6 @@ def test_seeds_are_drawn_again(script):
     assert bootstrap.told([0.0, 1.0]) == "0.5 (0 .. 1)" and bootstrap.told([3.0]) == "3 (1 seed)"
     assert bootstrap.told(np.log([2.0, 8.0]), np.exp) == "4 (2 .. 8)"  # a geometric mean
     assert bootstrap.told_difference([5.0, 5.0], [2.0, 2.0]) == "3 (3 .. 3)"
+    assert bootstrap.told_difference([5.0], [2.0]) == "3 (1 seed)" and bootstrap.told_difference([5.0], []) == "-"
     # 1 beats the mean of two of 0 and 4 only where both are 0, a quarter of all.
     assert bootstrap.wins({"a": [1.0, 1.0], "b": [0.0, 4.0]})["a"] == pytest.approx(0.25, abs=0.03)
