@@ -84,11 +84,12 @@ def test_every_cell_is_a_configuration_that_no_other_of_its_task_is(script):
         assert max(task.shares) / 100 <= task.price / (task.price + 1)  # a label a transition, or fewer
 
 
-def test_coins_are_read_off_the_line_through_the_evaluations(report):
-    run = {"spent": [10.0, 20.0, 40.0, 60.0], "return": [0.0, 50.0, 100.0, 20.0]}
-    assert report.coins(run, 75) == (30, True)
-    assert report.coins(run, 0) == (10, True) and report.coins(run, 101) == (60, False)
-    assert report.mean_return(run) == pytest.approx(170 / 3)  # the pilot is left out
+def test_coins_are_read_off_the_line_through_the_smoothed_evaluations(report):
+    run = {"spent": [10.0, 20.0, 40.0, 60.0], "return": [0.0, 60.0, 90.0, 30.0]}
+    np.testing.assert_allclose(report.smooth(run), [30, 50, 60, 60])
+    assert report.coins(run, 55) == (30, True)
+    assert report.coins(run, 0) == (10, True) and report.coins(run, 61) == (60, False)
+    assert report.mean_return(run) == 60 and report.last_return(run) == 60  # of the area the pilot is left out
 
 
 def made(*returns):
@@ -97,7 +98,7 @@ def made(*returns):
 
 def test_the_level_is_that_of_the_fixed_share_that_ends_best(script, report):
     task = script("ends.settings").TASKS[0]
-    cells = {"share_05": [made(0, 9, 10), made(0, 9, 20)], "share_50": [made(0, 0, 12)], "adaptive": [made(0, 0, 99)]}
+    cells = {"share_05": [made(0, 10, 10), made(0, 20, 20)], "share_50": [made(0, 0, 12)], "adaptive": [made(0, 0, 99)]}
     assert report.level(task, cells) == pytest.approx(task.random_return + 0.9 * (15 - task.random_return))
     assert report.best_share(cells, 9) == 5
     text = "\n".join(report.section(task, cells))
