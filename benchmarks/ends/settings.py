@@ -72,9 +72,9 @@ TASKS = (
         *(4, 6_000, 1_500, -0.2, (5, 50), "below 15 %", EPISODES),
     ),
     Task(
-        "hills",
-        (*PLANES, "task=benchmarks.ends.worlds:Hills", "envs.time_limit=20"),
-        *(100, 24_000, 3_000, -5.3, (50, 80), "above 60 %", EPISODES),
+        "wishes",
+        (*PLANES, "task=benchmarks.ends.worlds:Wishes", "envs.time_limit=20"),
+        *(10, 12_000, 1_500, 0.1, (50, 80), "above 60 %", EPISODES),
     ),
     Task("pendulum", ("quick_pendulum", *LONG), 10, 4_000, 1_500, -1250, (50,), "in between"),
     Task("swingup", ("quickstart", *LONG), 10, 24_000, 4_000, 30, (50,), "in between"),
