@@ -75,7 +75,7 @@ class Wishes(_Plane):
     """The point goes where it is pushed; the reward is how far it is in a direction that depends on a wish, which is another
     spot of the square, drawn anew in every episode and shown."""
 
-    def __init__(self, bumps: int = 60, width: float = 0.2, stride: float = 0.1, turn: float = 2.0):
+    def __init__(self, bumps: int = 60, width: float = 0.45, stride: float = 0.2, turn: float = 2.0):
         super().__init__(16, bumps, width, stride, turn)
         self.wish = np.zeros(2)
 
