@@ -13,7 +13,18 @@ def decision_lines(decisions: list[dict]) -> list[str]:
         lines.append(_row(decision))
         if decision["outputs"].get("facts"):
             lines += [f"{'':>7}{reason}" for reason in _reasons(decision["inputs"], decision["outputs"])]
-    return lines
+    return lines + _by_evidence(decisions)
+
+
+def _by_evidence(decisions: list[dict]) -> list[str]:
+    """In how many phases after the pilot what was measured decided, and what half of it or more was read from."""
+    later = [decision for decision in decisions if decision["phase"] > 0]
+    decided = [one["inputs"]["measured"] for one in later if one["outputs"].get("facts")]
+    if not decided:
+        return []
+    by_values = sum(Measured.from_record(one).trust >= 0.5 for one in decided)
+    parts = f"{len(decided) - by_values} mostly by rewards alone, {by_values} mostly by the critic's values"
+    return [f"{len(decided)} of {len(later)} plans were decided by what was measured: {parts}"]
 
 
 def _row(decision: dict) -> str:

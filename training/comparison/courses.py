@@ -154,7 +154,9 @@ def _read_kept(path: Path) -> list[Course]:
 
 def _evaluated_ones(courses: list[Course], notes: list[str]) -> list[Course]:
     empty = [one.name for one in courses if not one.evaluations]
-    if courses and len(empty) == len(courses):
+    if not courses:
+        raise UserError(f"no run can be read there, so there is nothing to compare: {'; '.join(notes)}")
+    if len(empty) == len(courses):
         raise UserError(f"{empty[0]}: no evaluation yet, there is nothing to compare")
     notes += [f"left out: {name}: no evaluation yet" for name in empty]
     return [one for one in courses if one.evaluations]

@@ -36,7 +36,7 @@ def decision(**changes) -> dict:
 
 
 def test_a_decision_by_measured_errors_gives_its_reasons():
-    _, row, *reasons = decision_lines([decision(offer=OFFER)])
+    _, row, *reasons, _ = decision_lines([decision(offer=OFFER)])
     assert row.split() == ["4", "1,656", "+", "164", "144", "36", "288", "50.0%"]
     told = [
         "in the end 42% of all spend on labels, 38% if all were bought anew (90 %: 20% to 51%)",
@@ -49,6 +49,14 @@ def test_a_decision_by_measured_errors_gives_its_reasons():
     told[3] += "hardly less with twice the data with probability ?, weight 1.5, the next coin cuts the gap by 0.002"
     told[4] += "hardly less with twice the data with probability 0.04, weight 20, the next coin cuts the gap by 0.0031"
     assert [reason.strip() for reason in reasons] == told
+
+
+def test_it_is_counted_what_decided_in_how_many_phases():
+    by_rewards = decision()
+    by_rewards["inputs"]["measured"] |= {"explained_variance": 0.1, "explained_labels": 0.7}
+    pilot, blind = decision(facts={}) | {"phase": 0}, decision(facts={})
+    last = decision_lines([pilot, blind, by_rewards, decision(), decision()])[-1]
+    assert last.startswith("3 of 4 plans were decided by what was measured: 1 mostly by rewards alone, 2 mostly by the")
 
 
 def test_a_fact_that_is_not_known_is_a_question_mark():

@@ -13,6 +13,7 @@ from uuid import UUID
 
 import pytest
 
+from tandem.durable import whole_file
 from tandem.envs.labelers.base import LabelerConfig
 from tandem.envs.labelers.people.counter import Counter
 from tandem.envs.labelers.people.people import People
@@ -49,8 +50,10 @@ def kept(path: Path) -> list[dict]:
 
 
 def mend(path: Path) -> None:
+    """All or nothing: whoever mends may be killed too, and a journal that lost its end would ask for what it had before."""
     if path.exists():
-        path.write_text("".join(json.dumps(record) + "\n" for record in kept(path)))
+        with whole_file(path, "w") as file:
+            file.write("".join(json.dumps(record) + "\n" for record in kept(path)))
 
 
 def train(folder: Path, seed: int, is_ending: bool = False, now: Callable[[], float] = fast_clock) -> None:

@@ -168,6 +168,8 @@ def test_what_cannot_be_compared_is_told_in_one_line(runs, make_run, tmp_path, c
     assert "there is no such folder" in refused(capsys, tmp_path / "nowhere", runs)
     assert "neither a run nor a file of runs" in refused(capsys, tmp_path / "file.json")
     assert "no evaluation yet" in refused(capsys, young, "--out", out)
+    (make_run("ruins/broken", GOOD) / "config.yaml").write_text("task: [")
+    assert "no run can be read there" in refused(capsys, tmp_path / "ruins", "--out", out)
     assert "--level" in refused(capsys, runs, "--level", "nan")
     assert "--by" in refused(capsys, runs, "--by", "euros")
     assert "not a folder" in refused(capsys, runs, "--out", tmp_path / "file.json")
