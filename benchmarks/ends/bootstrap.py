@@ -30,8 +30,10 @@ def told(values: Sequence[float], shown: Callable[[float], float] = float, form:
     return f"{mean} ({low} .. {high})"
 
 
-def told_difference(ours: Sequence[float], theirs: Sequence[float], shown: Callable[[float], float] = float) -> str:
+def told_difference(ours: list[float], theirs: list[float], shown: Callable[[float], float] = float) -> str:
     """The same of ours minus theirs, whose seeds have nothing to do with each other: both are drawn again."""
+    if not (ours and theirs):
+        return "-"
     mean = f"{shown(float(np.mean(ours) - np.mean(theirs))):.3g}"
     if min(len(ours), len(theirs)) < 2:
         return f"{mean} (1 seed)"

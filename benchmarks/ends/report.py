@@ -11,9 +11,10 @@ from .settings import METHODS, SHARES, TASKS, Task, share_cell, twice_cell
 
 Runs = list[dict]  # of a cell, in the order of seeds
 HALF = share_cell(50)
-HEADING = """Coins to the level: spent where the true return first comes to 90 % of the way from random actions to the best fixed
-share's last return (mean over seeds), along the line through the evaluations at the ends of phases. A run that never comes to
-it counts as all of its coins, marked >, so that means and ratios of such cells are too kind to them. Means of coins are geometric.
+HEADING = """Coins to the level: spent where the true return first comes to 90 % of the way from random actions to where the best fixed
+share ends (mean over seeds). Returns are those of the evaluations at the ends of phases, each averaged with its neighbours, for a
+policy may shine or fail once; the line through them is followed. A run that never comes to the level counts as all of its coins,
+marked >, so that means and ratios of such cells are too kind to them. Means of coins are geometric. Last return: the last two evaluations.
 Mean return: of the evaluations after the pilot, the area under the curve. In brackets: where 95 % of the means lie if the
 seeds are drawn again (of two or three seeds that says little). Shares are the labels' part of all spend."""
 COLUMNS = ("cell", "coins, every seed", "mean", "to half each", "last return", "mean return", "bought", "minutes")
@@ -51,7 +52,7 @@ def section(task: Task, cells: dict[str, Runs]) -> list[str]:
 
 
 def level(task: Task, cells: dict[str, Runs]) -> float:
-    """90 % of the way from random actions to the last return of the fixed share that ends best."""
+    """90 % of the way from random actions to where the best fixed share ends."""
     lasts = [
         float(np.mean([last_return(run) for run in cells[share_cell(share)]]))
         for share in task.shares
@@ -60,8 +61,14 @@ def level(task: Task, cells: dict[str, Runs]) -> float:
     return task.random_return + 0.9 * (max(lasts) - task.random_return)
 
 
+def smooth(run: dict) -> np.ndarray:
+    """Each evaluation averaged with the one before and the one after."""
+    values = np.array(run["return"])
+    return np.array([values[max(0, one - 1) : one + 2].mean() for one in range(len(values))])
+
+
 def last_return(run: dict) -> float:
-    return run["return"][-1]
+    return float(smooth(run)[-1])
 
 
 def mean_return(run: dict) -> float:
@@ -69,8 +76,8 @@ def mean_return(run: dict) -> float:
 
 
 def coins(run: dict, wanted: float) -> tuple[float, bool]:
-    """Spent where the line through the evaluations first comes to `wanted`, and whether it does: else all that was spent."""
-    points = list(zip(run["spent"], run["return"], strict=True))
+    """Spent where the line through the smoothed returns first comes to `wanted`, and whether it does: else all that was spent."""
+    points = list(zip(run["spent"], smooth(run).tolist(), strict=True))
     if points[0][1] >= wanted:
         return points[0][0], True
     for (spent, value), (later, higher) in pairwise(points):
@@ -91,7 +98,7 @@ def row(cell: str, runs: Runs, cells: dict[str, Runs], wanted: float) -> str:
         cell,
         "; ".join(f"{'' if is_reached else '> '}{spent:,.0f}" for spent, is_reached in every),
         told(log_coins(runs, wanted), np.exp, ",.0f"),
-        told_difference(log_coins(runs, wanted), log_coins(half, wanted), np.exp) if half and cell != HALF else "1",
+        "1" if cell == HALF else told_difference(log_coins(runs, wanted), log_coins(half, wanted), np.exp),
         told([last_return(run) for run in runs]),
         told([mean_return(run) for run in runs]),
         bought,
@@ -124,8 +131,9 @@ def optimum(task: Task, cells: dict[str, Runs], wanted: float) -> list[str]:
     told_by = []
     for name, values in by.items():
         best = max(values, key=lambda share: np.mean(values[share]))
-        sure = "; ".join(f"{share} %: {won:.2f}" for share, won in wins(values).items() if won >= 0.05)
-        told_by.append(f"by {name} {best} % (of the resamples won: {sure})")
+        won = [f"{share} %: {part:.2f}" for share, part in wins(values).items() if part >= 0.05]
+        sure = f" (of the resamples won: {'; '.join(won)})" if min(map(len, values.values())) > 1 else ""
+        told_by.append(f"by {name} {best} %{sure}")
     return [f"* Best fixed share: {', '.join(told_by)}. Expected: {task.expected}."]
 
 

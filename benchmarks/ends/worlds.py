@@ -1,6 +1,6 @@
-"""Two worlds of one kind, a point in a plane: in one the map is in what actions do, in the other in what places are worth.
+"""Two worlds of one kind, a point in a plane and a map: in one it tells what actions do, in the other what is rewarded.
 
-Both observe where the point is, and neither ends an episode: envs.time_limit does.
+Neither ends an episode: envs.time_limit does.
 """
 
 from dataclasses import dataclass
@@ -35,40 +35,66 @@ class Bumps:
 
 
 class _Plane(gymnasium.Env):
-    """A place in the square is seen by its two coordinates and by the hands of three clocks for each."""
+    """A point in the square [-1, 1]^2, and a map that somebody has to learn."""
 
-    observation_space = gymnasium.spaces.Box(-1.0, 1.0, (14,), np.float32)
     action_space = gymnasium.spaces.Box(-1.0, 1.0, (2,), np.float32)
+
+    def __init__(self, numbers: int, bumps: int, width: float, stride: float, turn: float):
+        """numbers: observed. turn: standard deviation of the map's angles, in radians."""
+        self.observation_space = gymnasium.spaces.Box(-1.0, 1.0, (numbers,), np.float32)
+        self.map, self.stride, self.turn = Bumps.drawn(2, bumps, width), stride, turn
+        self.place = np.zeros(2)
+
+    def angle(self, spot: np.ndarray) -> float:
+        return self.turn * float(self.map.at(spot))
+
+    def push(self, move: np.ndarray) -> None:
+        """Walls stop it."""
+        self.place = np.clip(self.place + move, -1, 1)
+
+
+class Turns(_Plane):
+    """Every push is turned by an angle that depends on the place; the reward is the first coordinate arrived at."""
+
+    def __init__(self, bumps: int = 60, width: float = 0.2, stride: float = 0.1, turn: float = 2.0):
+        super().__init__(14, bumps, width, stride, turn)
 
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
         self.place = self.np_random.uniform(-1, 1, 2)
-        return self.seen(), {}
-
-    def seen(self) -> np.ndarray:
-        angles = np.outer(CLOCKS, self.place).ravel()
-        return np.concatenate([self.place, np.sin(angles), np.cos(angles)]).astype(np.float32)
-
-
-class Hills(_Plane):
-    """The point goes where it is pushed; the reward is the height of the place, from a map of many bumps."""
-
-    def __init__(self, bumps: int = 60, width: float = 0.15, stride: float = 0.08):
-        self.map, self.stride = Bumps.drawn(1, bumps, width), stride
+        return seen(self.place), {}
 
     def step(self, action):
-        self.place = np.clip(self.place + self.stride * np.asarray(action, float), -1, 1)
-        return self.seen(), float(self.map.at(self.place)), False, False, {}
-
-
-class Turns(_Plane):
-    """Every push is turned by an angle that depends on the place; the reward is the first coordinate."""
-
-    def __init__(self, bumps: int = 60, width: float = 0.2, stride: float = 0.1, turn: float = 2.0):
-        self.map, self.stride, self.turn = Bumps.drawn(2, bumps, width), stride, turn
-
-    def step(self, action):
-        angle = self.turn * float(self.map.at(self.place))
+        angle = self.angle(self.place)
         turned = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-        self.place = np.clip(self.place + self.stride * turned @ np.asarray(action, float), -1, 1)
-        return self.seen(), float(self.place[0]), False, False, {}
+        self.push(self.stride * turned @ np.asarray(action, float))
+        return seen(self.place), float(self.place[0]), False, False, {}
+
+
+class Wishes(_Plane):
+    """The point goes where it is pushed; the reward is how far it is in a direction that depends on a wish, which is another
+    spot of the square, drawn anew in every episode and shown."""
+
+    def __init__(self, bumps: int = 60, width: float = 0.45, stride: float = 0.2, turn: float = 2.0):
+        super().__init__(16, bumps, width, stride, turn)
+        self.wish = np.zeros(2)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.place, self.wish = self.np_random.uniform(-1, 1, (2, 2))
+        return self.shown(), {}
+
+    def step(self, action):
+        self.push(self.stride * np.asarray(action, float))
+        angle = self.angle(self.wish)
+        reward = float(self.place @ [np.cos(angle), np.sin(angle)])
+        return self.shown(), reward, False, False, {}
+
+    def shown(self) -> np.ndarray:
+        return np.concatenate([self.place, seen(self.wish)], dtype=np.float32)
+
+
+def seen(spot: np.ndarray) -> np.ndarray:
+    """A spot as it is observed, (14,): its two coordinates, and the hands of three clocks for either."""
+    angles = np.outer(CLOCKS, spot).ravel()
+    return np.concatenate([spot, np.sin(angles), np.cos(angles)]).astype(np.float32)

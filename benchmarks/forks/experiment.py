@@ -1,6 +1,6 @@
 """Is the next phase's money well spent? Copies of one run go on at several shares, beside what adaptive buying would plan.
 
-    python benchmarks/forks [--seeds 5] [--only turns,hills-2,...] [--runs DIR] [--table]
+    python benchmarks/forks [--seeds 5] [--only turns,wishes-2,...] [--runs DIR] [--table]
 
 A run of each task of benchmarks/ends is copied at the ends of some phases. From every copy the next phase's money is spent at
 shares of 5 to 95 % on labels, five times each with other random numbers, and the true return after it is compared. That is

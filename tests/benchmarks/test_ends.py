@@ -30,11 +30,6 @@ def report(script):
     return script("ends.report")
 
 
-def put(world, x, y):
-    world.reset(seed=0)
-    world.place = np.array([x, y])
-
-
 def test_a_map_is_the_sum_of_its_bumps(worlds):
     # 2 at its centre, and at a distance of one width 2 exp(-1/2); the other bump is 100 widths away.
     bumps = worlds.Bumps(np.array([[0.0, 0.0], [10.0, 0.0]]), np.array([2.0, 5.0]), width=0.1)
@@ -42,35 +37,52 @@ def test_a_map_is_the_sum_of_its_bumps(worlds):
 
 
 def test_maps_are_the_same_in_every_run_and_as_high_as_deep(worlds):
-    one, other = worlds.Hills().map, worlds.Hills().map
+    one, other = worlds.Turns().map, worlds.Turns().map
     np.testing.assert_array_equal(one.heights, other.heights)
     axis = np.linspace(-1, 1, 41)
     heights = one.at(np.stack(np.meshgrid(axis, axis), -1))
     assert heights.std() == pytest.approx(1) and heights.min() < -1 and heights.max() > 1
 
 
-def test_on_hills_a_push_goes_where_it_points_and_pays_the_height_arrived_at(worlds):
-    hills = worlds.Hills(stride=0.1)
-    put(hills, 0.5, 0.95)
-    obs, reward, ended, cut, _ = hills.step(np.array([-1.0, 1.0]))
-    np.testing.assert_allclose(hills.place, [0.4, 1.0])  # the second wall is at 1
-    assert reward == hills.map.at(hills.place) and not (ended or cut)
-    # Clocks of 1/2, 1 and 2 pi a unit: at .4 they stand at 36, 72 and 144 degrees.
-    np.testing.assert_allclose(obs[:2], [0.4, 1.0], rtol=1e-6)
-    np.testing.assert_allclose(obs[2:8:2], np.sin(np.deg2rad([36, 72, 144])), rtol=1e-6)
-    assert hills.observation_space.contains(obs)
+def test_a_spot_is_shown_by_its_coordinates_and_by_clocks(worlds):
+    # Clocks of 1/2, 1 and 2 pi a unit: at .4 they stand at 36, 72 and 144 degrees, at -.2 at -18, -36 and -72.
+    angles = np.deg2rad([36, -18, 72, -36, 144, -72])
+    np.testing.assert_allclose(
+        worlds.seen(np.array([0.4, -0.2])), [0.4, -0.2, *np.sin(angles), *np.cos(angles)], rtol=1e-6
+    )
 
 
-def test_on_turns_a_push_is_turned_by_the_map_and_pays_the_first_coordinate(worlds):
+@pytest.fixture
+def one_bump(worlds):
+    """A map of one bump of height 1 in the middle, hardly more than a point."""
+    return worlds.Bumps(np.zeros((1, 2)), np.ones(1), width=0.1)
+
+
+def test_on_turns_a_push_is_turned_by_the_place_and_pays_the_first_coordinate(worlds, one_bump):
     turns = worlds.Turns(stride=0.1, turn=np.pi / 2)
-    turns.map = worlds.Bumps(np.zeros((1, 2)), np.ones(1), width=0.1)
-    put(turns, 0.0, 0.0)
-    _, reward, *_ = turns.step(np.array([0.5, 0.0]))  # turned by a right angle at the centre of the bump
+    turns.reset(seed=0)
+    turns.map, turns.place = one_bump, np.zeros(2)
+    obs, reward, ended, cut, _ = turns.step(np.array([0.5, 0.0]))  # turned by a right angle
     np.testing.assert_allclose(turns.place, [0.0, 0.05], atol=1e-12)
-    assert reward == turns.place[0]
-    put(turns, 0.9, 0.9)  # 12 widths away nothing turns
-    _, reward, *_ = turns.step(np.array([0.5, 0.0]))
+    assert reward == turns.place[0] and not (ended or cut) and turns.observation_space.contains(obs)
+    turns.place = np.array([0.9, 0.9])  # 12 widths away nothing turns, and the wall is at 1
+    _, reward, *_ = turns.step(np.array([0.5, 1.0]))
+    np.testing.assert_allclose(turns.place, [0.95, 1.0])
     assert reward == pytest.approx(0.95)
+
+
+def test_of_wishes_the_direction_pays_and_pushes_do_what_they_say(worlds, one_bump):
+    wishes = worlds.Wishes(stride=0.1, turn=np.pi / 2)
+    first, _ = wishes.reset(seed=0)
+    wishes.map, wishes.place, wishes.wish = one_bump, np.array([0.5, 0.2]), np.zeros(2)
+    obs, reward, ended, cut, _ = wishes.step(np.array([-1.0, 0.5]))
+    np.testing.assert_allclose(wishes.place, [0.4, 0.25])
+    assert reward == pytest.approx(0.25)  # a right angle from the first axis: the second coordinate
+    assert not (ended or cut) and wishes.observation_space.contains(obs) and obs[:2] == pytest.approx([0.4, 0.25])
+    wishes.wish = np.array([0.9, 0.9])  # 12 widths away: along the first axis
+    _, reward, *_ = wishes.step(np.array([-1.0, 0.5]))
+    assert reward == pytest.approx(0.3)
+    assert not np.array_equal(first[2:4], wishes.reset()[0][2:4])  # another wish in every episode
 
 
 def test_every_cell_is_a_configuration_that_no_other_of_its_task_is(script):
@@ -84,11 +96,12 @@ def test_every_cell_is_a_configuration_that_no_other_of_its_task_is(script):
         assert max(task.shares) / 100 <= task.price / (task.price + 1)  # a label a transition, or fewer
 
 
-def test_coins_are_read_off_the_line_through_the_evaluations(report):
-    run = {"spent": [10.0, 20.0, 40.0, 60.0], "return": [0.0, 50.0, 100.0, 20.0]}
-    assert report.coins(run, 75) == (30, True)
-    assert report.coins(run, 0) == (10, True) and report.coins(run, 101) == (60, False)
-    assert report.mean_return(run) == pytest.approx(170 / 3)  # the pilot is left out
+def test_coins_are_read_off_the_line_through_the_smoothed_evaluations(report):
+    run = {"spent": [10.0, 20.0, 40.0, 60.0], "return": [0.0, 60.0, 90.0, 30.0]}
+    np.testing.assert_allclose(report.smooth(run), [30, 50, 60, 60])
+    assert report.coins(run, 55) == (30, True)
+    assert report.coins(run, 0) == (10, True) and report.coins(run, 61) == (60, False)
+    assert report.mean_return(run) == 60 and report.last_return(run) == 60  # of the area the pilot is left out
 
 
 def made(*returns):
@@ -97,7 +110,7 @@ def made(*returns):
 
 def test_the_level_is_that_of_the_fixed_share_that_ends_best(script, report):
     task = script("ends.settings").TASKS[0]
-    cells = {"share_05": [made(0, 9, 10), made(0, 9, 20)], "share_50": [made(0, 0, 12)], "adaptive": [made(0, 0, 99)]}
+    cells = {"share_05": [made(0, 10, 10), made(0, 20, 20)], "share_50": [made(0, 0, 12)], "adaptive": [made(0, 0, 99)]}
     assert report.level(task, cells) == pytest.approx(task.random_return + 0.9 * (15 - task.random_return))
     assert report.best_share(cells, 9) == 5
     text = "\n".join(report.section(task, cells))
@@ -128,5 +141,6 @@ def test_seeds_are_drawn_again(script):
     assert bootstrap.told([0.0, 1.0]) == "0.5 (0 .. 1)" and bootstrap.told([3.0]) == "3 (1 seed)"
     assert bootstrap.told(np.log([2.0, 8.0]), np.exp) == "4 (2 .. 8)"  # a geometric mean
     assert bootstrap.told_difference([5.0, 5.0], [2.0, 2.0]) == "3 (3 .. 3)"
+    assert bootstrap.told_difference([5.0], [2.0]) == "3 (1 seed)" and bootstrap.told_difference([5.0], []) == "-"
     # 1 beats the mean of two of 0 and 4 only where both are 0, a quarter of all.
     assert bootstrap.wins({"a": [1.0, 1.0], "b": [0.0, 4.0]})["a"] == pytest.approx(0.25, abs=0.03)
