@@ -42,6 +42,7 @@ def done(tmp_path_factory):
     return run
 
 
+@pytest.mark.slow
 def test_what_a_stranger_plants_is_neither_executed_nor_followed(script, tmp_path):
     """One of each kind, of the 133 that the benchmark plants; every payload does harm where it is loaded without care."""
     strangers, run = script("strangers"), script("survey").stopped(tmp_path / "run")

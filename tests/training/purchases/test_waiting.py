@@ -156,7 +156,7 @@ class Sleepy(People):
         self.silent_from = 10**9
 
 
-@pytest.mark.parametrize("ticks", [0, 7])
+@pytest.mark.parametrize("ticks", [pytest.param(0, marks=pytest.mark.slow), 7])
 def test_a_kill_after_an_expiry_is_gone_on_from_as_if_nothing_had_happened(with_people, monkeypatch, capsys, ticks):
     """What was given up is given up again at the same call, though nobody is waited for this time; nothing is asked anew."""
     expire, tick, after = LabelDesk.expire, Collector.tick, []

@@ -75,6 +75,7 @@ class Corridor(gymnasium.Env):
 """
 
 
+@pytest.mark.slow
 def test_a_run_is_the_same_with_and_without_films(tiny, tmp_path, monkeypatch, differences, capsys):
     (tmp_path / "filmed_corridor.py").write_text(CORRIDOR)
     monkeypatch.syspath_prepend(tmp_path)
