@@ -13,13 +13,14 @@ from itertools import product
 import numpy as np
 
 from .money import MICRO
-from .raters import GOLD_TO_START, GOLD_TO_TRUST, BiasEstimate, NoiseEstimate
+from .raters import GOLD_TO_TRUST, BiasEstimate, NoiseEstimate
 
 MOST_REPLICATION = 8
 LEAST_RESIDUAL = 1e-12  # of s0^2: rewards that are all the same leave an error of exactly 0
 CHECKED_SHARE, TRUSTED_SHARE = 0.10, 0.05  # of the items, answered again: until a rater is known, and ever after
 
 
+ENOUGH_GOLD = 50  # pairs of each tier that a budget pays for, from which on biases are bounded and checked ever after
 FINDING_OUT = 0.12  # of the money there is for labels, the most that finding out who answers how well may cost
 
 
@@ -142,7 +143,7 @@ def offers(
     if missing := sorted(prices.keys() - estimates.keys()):
         raise ValueError(f"estimates: must know the noise of every tier, got none of {', '.join(missing)}")
     affordable = affordable_gold(prices, gold, money_micro)
-    if affordable >= GOLD_TO_START:
+    if affordable >= ENOUGH_GOLD:
         return tuple(_offer(tier, prices, estimates, s0_squared, gold, item_micro) for tier in prices)
     if any(estimates[name].bias.pairs < affordable for name in prices if name != gold):
         return (pilot_offer(prices, gold, item_micro, money_micro),)
@@ -218,7 +219,7 @@ def pilot_offer(
     once more. So a few labels tell something of every tier's noise and bias. Where money is short, everybody answers every
     item, and gold none twice."""
     others = tuple(name for name in prices if name != gold)
-    is_short = affordable_gold(prices, gold, money_micro) < GOLD_TO_START
+    is_short = affordable_gold(prices, gold, money_micro) < ENOUGH_GOLD
     duplicates, shared = (0.0, 1.0) if is_short else (0.25, 0.5)
     shared = shared if others else 0.0
     offer = LabelOffer(gold, 0, duplicate_share=duplicates, gold_share=shared, checks=others, check_answers=2)
