@@ -135,7 +135,7 @@ def test_a_gradient_that_is_not_finite_changes_nothing(inputs_of, model):
     assert all(map(torch.equal, everything(learner), before))
 
 
-@pytest.mark.parametrize("number", [7, 100])
+@pytest.mark.parametrize("number", [7, pytest.param(100, marks=pytest.mark.slow)])
 def test_skipped_updates_are_told_and_a_run_of_them_is_stopped_and_saved(tiny, monkeypatch, capsys, number):
     """The first hundred updates, or seven of them, meet an action that is not finite; a resume without the fault goes on."""
     update, calls = Learner.update, []

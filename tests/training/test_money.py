@@ -155,6 +155,7 @@ def answers_on_disk(config):
 CASES = {"argvalues": [case[:4] for case in WINDOWS], "ids": [case[4] for case in WINDOWS]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("owner", "name", "call", "is_after"), **CASES)
 def test_what_a_crash_left_can_be_taken_in_as_a_whole(answers_after_crash, audit, owner, name, call, is_after):
     config, answers = answers_after_crash(owner, name, call, is_after)

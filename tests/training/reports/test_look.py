@@ -28,7 +28,13 @@ def test_the_noise_of_looking_depends_on_seed_and_phase(tiny, monkeypatch):
     assert len(seeds[0]) == 3 and len({*seeds[0], *seeds[1]}) == 6
 
 
-@pytest.mark.parametrize("broken", ["allocation_pictures", "heldout_dynamics", "imagined_gap"])
+@pytest.mark.parametrize(
+    "broken",
+    [
+        "allocation_pictures",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("heldout_dynamics", "imagined_gap")),
+    ],
+)
 def test_what_cannot_be_looked_at_warns_and_ends_no_run(tiny, monkeypatch, capsys, broken):
     def failing(*_):
         if broken == "allocation_pictures":

@@ -297,6 +297,7 @@ def test_a_dry_run_says_the_same_and_does_nothing(stopped, said):
     goes_on(stopped, said)
 
 
+@pytest.mark.slow
 def test_a_repair_that_is_cut_off_anywhere_can_be_begun_again(stopped, tmp_path, said, monkeypatch):
     for name in ("transitions", "labels", "vault"):
         path = stopped / name / "000000.log"
