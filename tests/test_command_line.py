@@ -183,6 +183,7 @@ def test_a_signal_saves_the_run_and_says_how_to_go_on(folder, number, status):
     assert list((folder / "run" / "checkpoints").glob("*/manifest.json"))
 
 
+@pytest.mark.slow
 @pytest.mark.run
 def test_sigterm_is_heard_before_a_run_listens_and_in_evaluation(folder):
     """As the first process of a container it would not be heard at all without a handler."""

@@ -63,7 +63,9 @@ def assert_trained_alike(first: Path, second: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "settings", [(), ("labeler.delay=3", "labeler.name=noisy"), ("task=gym:CartPole-v1",)], ids=str
+    "settings",
+    [(), ("labeler.delay=3", "labeler.name=noisy"), pytest.param(("task=gym:CartPole-v1",), marks=pytest.mark.slow)],
+    ids=str,
 )
 def test_unsold_rewards_change_nothing(tiny, monkeypatch, settings):
     """Run A records the rows whose rewards were bought; run B finds NaN at every other true reward."""

@@ -345,6 +345,7 @@ def signalled(number: signal.Signals, moments: list[tuple[type, str, int]], comm
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@pytest.mark.slow
 def test_killed_processes_leave_books_that_a_resume_closes(tiny, tiny_command, audit):
     moments = [(Collector, "tick", 11), (Ledger, "settle", 3), (TransitionJournal, "append", 50)]
     configs = [tiny(folder=name) for _, name, _ in moments]
