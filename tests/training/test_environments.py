@@ -150,6 +150,7 @@ def test_a_task_of_which_one_alone_can_be_open_is_evaluated_where_it_is_borrowed
     assert "if only so many can be open: evaluate.borrow=true plays in training's" in console(alone)
 
 
+@pytest.mark.slow
 def test_all_kinds_are_bought_kept_looked_at_and_taken_up_again(tiny, audit, differences, monkeypatch, at_ticks):
     whole, broken = tiny(*EVERYTHING, folder="whole"), tiny(*EVERYTHING, "envs.processes=true", folder="broken")
     train(whole)

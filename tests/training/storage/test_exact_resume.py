@@ -44,7 +44,7 @@ def crash() -> None:
         COUPLED,
         pytest.param(("envs.num=1", "replay.latents=bfloat16"), marks=pytest.mark.slow),
         ("envs.num=4", "labeler.name=noisy", "labeler.delay=3"),
-        ("envs.processes=true",),
+        pytest.param(("envs.processes=true",), marks=pytest.mark.slow),
         pytest.param(("evaluate.borrow=true", "envs.num=2"), marks=pytest.mark.slow),
         pytest.param(("task=gym:Pendulum-v1",), marks=pytest.mark.slow),
         pytest.param(("task=gym:CartPole-v1", "precision=bfloat16"), marks=pytest.mark.slow),
