@@ -26,7 +26,7 @@ from .phase import (
     plan_by,
     rows_asked,
 )
-from .plan import AllocatorConfig, Evidence, Facts, Plan, Purse
+from .plan import AllocatorConfig, Evidence, Facts, Measured, Plan, Purse
 from .scaling import ErrorLaw, LawSamples, MeanLaw, Posterior, fit_posterior, tail
 
 _SAMPLES, _INTERVAL_SAMPLES = 256, 64  # laws a side: for the decision, and for the interval of its share
@@ -180,13 +180,12 @@ def smoothed(before: tuple[float, float] | None, measured: tuple[float, float]) 
     return dynamics, reward
 
 
-def nearer(
-    weights: tuple[float, float], errors: tuple[float, float], log_spreads: tuple[float, float]
-) -> tuple[float, float]:
-    """The weights with which both gaps, weight times error, are as far apart as is to be believed: with few episodes behind
-    them one may come out many times too small, and half of the spend each is never far wrong where they are alike."""
-    apart = math.log(weights[0] * errors[0]) - math.log(weights[1] * errors[1])
-    believed = _APART**2 / (_APART**2 + sum(spread**2 for spread in log_spreads))
+def nearer(weights: tuple[float, float], measured: Measured) -> tuple[float, float]:
+    """The weights with which both gaps, weight times newest error, are as far apart as is to be believed: with few episodes
+    behind them one may come out many times too small, and half of the spend each is never far wrong where they are alike."""
+    dynamics, reward = measured.dynamics.usable()[1, -1], measured.reward.usable()[1, -1]
+    apart = math.log(weights[0] * dynamics) - math.log(weights[1] * reward)
+    believed = _APART**2 / (_APART**2 + sum(spread**2 for spread in measured.log_spreads))
     half = math.exp((1 - believed) * apart / 2)
     return weights[0] / half, weights[1] * half
 
@@ -223,7 +222,8 @@ def _half_each(config: AllocatorConfig, evidence: Evidence, ledger: Purse, troub
 def _offers(evidence: Evidence, ledger: Purse) -> tuple[LabelOffer, ...]:
     if not evidence.offers:
         return (LabelOffer(tier="default", price_micro=answer_price(evidence, ledger.prices)),)
-    held, money = evidence.clean_labels or 0.0, money_for_labels(ledger.remaining)
+    held = evidence.clean_labels or 0.0
+    money = money_for_labels(ledger.remaining) if evidence.can_collect else ledger.remaining
     return tuple(offer.joined(held, money / offer.price_per_clean) for offer in evidence.offers)
 
 
@@ -234,7 +234,6 @@ def _believe(evidence: Evidence) -> Belief:
     dynamics, reward = fit_posterior(measured.dynamics), fit_posterior(measured.reward)
     assert dynamics is not None and reward is not None, measured  # `_trouble` has seen usable errors of both
     weights = smoothed(evidence.weights_before, measured.weights)
-    errors = measured.dynamics.usable()[1, -1], measured.reward.usable()[1, -1]
     return Belief(
         posteriors=(dynamics, reward),
         laws=(dynamics.sample(_SAMPLES, rng), reward.sample(_SAMPLES, rng)),
@@ -242,7 +241,7 @@ def _believe(evidence: Evidence) -> Belief:
             dynamics.sample(_INTERVAL_SAMPLES, rng).blurred(measured.log_spreads[0], rng),
             reward.sample(_INTERVAL_SAMPLES, rng).blurred(measured.log_spreads[1], rng),
         ),
-        weights=nearer(weights, errors, measured.log_spreads),
+        weights=nearer(weights, measured),
         measured_weights=weights,
     )
 

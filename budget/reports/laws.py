@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from ...errors import UserError
-from ..adaptive import smoothed
+from ..adaptive import nearer, smoothed
 from ..ledger import Ledger
 from ..money import MICRO, Balance
 from ..plan import AllocatorConfig, Measured
@@ -109,7 +109,7 @@ def run_terms(ledger: Ledger, run: str, phases: Path | None = None) -> RunTerms:
         doubt=known_then.doubt,
         dynamics=dynamics,
         reward=reward,
-        weights=smoothed(tuple(before) if before else None, tuple(measured["weights"])),
+        weights=nearer(smoothed(tuple(before) if before else None, known_then.weights), known_then),
         **_prices_and_stock(ledger.balance(), ledger.prices | _paid_of_late(ledger), decision),
     )
 

@@ -88,10 +88,11 @@ def test_doubt_about_the_levels_widens_the_interval_of_the_share():
 
 
 def test_gaps_that_few_episodes_tell_are_believed_to_be_nearer_to_one_another():
-    # 8 and 2 apart by log 4; spreads of 1 and 1: 1 / (1 + 2) of that is believed, around the same middle of 4
-    weights = nearer((8.0, 4.0), (1.0, 0.5), (1.0, 1.0))
+    # 8 and 2, apart by log 4; spreads of 1 and 1: 1 / (1 + 2) of that is believed, around the same middle of 4
+    found = Measured(Curve.of([(9, 3.0, 1), (99, 1.0, 1)]), Curve.of([(9, 0.5, 1)]), (8.0, 4.0), 0.9)
+    weights = nearer(found.weights, replace(found, log_spreads=(1.0, 1.0)))
     assert (weights[0], weights[1] * 0.5) == pytest.approx((4 * 4 ** (1 / 6), 4 / 4 ** (1 / 6)))
-    assert nearer((8.0, 4.0), (1.0, 0.5), (0.0, 0.0)) == pytest.approx((8.0, 4.0)), "a sure measurement stays"
+    assert nearer(found.weights, found) == pytest.approx((8.0, 4.0)), "a sure measurement stays"
 
 
 def test_a_young_run_that_sees_little_error_of_one_kind_stays_near_half_each():

@@ -1,7 +1,7 @@
 """Whose laws a plan rests on, and what a run has measured for one."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 
@@ -100,8 +100,10 @@ def test_a_run_gives_laws_weights_prices_and_stock(run):
     assert "dynamics: 4 errors up to a count of 2,000, exponent 0." in table and "mean little" not in table
 
 
-def test_the_plan_for_a_run_is_the_one_that_its_allocator_finds_best(run):
-    ledger, known = run(evidence()), evidence()
+@pytest.mark.parametrize("spreads", [(0.0, 0.0), (0.8, 0.4)])
+def test_the_plan_for_a_run_is_the_one_that_its_allocator_finds_best(run, spreads):
+    known = evidence(measured=replace(MEASURED, log_spreads=spreads))  # few episodes: believed less, by both
+    ledger = run(known)
     terms = run_terms(ledger, "x").arguments() | {"have_transitions": 0, "have_labels": 0}
     answer = plan_answer(budget=10_000, **terms)
     assert answer["label_spend_share"] == pytest.approx(best_share(known, ledger), abs=1e-3)
