@@ -1,50 +1,17 @@
 """Plans from phase to phase: how far they move, on whose word a decision is made, and what a person is told."""
 
-import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-import numpy as np
 import pytest
 
 from tandem.budget.adaptive import nearer
-from tandem.budget.allocator import make_allocator
 from tandem.budget.market import Counts, Market, split
 from tandem.budget.money import MICRO
 from tandem.budget.phase import phase_money
-from tandem.budget.plan import AllocatorConfig, Evidence, Measured
-from tandem.budget.scaling import Curve, PowerLaw
+from tandem.budget.plan import Measured
+from tandem.budget.scaling import Curve
 
-DYNAMICS, REWARD = PowerLaw(3.0, 0.25), PowerLaw(8.0, 0.5)
-ADAPTIVE = make_allocator(AllocatorConfig())
-
-
-@dataclass
-class Purse:
-    total: int
-    remaining: int
-    prices: dict[str, int]
-
-
-def purse(remaining: float = 10_000, transition: float = 1, label: float = 4, spent: float = 2000) -> Purse:
-    """spent: 1,000 transitions and 250 labels, as `evidence` has them."""
-    money = round(remaining * MICRO)
-    total = money + round(spent * MICRO)
-    return Purse(total, money, {"transition": round(transition * MICRO), "label": round(label * MICRO)})
-
-
-def exact(law: PowerLaw, most: float, points: int = 20) -> Curve:
-    counts = tuple(float(count) for count in np.geomspace(most / 50, most, points))
-    return Curve(counts, tuple(law.error(count) for count in counts), (1.0,) * points)
-
-
-def measured(transitions: float = 1000, labels: float = 250, points: int = 20) -> Measured:
-    return Measured(exact(DYNAMICS, transitions, points), exact(REWARD, labels, points), (1.0, 1.0), 0.9)
-
-
-def evidence(phase: int = 6, transitions: int = 1000, labels: int = 250, **changes) -> Evidence:
-    known = {"phases": 12, "transition_lot": 1, "episode_length": 0, "min_transitions": 1}
-    known |= {"labels_per_transition": math.inf, "measured": measured(transitions, labels)}
-    return Evidence(phase=phase, transitions=transitions, labels=labels, **(known | changes))
+from .test_adaptive import ADAPTIVE, DYNAMICS, REWARD, evidence, measured, purse
 
 
 @pytest.mark.parametrize("phase, step", [(4, 3.0), (5, 2.0)])
