@@ -7,6 +7,9 @@ from pathlib import Path
 from .errors import UserError
 
 
+FOREIGN = "sinks"  # folder of a run where sinks (log.sinks) keep files of their own: nothing of ours reads it
+
+
 class LinkError(UserError):
     """A folder holds a link out of it, or something that is neither a file nor a folder; the message names it."""
 
@@ -14,12 +17,15 @@ class LinkError(UserError):
 def refuse_links(folder: Path) -> None:
     """LinkError for the first link below `folder` that leads out of it, and for a pipe, a socket or a device.
 
-    The folder itself may be a link: its name was given by the person.
+    The folder itself may be a link: its name was given by the person. What lies in FOREIGN is not looked at: other programs
+    link to their own places there, and no reader of ours goes in.
     """
     inside = os.path.realpath(folder)
     for place, folders, files in os.walk(inside):
         for name in (*folders, *files):
             _check(Path(place, name), inside)
+        if place == inside and FOREIGN in folders:
+            folders.remove(FOREIGN)
 
 
 def _check(path: Path, inside: str) -> None:

@@ -2,7 +2,8 @@
 
     tandem train smoke 'log.sinks=[wandb_sink:Wandb]' run.dir=/tmp/watched
 
-A run that goes on goes on there too. `budget/spent` can be chosen as the x axis of every chart.
+What wandb keeps on the disk lies in the run's folder under `sinks/`, the place for such files: it links to places outside. A
+run that goes on goes on there too. `budget/spent` can be chosen as the x axis of every chart.
 """
 
 import hashlib
@@ -16,13 +17,14 @@ class Wandb:
 
     def __init__(self, folder: str, config: dict):
         path = Path(folder).absolute()
+        (path / "sinks").mkdir(exist_ok=True)
         self._run = wandb.init(
             project="tandem",
             name=path.name,
             id=hashlib.sha256(str(path).encode()).hexdigest()[:16],  # the same when the run goes on
             resume="allow",
             allow_val_change=True,  # a larger budget, say
-            dir=folder,
+            dir=path / "sinks",
             config=config,
         )
 

@@ -81,3 +81,20 @@ def test_a_pipe_which_nobody_would_come_back_from_is_refused(run, capsys):
     for command in ("ledger", "eval"):
         assert tandem.cli.main([command, str(run)]) == 2
         assert "000000.log: neither a file nor a folder" in capsys.readouterr().err
+
+
+def test_what_sinks_keep_of_their_own_may_lead_where_it_likes_and_is_not_opened(run, tmp_path, capsys, opened):
+    behind = tmp_path / "theirs"
+    behind.write_text("a line")
+    (run / "sinks" / "wandb").mkdir(parents=True)
+    os.symlink(behind, run / "sinks" / "wandb" / "debug.log")
+    os.mkfifo(run / "sinks" / "wandb" / "pipe")
+    names = opened(behind)
+    for command in ("ledger", "repair", "repair --dry-run"):
+        assert tandem.cli.main([*command.split(), str(run)]) == 0, capsys.readouterr().err
+    assert read_config(run / "config.yaml").task == "toy_lq"
+    assert names == []
+    (run / "labels" / "sinks").mkdir()
+    os.symlink(behind, run / "labels" / "sinks" / "debug.log")  # one such folder, at the top
+    with pytest.raises(LinkError):
+        refuse_links(run)

@@ -59,6 +59,19 @@ def horizon_factor(correlation: float, horizon: int, discount: float, rows: floa
     return together * horizon / (parts * rows) / (1 - discount**horizon)
 
 
+def deviation_ahead(
+    answers: LabelErrors, noise_variance: float, horizon: int, discount: float, rows: float = 1.0
+) -> float:
+    """Standard deviation of what `horizon` rows bring, recurring for ever, in return units: what there is to foresee.
+
+    answers: `error` holds answers minus their mean. noise_variance: of the raters' noise in one.
+    """
+    squared = float((answers.error**2).mean()) if len(answers.error) else 0.0
+    clean = max(squared - noise_variance, 0.0)
+    alike = correlation(answers, clean / squared if squared > 0 else 1.0, horizon, rows)
+    return math.sqrt(clean) * horizon_factor(alike, horizon, discount, rows)
+
+
 def log_spread(size: np.ndarray, cluster: np.ndarray, seed: int) -> float:
     """Standard error of the logarithm of a mean of sizes (n,): what drawing whole episodes (`cluster`, (n,)) anew shows and,
     since few episodes do not show how unlike others may be, as much as their number leaves open. Without episodes, or where

@@ -25,7 +25,15 @@ from . import raters
 from .block import SCORED, Block, block_of
 from .bounds import bounds
 from .dynamics_gap import DynamicsGap, Rolled, adjoint_gap, dynamics_gap, explained_variance, horizon_for, rolled
-from .errors_in_time import UNLIKE, USUAL_CORRELATION, LabelErrors, correlation, horizon_factor, log_spread
+from .errors_in_time import (
+    UNLIKE,
+    USUAL_CORRELATION,
+    LabelErrors,
+    correlation,
+    deviation_ahead,
+    horizon_factor,
+    log_spread,
+)
 from .features import mean_prediction, predictor, sampled
 from .people import has_unit, judge_pairs
 from .raters import TierEstimates
@@ -104,7 +112,7 @@ class Measurer:
         blind = rolled(self.models, block, footing.far, self.config.samples, generator)
         curve = reward_curve(refits, noises, live, self.labels.num_training, known["clean_labels"], rows)
         together = self.reward_in_time(refits, noises[0], footing)
-        dreamed = Dreamed(gap.rolled, blind, footing)
+        dreamed = Dreamed(gap.rolled, blind, footing, together.foreseeable)
         measured = self.measured(phase, block, dreamed, (curve, together), (variance, explained), generator)
         scalars = {
             **_dynamics_scalars(gap, adjoint_gap(self.models, block, footing.near, self.config.samples, generator)),
@@ -157,18 +165,20 @@ class Measurer:
     def reward_in_time(self, refits: list[RefitError], noise: float, footing: "Footing") -> "InTime":
         """From the errors that the refit with all labels makes."""
         rows, discount = self.labels.mean_rows, self.models.dynamics.config.discount
-        horizons, alike, spread = (footing.near, footing.far), [USUAL_CORRELATION] * 2, UNLIKE
+        horizons, alike, spread, foreseeable = (footing.near, footing.far), [USUAL_CORRELATION] * 2, UNLIKE, math.nan
         if refits and refits[-1].scored is not None:
             scored, answers = refits[-1].scored, self.labels.answers(most=self.config.labels)
-            where = (one[scored.place] for one in (answers.env, answers.episode, answers.step))
+            where = [one[scored.place] for one in (answers.env, answers.episode, answers.step)]
             errors = LabelErrors(scored.error, *where)
             clean = clean_part(refits[-1].squared, noise)
             alike = [correlation(errors, clean, horizon, rows) for horizon in horizons]
             spread = log_spread(np.abs(errors.error), errors.cluster, self.seed)
+            answered = LabelErrors(scored.value - scored.value.mean(), *where)
+            foreseeable = deviation_ahead(answered, noise, footing.far, discount, rows)
         factors = [
             rows * horizon_factor(rho, horizon, discount, rows) for rho, horizon in zip(alike, horizons, strict=True)
         ]
-        return InTime(footing.blend(*alike), footing.blend(*factors), spread)
+        return InTime(footing.blend(*alike), footing.blend(*factors), spread, foreseeable)
 
     def predictor(self, phase: int) -> raters.Predict:
         """What raters are held against."""
@@ -295,11 +305,15 @@ class Dreamed:
     near: Rolled
     far: Rolled
     footing: Footing
+    foreseeable: float  # what there is to foresee of rewards, by the answers of all episodes; NaN where none are known
 
     @property
     def level(self) -> float:
-        """Return units."""
-        return self.footing.blend(self.near.absolute(1.0), self.far.absolute(0.0))
+        """Return units. Of rewards it is the part of what there was to foresee on the block, of what there is by the answers:
+        a reward model that knows little promises the same everywhere, in a few held-out episodes hardly anything may
+        happen, and either would make a poor dynamics model look good."""
+        far = self.far.share(0.0) * self.foreseeable
+        return self.footing.blend(self.near.absolute(1.0), far if math.isfinite(far) else self.far.absolute(0.0))
 
     @property
     def by(self) -> float:
@@ -326,6 +340,7 @@ class InTime:
     correlation: float  # of the errors of rows within the horizon, 0 .. 1
     factor: float  # return units, recurring for ever, an error of one row
     log_spread: float  # standard error of the log of the mean error
+    foreseeable: float = math.nan  # deviation of what the answers say of all rows in the horizon, in return units
 
 
 def _dynamics_scalars(gap: DynamicsGap, adjoint: float) -> dict[str, float]:

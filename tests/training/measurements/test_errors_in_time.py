@@ -11,6 +11,7 @@ from tandem.training.measurements.errors_in_time import (
     WORTH,
     LabelErrors,
     correlation,
+    deviation_ahead,
     horizon_factor,
     log_spread,
 )
@@ -94,3 +95,16 @@ def test_few_episodes_say_little_however_alike_they_are():
     assert log_spread(np.ones(60), np.zeros(60, int), seed=0) == UNLIKE
     assert log_spread(np.ones(60), np.arange(60) // 15, seed=0) == pytest.approx(UNLIKE / 2)
     assert log_spread(np.zeros(40), np.arange(40), seed=0) == log_spread(np.zeros(0), np.zeros(0), seed=0) == UNLIKE
+
+
+def test_what_there_is_to_foresee_is_told_by_answers_without_their_noise():
+    rng = np.random.default_rng(4)
+    level = np.repeat(rng.normal(size=400), 20)  # an episode brings the same reward in every row
+    steady = along(level, episodes=400)
+    assert deviation_ahead(steady, 0.0, 12, 0.99) == pytest.approx(level.std() / (1 - 0.99), rel=0.02)
+    noisy = along(level + 2 * rng.normal(size=len(level)), episodes=400)
+    assert deviation_ahead(noisy, 4.0, 12, 0.99) == pytest.approx(level.std() / (1 - 0.99), rel=0.1)
+    # Rows that have nothing to do with each other cancel: sqrt(1 + 1/4) / (1 - 1/4) of one
+    white = along(rng.normal(size=20_000), episodes=200)
+    assert deviation_ahead(white, 0.0, 2, 0.5) == pytest.approx(math.sqrt(1.25) / 0.75, rel=0.03)
+    assert deviation_ahead(along(np.zeros(0)), 0.0, 12, 0.99) == 0.0

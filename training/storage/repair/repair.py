@@ -11,7 +11,7 @@ from pathlib import Path
 from ....budget.ledger import Ledger
 from ....envs.labelers.question_keys import question_of
 from ....errors import UserError
-from ....links import refuse_links
+from ....links import FOREIGN, refuse_links
 from ...config import Config
 from ..card import RunCard
 from ..folder import RunFolder
@@ -97,7 +97,7 @@ def _twin(run: Path) -> Iterator[Path]:
     try:
         for path in sorted(run.rglob("*")):
             inside = path.relative_to(run)
-            if inside.parts[0] == DAMAGED:
+            if inside.parts[0] in (DAMAGED, FOREIGN):
                 continue
             if path.is_dir():
                 (twin / inside).mkdir(parents=True, exist_ok=True)
