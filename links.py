@@ -6,7 +6,6 @@ from pathlib import Path
 
 from .errors import UserError
 
-
 FOREIGN = "sinks"  # folder of a run where sinks (log.sinks) keep files of their own: nothing of ours reads it
 
 
