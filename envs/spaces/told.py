@@ -10,6 +10,7 @@ import numpy as np
 from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Space, Tuple
 
 from ..gymnasium_env import GymnasiumEnv
+from ..records import Spaces
 from ..wrappers import Choices
 from .leaves import Leaf, leaves_of
 from .pictures import is_picture, layout
@@ -37,6 +38,22 @@ def told_obs(env: gymnasium.Env) -> dict[str, dict[str, Any]]:
         assert isinstance(env.observation_space, Dict), env.observation_space
         return {key: _seen(Leaf((key,), space)) for key, space in env.observation_space.spaces.items()}
     return {key: _seen(leaf) for key, leaf in found.observations.leaves.items()}
+
+
+def told_data(spaces: Spaces) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
+    """Both, in the same words, where there is no environment but only data: what its files hold (docs/data.md)."""
+    obs = {
+        key: {"path": [key]}
+        | ({"layout": "HWC"} if spec.kind == "image" else {"start": [0] * int(np.prod(spec.shape))})
+        for key, spec in spaces.obs.items()
+    }
+    parts: list[Space] = []
+    if spaces.num_continuous:
+        parts.append(Box(-1, 1, (spaces.num_continuous,)))
+    if spaces.factors:
+        parts.append(Discrete(spaces.factors[0]) if len(spaces.factors) == 1 else MultiDiscrete(spaces.factors))
+    space = parts[0] if len(parts) == 1 else Tuple(parts)
+    return obs, _action(space, _Ranges(0, spaces.num_continuous))
 
 
 class _Ranges:

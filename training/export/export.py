@@ -14,11 +14,14 @@ from torch.export import Dim
 
 from ...durable import whole_file
 from ...envs.make import make_env
-from ...envs.spaces.told import told_action, told_obs
+from ...envs.records import Spaces
+from ...envs.spaces.told import told_action, told_data, told_obs
 from ...usage import UsageError
 from ...worldmodel.fused import own_order
 from ...worldmodel.observations.images import MOST_IMAGES
 from ..build import load_trained
+from ..config import Config
+from ..parts.world import is_played
 from ..settings import trusted_config
 from .form import ENTRY, described, policy_form, reward_form
 from .programs import PolicyProgram, RewardProgram
@@ -45,20 +48,28 @@ def export(arguments: list[str], parser: ArgumentParser, trust: str) -> None:
 
 def exported(run: Path, is_trusted: bool, names: list[str], is_sampled: bool = False) -> dict[str, bytes]:
     """Name (policy, reward) -> the content of its file, a torch.export program with its description. UserError for a folder
-    that is no run, has no checkpoint, or names code of others that is not trusted: the environment is made, to tell its spaces.
+    that is no run, has no checkpoint, or names code of others that is not trusted: the environment, where there is one, is made,
+    to tell its spaces.
     """
     config = trusted_config(run, is_trusted)
     models, agent = load_trained(run, is_trusted)
     for model in (models.dynamics, models.reward, models.actor_critic):
         model.requires_grad_(False)  # a stranger asks for numbers, not for gradients
-    env = make_env(config.task, config.envs, config.seed)
-    try:
-        known = described(config, agent, told_obs(env), told_action(env))
-    finally:
-        env.close()
+    known = described(config, agent, *_told_spaces(config, agent.spaces))
     forms = {"policy": policy_form(agent, is_sampled), "reward": reward_form(agent, config.labeler.kind)}
     programs = {"policy": PolicyProgram, "reward": RewardProgram}
     return {name: program_bytes(programs[name](agent), known | forms[name]) for name in names}
+
+
+def _told_spaces(config: Config, spaces: Spaces) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Of observations and actions."""
+    if not is_played(config):
+        return told_data(spaces)
+    env = make_env(config.task, config.envs, config.seed)
+    try:
+        return told_obs(env), told_action(env)
+    finally:
+        env.close()
 
 
 def program_bytes(program: nn.Module, form: dict[str, Any]) -> bytes:

@@ -9,7 +9,8 @@ from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Tu
 
 from tandem.envs.gymnasium_env import GymnasiumEnv
 from tandem.envs.make import EnvConfig, make_env
-from tandem.envs.spaces.told import told_action, told_obs
+from tandem.envs.records import ObsSpec, Spaces
+from tandem.envs.spaces.told import told_action, told_data, told_obs
 
 ACTIONS = Tuple(
     [
@@ -83,3 +84,14 @@ def test_an_action_of_dm_control_has_the_bounds_of_its_simulator():
     }
     assert told_obs(env)["velocity"] == {"path": ["velocity"], "start": [0, 0]}
     env.close()
+
+
+def test_without_an_environment_the_forms_are_those_of_data(use_exported):
+    seen = {"arm": ObsSpec((2,)), "gear": ObsSpec((1,), classes=3), "eye": ObsSpec((4, 4, 3), kind="image")}
+    obs, action = told_data(Spaces(seen, 7, factors=(2, 3)))
+    told = {key: {"kind": spec.kind, "shape": spec.shape, "dtype": spec.dtype} | obs[key] for key, spec in seen.items()}
+    row = {"arm": np.ones(2, np.float32), "gear": np.full(1, 2, np.int32), "eye": np.full((4, 4, 3), 9, np.uint8)}
+    assert same(use_exported.read(row, {"obs": told, "environment": {"size": 4}}), row)
+    numbers, choices = use_exported.action_of(np.array([0.5, -2, 0, 1, 0, 0, 1.0]), action)
+    assert numbers.tolist() == [0.5, -1] and choices.tolist() == [1, 2]
+    assert told_data(Spaces({}, 3, factors=(3,)))[1] == {"kind": "choice", "at": [0, 3], "start": 0}

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import tandem
+import tandem.cli
 import tandem.training.build
 from tandem.budget.ledger import Ledger
 from tandem.budget.reports.accounts import account_lines
@@ -185,3 +186,9 @@ def test_without_evaluation_no_environment_is_made(offline, tmp_path, monkeypatc
     assert "eval/return" not in (folder / "metrics.jsonl").read_text()
     build(resume_config(folder, ["budget.total=80"]), is_resumed=True).close()
     assert tandem.load(folder).spaces.obs["state"].shape == (2,)
+    assert tandem.cli.main(["export", str(folder), "--reward", str(tmp_path / "reward.pt2")]) == 0
+    monkeypatch.undo()
+    files = {"tandem.json": ""}
+    torch.export.load(tmp_path / "reward.pt2", extra_files=files)
+    about = json.loads(files["tandem.json"])  # an observation and an action are as the set has them
+    assert about["obs"]["state"]["path"] == ["state"] and about["action"]["space"]["kind"] == "numbers"
