@@ -6,7 +6,6 @@ from ..worldmodel.records import Address, Batch, LabelBatch
 from .learner import Noise
 from .reports import status
 from .run import Run
-from .settings import to_yaml
 from .stop import Interrupted
 
 CHECKED_EVERY = 100  # updates between two looks at the device's count of skipped ones
@@ -103,7 +102,7 @@ def check_skipped(run: Run) -> None:
     why = "a loss or a gradient was not finite, no parameter changed"
     run.logger.line(f"warning: {skipped} updates before number {run.progress.updates} were skipped: {why}")
     if in_a_row >= CHECKED_EVERY:
-        dump = run.recorder.dump(run.folder.path, run.learner, to_yaml(run.config))  # the newest one was skipped
+        dump = run.recorder.dump(run.folder.path, run.learner, run.settings)  # the newest one was skipped
         if run.learner.is_finite():
             run.save()
             kept = f"saved in {run.folder.path}, --resume goes on from there"

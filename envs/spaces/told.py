@@ -51,7 +51,7 @@ def told_data(spaces: Spaces) -> tuple[dict[str, dict[str, Any]], dict[str, Any]
     if spaces.num_continuous:
         parts.append(Box(-1, 1, (spaces.num_continuous,)))
     if spaces.factors:
-        parts.append(Discrete(spaces.factors[0]) if len(spaces.factors) == 1 else MultiDiscrete(spaces.factors))
+        parts.append(Discrete(spaces.factors[0]) if len(spaces.factors) == 1 else MultiDiscrete([*spaces.factors]))
     space = parts[0] if len(parts) == 1 else Tuple(parts)
     return obs, _action(space, _Ranges(0, spaces.num_continuous))
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 
 from ....envs.labelers.programs.address import without_secrets
 from ....errors import UserError
@@ -17,8 +18,13 @@ from .told import ToldSettings
 def begin_logging(config: Config, folder: RunFolder, purge_step: int | None) -> Logger:
     url = without_secrets(config.labeler.url) if config.labeler.url else ""
     open_config = replace(config, labeler=replace(config.labeler, url=url))
-    settings = ToldSettings.of(to_yaml(open_config), to_yaml(Config()))
+    settings = ToldSettings.of(to_yaml(open_config), _defaults())
     return Logger(folder.path, config.log, purge_step=purge_step, settings=settings)
+
+
+@cache
+def _defaults() -> str:
+    return to_yaml(Config())
 
 
 def check_sinks(names: Sequence[str]) -> None:
