@@ -16,6 +16,12 @@ def to_micro(coins: float) -> int:
     return round(coins * MICRO)
 
 
+def coins_shown(coins: float) -> str:
+    """1,250 or, of amounts below a hundred that are not whole, 12.35: a person's wage makes prices of hundredths."""
+    rounded = round(coins, 2)
+    return f"{coins:,.0f}" if abs(rounded) >= 100 or rounded == round(rounded) else f"{rounded:.2f}"
+
+
 def price_in_micro(coins: float) -> int:
     """A price in whole micro-coins, rounded up: so many units as its micro-coins pay for can be paid for in truth."""
     return math.ceil(_as_written(coins) * MICRO)

@@ -10,7 +10,7 @@ from ..reading.run_files import Evaluated
 from ..reports.figures_evidence import ErrorCurve
 from ..reports.pictures import Coins, column, spends
 from .markup import Markup
-from .numbers import count, digits, returned
+from .numbers import coins_told, count, digits, returned
 from .plot import Plot, Point, legend
 
 STACK = ("transitions", "labels", "third", "fourth", "fifth", "sixth")  # colours, in the order of what was bought
@@ -48,7 +48,7 @@ def returns_by(evaluations: Sequence[Evaluated], counted: Callable[[Evaluated], 
     for color, line in points.items():
         name, *dashed = color.split()
         told = [
-            f"{phase_name(one.phase)}: {returned(value)} for {count(one.spent)} coins"
+            f"{phase_name(one.phase)}: {returned(value)} for {coins_told(one.spent)} coins"
             for one, (_, value) in zip(evaluations, line, strict=True)
         ]
         marks += [plot.line(line, name, bool(dashed)), plot.dots(line, name, told)]
@@ -64,7 +64,7 @@ def bought_by_phase(history: Sequence[PhaseRecord], coins: Coins) -> Markup:
     marks, below = [], np.zeros(len(phases))
     for (name, each), color in zip(paid.items(), STACK, strict=False):
         for place, phase in enumerate(phases):
-            told = f"{phase_name(phase)}: {count(each[place])} coins for {name}"
+            told = f"{phase_name(phase)}: {coins_told(each[place])} coins for {name}"
             ends = (below[place], below[place] + max(each[place], 0.0))
             marks.append(plot.bar((phase - 0.38, phase + 0.38), ends, color, told))
         below = below + np.maximum(each, 0.0)

@@ -4,6 +4,8 @@ import math
 from datetime import UTC, datetime
 from typing import TypeGuard
 
+from ...budget.money import coins_shown
+
 NONE = "\N{EN DASH}"
 
 
@@ -14,6 +16,11 @@ def is_number(value: object) -> TypeGuard[float]:
 def count(value: object) -> str:
     """12,500"""
     return f"{value:,.0f}" if is_number(value) else NONE
+
+
+def coins_told(value: object) -> str:
+    """12,500 or 12.35"""
+    return coins_shown(value) if is_number(value) else NONE
 
 
 def digits(value: object) -> str:
@@ -32,7 +39,7 @@ def returned(value: object) -> str:
 
 
 def percent(value: object) -> str:
-    return f"{value:.0%}" if is_number(value) else NONE
+    return f"{round(value, 2) + 0.0:.0%}" if is_number(value) else NONE  # + 0: no -0%
 
 
 def short(value: float) -> str:

@@ -10,7 +10,7 @@ from ..phase_record import PhaseRecord
 from ..reports.pictures import laws
 from . import curves, sentences
 from .markup import Markup, folded, joined, table, tag, text
-from .numbers import NONE, count, digits, lasted, moment, percent, plural, returned
+from .numbers import NONE, coins_told, count, digits, lasted, moment, percent, plural, returned
 from .pictures import films, picture
 from .sources import Sources
 
@@ -82,7 +82,7 @@ def _heading(sources: Sources) -> Markup:
     on_labels = sum(tier["spent"] for tier in (sources.account or {}).get("by_tier", {}).values())
     tiles = {
         "true return": returned(last.return_mode) if last else NONE,
-        f"of {count(sources.total)} coins spent": count(sources.spent),
+        f"of {coins_told(sources.total)} coins spent": coins_told(sources.spent),
         "transitions": count(transitions),
         "labels": count(labels),
         "of the spend on labels": percent(on_labels / sources.spent) if sources.spent else NONE,
@@ -108,7 +108,7 @@ def _returns(sources: Sources) -> Markup | None:
         (
             *(
                 curves.phase_name(one.phase),
-                count(one.spent),
+                coins_told(one.spent),
                 count(one.transitions),
                 count(one.labels),
                 count(one.updates),
@@ -146,8 +146,9 @@ def _phase_table(sources: Sources, history: list[PhaseRecord]) -> Markup:
     rows, before = [], (0, 0, 0.0)
     for record in history:
         now = (record.transitions, record.labels, record.spent)
-        more = [count(after - earlier) for after, earlier in zip(now, before, strict=True)]
-        rows.append((curves.phase_name(record.phase), *more, count(record.spent), moment(when.get(record.phase))))
+        transitions, labels, coins = (after - earlier for after, earlier in zip(now, before, strict=True))
+        more = count(transitions), count(labels), coins_told(coins)
+        rows.append((curves.phase_name(record.phase), *more, coins_told(record.spent), moment(when.get(record.phase))))
         before = now
     return table(("in", "transitions", "labels", "coins", "coins so far", "planned at (UTC)"), rows)
 
@@ -157,7 +158,7 @@ def _tiers(sources: Sources) -> Markup | None:
     tiers = (sources.account or {}).get("by_tier", {})
     if len(tiers) < 2 and set(tiers) <= {"default"}:
         return None
-    rows = ((name, count(tier["labels"]), count(tier["spent"])) for name, tier in tiers.items())
+    rows = ((name, count(tier["labels"]), coins_told(tier["spent"])) for name, tier in tiers.items())
     return joined([tag("h3", "Tiers that labels came from"), table(("tier", "labels", "coins"), rows)])
 
 

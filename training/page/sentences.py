@@ -8,17 +8,17 @@ import numpy as np
 from ...budget.money import MICRO
 from ..reading.run_files import RunFiles
 from ..reports.figures_evidence import ErrorCurve
-from .numbers import count, digits, is_number, lasted, percent, plural, returned
+from .numbers import coins_told, count, digits, is_number, lasted, percent, plural, returned
 
 
 def state(files: RunFiles, spent: float, total: float) -> str:
     """Where the run stands."""
     if files.is_over:
         worked = f" It worked for {lasted(files.evaluations[-1].hours)}." if files.evaluations else ""
-        return f"The run is finished: {count(spent)} of {count(total)} coins are spent.{worked}"
+        return f"The run is finished: {coins_told(spent)} of {coins_told(total)} coins are spent.{worked}"
     phases, done = files.setting("allocator.phases", 0), [record.phase for record in files.phases]
     where = f"phase {done[-1]} of {phases} was the last to be finished" if done else "no phase is finished yet"
-    return f"The run is not finished: {count(spent)} of {count(total)} coins are spent, and {where}."
+    return f"The run is not finished: {coins_told(spent)} of {coins_told(total)} coins are spent, and {where}."
 
 
 def outcome(files: RunFiles) -> str:
@@ -27,11 +27,11 @@ def outcome(files: RunFiles) -> str:
         return "No episode was evaluated, so nothing is known of its true return."
     last, best = files.evaluations[-1], max(files.evaluations, key=lambda one: one.return_mode)
     said = (
-        f"The latest evaluation, at {count(last.spent)} coins, brought a mean true return of {returned(last.return_mode)} with the "
+        f"The latest evaluation, at {coins_told(last.spent)} coins, brought a mean true return of {returned(last.return_mode)} with the "
         f"most likely actions and {returned(last.return_sampled)} with drawn ones."
     )
     if best.return_mode > last.return_mode:
-        said += f" The best so far was {returned(best.return_mode)}, at {count(best.spent)} coins."
+        said += f" The best so far was {returned(best.return_mode)}, at {coins_told(best.spent)} coins."
     return said
 
 
@@ -39,11 +39,11 @@ def bought(account: Mapping[str, Any]) -> str:
     """All that the ledger has booked."""
     said = f"{plural(account['transitions'], 'transition')} and {plural(account['labels'], 'label')} were bought."
     if account["reserved"]:
-        said += f" {count(account['reserved'])} coins are reserved for what is on its way."
+        said += f" {coins_told(account['reserved'])} coins are reserved for what is on its way."
     if account["work_spent"]:
-        said += f" {count(account['work_spent'])} coins went to people's time that brought no label."
+        said += f" {coins_told(account['work_spent'])} coins went to people's time that brought no label."
     if account["written_off"]:
-        said += f" {count(account['written_off'])} coins are written off, for what was lost."
+        said += f" {coins_told(account['written_off'])} coins are written off, for what was lost."
     return said
 
 
@@ -51,7 +51,7 @@ def plan(decision: Mapping[str, Any]) -> str:
     """What a phase planned to buy, and why."""
     held, made = _mapping(decision.get("inputs")), _mapping(decision.get("outputs"))
     coins, share = made.get("money_micro"), made.get("label_spend_share")
-    cost = f" for {count(coins / MICRO)} coins" if is_number(coins) else ""
+    cost = f" for {coins_told(coins / MICRO)} coins" if is_number(coins) else ""
     buys = [plural(one.get(f"{kind}s"), kind) for one in (held, made) for kind in ("transition", "label")]
     said = [
         "It held {} and {}, and planned to buy {} and {} more".format(*buys) + f"{cost}: {percent(share)} on labels."

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator, PercentFormatter
 
+from ...budget.money import coins_shown
 from .colors import CURVES, LABELS, LIMIT, PREDICTED, STACK, TRANSITIONS, TRUTH
 
 COLUMNS = 3
@@ -71,7 +72,7 @@ def spend_over_time(step: np.ndarray, spends: Mapping[str, np.ndarray], total: f
     areas = [np.concatenate([[0], spend]) for spend in spends.values()]
     colors = list(islice(cycle(STACK), len(areas)))
     axes.stackplot(step, *areas, labels=spends.keys(), colors=colors, alpha=0.75, linewidth=0)
-    axes.axhline(total, color=LIMIT, linewidth=1, linestyle="--", label=f"budget ({total:,.0f} coins)")
+    axes.axhline(total, color=LIMIT, linewidth=1, linestyle="--", label=f"budget ({coins_shown(total)} coins)")
     axes.set_ylim(0, 1.15 * total)
     axes.set_xlim(0, max(step[-1], 1))
     dress(axes, "environment steps", "money spent [coins]", "What the money was spent on")

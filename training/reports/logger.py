@@ -16,6 +16,7 @@ import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from ...budget.money import coins_shown
 from ...durable import sync
 from ...outside import is_class
 from .films.archive import keep
@@ -271,7 +272,7 @@ def progress_line(now: ProgressLine, speed: Speed) -> str:
         "pilot" if now.phase == 0 else f"phase {now.phase}/{now.phases}",
         f"step {now.step:,}",
         f"{now.transitions:,} transitions + {now.labels:,} labels",
-        f"{now.spent:,.0f} of {now.total:,.0f} coins, {max(0.0, now.total - now.spent):,.0f} left",
+        f"{coins_shown(now.spent)} of {coins_shown(now.total)} coins, {coins_shown(max(0.0, now.total - now.spent))} left",
         "return -" if now.episode_return is None else f"return {now.episode_return:.1f}",
         f"update {now.updates:,}" + ("" if rate is None else f" ({rate:.2f}/s)"),
         "time left -" if left is None else f"time left {duration(left)}",

@@ -14,6 +14,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ...agents.agent import Agent
+from ...budget.money import coins_shown
 from ...budget.plan import Evidence, Purse
 from ...envs.records import Spaces
 from ...seeds import Channel, derive_seed
@@ -158,7 +159,7 @@ class Onlooker:
             studio.deliver()
         if not studio.is_free:
             return
-        title = f"{self.task}, phase {now.phase}, {now.spent:,.0f} coins"
+        title = f"{self.task}, phase {now.phase}, {coins_shown(now.spent)} coins"
         shots: dict[str, Shot] = {}
         stage = self.evaluator.stage
         if played:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import torch
 
-from ...budget.money import MICRO, Balance
+from ...budget.money import MICRO, Balance, coins_shown
 from ...budget.reports.decisions import decision_lines
 from ...watch import REST, shares
 from ..config import Config
@@ -76,7 +76,7 @@ def show(logger: Logger, progress: Progress, balance: Balance, step: int) -> Non
 def describe(config: Config, parameters: int, device: torch.device, processes: int, balance: Balance) -> str:
     where = device.type if processes == 1 else f"{device.type} in {processes} processes"
     return (
-        f"{config.mode}, {parameters / 1e6:.2f} M parameters on {where}, {balance.total / MICRO:,.0f} coins, "
+        f"{config.mode}, {parameters / 1e6:.2f} M parameters on {where}, {coins_shown(balance.total / MICRO)} coins, "
         f"a transition {config.price.transition:g}, a label {config.price.label:g}"
     )
 
@@ -94,6 +94,4 @@ def last_word(progress: Progress) -> str:
     if progress.evaluations:
         seen = progress.evaluations[-1]
         returns = f"return {seen.mean_mode:.1f} (mode), {seen.mean_sampled:.1f} (sampled)"
-    return (
-        f"{updates}{returns} for {last.spent:,.0f} coins: {last.transitions:,} transitions and {last.labels:,} labels"
-    )
+    return f"{updates}{returns} for {coins_shown(last.spent)} coins: {last.transitions:,} transitions and {last.labels:,} labels"
