@@ -58,10 +58,10 @@ class Adaptive:
         belief = _believe(evidence)
         offer = _best_offer(evidence, ledger, belief)
         market = item_market(evidence, ledger, offer, phase_money(evidence, ledger))
-        held = divide_phase(evidence, market, *belief.mean_laws(offer), belief.weights)
-        known: dict[str, Any] = _gap_facts(belief, offer, market, held)
-        if evidence.can_collect:  # else there is nothing to share the money with
-            known |= _share_facts(evidence, ledger, belief, offer)
+        # Else there is nothing to share the money with.
+        shares = _share_facts(evidence, ledger, belief, offer) if evidence.can_collect else {}
+        held = divide_phase(evidence, market, *belief.mean_laws(offer), belief.weights, _sureness(shares))
+        known: dict[str, Any] = _gap_facts(belief, offer, market, held) | shares
         facts = Facts(**known)
         alone = "" if evidence.can_collect else LABELS_ALONE
         note = joined(alone, cap_note(held, market), _trust_note(offer), _stuck_note(facts), _stop_note(facts))
@@ -128,22 +128,35 @@ def item_market(evidence: Evidence, ledger: Purse, offer: LabelOffer, money: int
 
 
 def divide_phase(
-    evidence: Evidence, market: Market, dynamics: ErrorLaw, reward: ErrorLaw, weights: tuple[float, float]
+    evidence: Evidence,
+    market: Market,
+    dynamics: ErrorLaw,
+    reward: ErrorLaw,
+    weights: tuple[float, float],
+    sureness: float = 1.0,
 ) -> Counts:
     """Half way between the split of least gap now and the one on the way to the least gap in the end, within what a phase may
     do. Alone the first would jump with the noise of what was measured: a phase's money is little beside what is held. Each
-    side gets some of the money, or its law would never be known, and the labels' part of it moves by steps."""
+    side gets some of the money, or its law would never be known, and the labels' part of it moves by steps.
+
+    sureness: 0 .. 1, how far to leave half of the spend each, which is never far wrong, in the log of the odds."""
     if not evidence.can_collect:
         return market.at_transitions(math.inf)
     least, most = label_shares_allowed(evidence)
     later = replace(market, money=market.money * max(1, evidence.phases - evidence.phase + 1))
     shares = (_share_added(one, split(one, dynamics, reward, weights)) for one in (market, later))
     logits = [math.log(share / (1 - share)) for share in (min(max(one, least), most) for one in shares)]
-    share = 1 / (1 + math.exp(-sum(logits) / 2))
+    share = 1 / (1 + math.exp(-sureness * sum(logits) / 2))
+    share = min(max(share, least), most)
     labels = market.stock.labels + int(share * market.money / market.prices[1])
     held = replace(market, caps=(market.caps[0], min(market.caps[1], labels))).at_labels(labels)
     # Money is left where labels are at the most that the transitions allow: it goes to transitions after all.
     return replace(market, money=market.money - _cost(market, held), stock=held).at_transitions(math.inf)
+
+
+def _sureness(shares: dict[str, float]) -> float:
+    """0 where the best share may lie anywhere, 1 where it is known: what its interval leaves of all shares."""
+    return 1 - (shares["best_share_high"] - shares["best_share_low"]) if shares else 1.0
 
 
 def label_shares_allowed(evidence: Evidence) -> tuple[float, float]:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from tandem.budget.adaptive import nearer
+from tandem.budget.adaptive import divide_phase, nearer
 from tandem.budget.market import Counts, Market, split
 from tandem.budget.money import MICRO
 from tandem.budget.phase import phase_money
@@ -70,6 +70,24 @@ def test_a_young_run_that_sees_little_error_of_one_kind_stays_near_half_each():
         return plan.label_spend_share
 
     assert share(0.0) > share(0.7) > share(1.0) > 0.5
+
+
+def test_a_plan_leaves_half_each_as_far_as_it_is_sure():
+    """The odds of 4 : 1 that a sure plan takes are 2 : 1 where the interval covers half of all shares, and never more
+    than a phase may move."""
+    phase = evidence(6)
+    market = Market(phase_money(phase, purse()), (MICRO, 4 * MICRO), Counts(1000, 250))
+
+    def odds(sureness: float, before: float | None = None) -> float:
+        held = divide_phase(
+            replace(phase, share_before=before), market, DYNAMICS, REWARD, (1.0, 1.5), sureness=sureness
+        )
+        share = 4 * MICRO * (held.labels - 250) / market.money
+        return share / (1 - share)
+
+    assert odds(1.0) > 1.5
+    assert odds(0.5) == pytest.approx(odds(1.0) ** 0.5, rel=0.05) and odds(0.0) == pytest.approx(1.0, rel=0.05)
+    assert odds(0.0, before=0.1) == pytest.approx(2 / 9, rel=0.05)
 
 
 def test_a_person_is_told_that_the_model_is_the_limit_where_no_data_helps():
