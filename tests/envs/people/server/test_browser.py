@@ -135,13 +135,30 @@ def test_without_a_network_an_answer_waits_in_the_browser_and_counts_once_when_i
 def test_what_waited_survives_that_the_page_is_closed(chromium, site, listening):
     """The answer reached the server, and its acknowledgement did not come back: it is sent again and counts once."""
     page = log_in(chromium, listening(site), site, "ann")
-    page.run("window.realFetch = fetch; window.fetch = async (path, options) => { const sent = await realFetch(path, options); if (path === '/api/answer') throw new TypeError('lost'); return sent; }")  # fmt: skip
+    page.run("window.realFetch = fetch; window.fetch = async (path, options) => { const sent = await realFetch(path, options); if (path.startsWith('/api/answer')) throw new TypeError('lost'); return sent; }")  # fmt: skip
     page.press("2")
     page.until(lambda: num_answers(site) == 1, "the answer to arrive")
     page.wait("document.querySelector('#tally').innerText.includes('1 not sent')")
     page.reload()
     page.wait("document.querySelector('#tally')?.innerText.includes('1 today') && document.querySelector('#tally').innerText.includes('saved')")  # fmt: skip
     assert verdicts(site) == [("ann", "0.25")] and num_answers(site) == 1
+
+
+def test_what_waited_for_a_run_is_not_sent_to_another_one_at_the_same_address(chromium, site, listening):
+    page = log_in(chromium, listening(site), site, "ann")
+    own = site.queue.meta("run")
+    page.connected(False)
+    page.press("4")
+    page.wait("document.querySelector('#tally').innerText.includes('1 not sent')")
+    site.queue.set_meta(run="another")
+    page.connected(True)
+    page.wait("document.querySelector('#tally').innerText.includes('not served here now')")
+    page.reload()
+    page.wait("document.querySelector('#tally')?.innerText.includes('saved')")
+    assert num_answers(site) == 0
+    site.queue.set_meta(run=own)
+    page.reload()
+    page.until(lambda: verdicts(site) == [("ann", "0.75")], "the answer")
 
 
 def test_a_reload_in_mid_answer_brings_back_the_question_and_what_was_begun(chromium, site, listening):
