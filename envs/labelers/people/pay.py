@@ -34,8 +34,11 @@ def price(queue: Queue, wage_micro: int, seconds: float, has_fee: bool) -> int:
 
 
 def median_seconds(db: sqlite3.Connection, rater: int) -> float:
-    """Of the rater's last answers; 0 without any."""
-    rows = db.execute("SELECT seconds FROM answer WHERE rater = ? ORDER BY time DESC, id DESC LIMIT ?", (rater, RECENT))
+    """Of the rater's last answers; 0 without any. One that was taken back is counted in the next one's seconds."""
+    rows = db.execute(
+        "SELECT seconds FROM answer WHERE rater = ? AND state != 'undone' ORDER BY time DESC, id DESC LIMIT ?",
+        (rater, RECENT),
+    )
     return statistics.median([row["seconds"] for row in rows] or [0.0])
 
 

@@ -90,6 +90,15 @@ def test_seconds_are_capped_by_the_time_that_has_passed_and_by_three_medians(boo
     assert [row["seconds"] for row in booth.queue.read("SELECT seconds FROM answer ORDER BY id")] == [4.0, 60.0]
 
 
+def test_answers_that_are_taken_back_again_and_again_cost_no_more_than_one(booth):
+    booth.trainers[0].submit(asked("clip", 1))
+    for _ in range(4):
+        booth.counter.undo("ann", booth.score("ann", seconds=1000.0).uuid)
+    assert booth.take("ann").until == booth.time + 60
+    booth.score("ann", seconds=1000.0)
+    assert [row["seconds"] for row in booth.queue.read("SELECT seconds FROM answer")] == [60.0] * 5
+
+
 def test_a_price_is_wage_and_fee_and_never_above_the_ceiling():
     # 12 coins an hour: 6 s cost 0.02 coins
     assert price_micro(12_000_000, 6.0) == 20_000
