@@ -90,6 +90,13 @@ def test_seconds_are_capped_by_the_time_that_has_passed_and_by_three_medians(boo
     assert [row["seconds"] for row in booth.queue.read("SELECT seconds FROM answer ORDER BY id")] == [4.0, 60.0]
 
 
+def test_nobody_holds_a_question_for_longer_than_ten_minutes(booth):
+    booth.trainers[0].submit(asked("clip", *range(6)))
+    for _ in range(5):  # the cap: a minute, then 180 s, 360, 540 and 600
+        booth.score("ann", seconds=1000.0)
+    assert booth.take("ann").until == booth.time + 600
+
+
 def test_answers_that_are_taken_back_again_and_again_cost_no_more_than_one(booth):
     booth.trainers[0].submit(asked("clip", 1))
     for _ in range(4):
