@@ -97,6 +97,17 @@ def test_an_import_costs_no_more_than_an_answer_here_and_no_later_lease_is_longe
     assert booth.take("bob").until == booth.time + 60
 
 
+def test_no_import_takes_the_name_of_the_owner(booth):
+    booth.trainers[0].submit(asked("clip", 1))
+    line = json.dumps({"key": "key/1", "rater": "owner", "verdict": 0.5})
+    with pytest.raises(QueueRefused, match="line 1: name: owner is whoever serves the page"):
+        import_answers(booth.queue, read_strangers(line))
+    with booth.queue.writing() as db:  # an import had done so once
+        db.execute("UPDATE rater SET name = 'owner' WHERE name = 'ann'")
+    owner = booth.raters.by_token(booth.raters.owner())
+    assert owner is not None and owner.is_owner and not booth.raters.find("bob").is_owner
+
+
 def test_every_refused_line_is_named_and_nothing_is_imported(booth):
     booth.trainers[0].submit(asked("clip", 1, 2, 3))
     good = {"key": "key/1", "rater": "ann", "verdict": 0.5}
