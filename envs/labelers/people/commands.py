@@ -16,6 +16,7 @@ from .overview import Overview, Shift
 from .pay import shortfall
 from .queue import Queue
 from .raters import Raters, login_address
+from .schema import QueueRefused
 from .serving import base, served_at, where
 
 COLUMNS = ("rater", "today", "answers", "s each", "per hour", "wage", "earned", "skips", "agreement", "gold", "")
@@ -137,19 +138,28 @@ def _expire(queue: Queue, options: argparse.Namespace) -> list[str]:
 
 def _export(queue: Queue, options: argparse.Namespace) -> list[str]:
     form, path = next((form, getattr(options, form)) for form in FORMS if getattr(options, form))
+    if path.is_dir():
+        raise UserError(f"{path}: is a folder, name a file in it")
     found = records(queue)
-    with whole_file(path, "w") as file:
-        file.write(FORMS[form](found))
+    try:
+        with whole_file(path, "w") as file:
+            file.write(FORMS[form](found))
+    except OSError as error:  # which names the unfinished file
+        raise UserError(f"{path}: cannot be written ({error.strerror})") from error
     answers = sum(record["verdict"] is not None for record in found)
     return [f"{path}: {answers} answers to {len({record['key'] for record in found})} questions"]
 
 
 def _import(queue: Queue, options: argparse.Namespace) -> list[str]:
     try:
-        text = options.file.read_text(encoding="utf-8")
+        strangers = read_strangers(options.file.read_text(encoding="utf-8"))
     except UnicodeDecodeError as error:
         raise UserError(f"{options.file}: is no UTF-8 text") from error
-    done = import_answers(queue, read_strangers(text))
+    except OSError as error:
+        raise UserError(f"{options.file}: cannot be read ({error.strerror})") from error
+    except QueueRefused as error:
+        raise UserError(f"{options.file}: {error}") from error
+    done = import_answers(queue, strangers)
     return [f"{options.file}: {done.counted} labels, {done.others} kept beside them, {done.known} were there before"]
 
 

@@ -119,7 +119,18 @@ def test_export_and_import(booth, command, tmp_path):
     assert command("import", file).endswith("0 labels, 0 kept beside them, 1 were there before\n")
     file.write_bytes(b"\xff\xfe")
     assert "no UTF-8" in command("import", file, status=2)
-    assert "nowhere" in command("import", tmp_path / "nowhere", status=2)
+    file.write_bytes(b"")
+    assert f"{file}: is empty\n" in command("import", file, status=2)
+
+
+def test_a_place_that_cannot_be_written_or_read_is_named_as_it_was_given(command, tmp_path):
+    nowhere = tmp_path / "no" / "answers.jsonl"
+    assert f"{nowhere}: cannot be written (No such file or directory)\n" in command(
+        "export", "--jsonl", nowhere, status=2
+    )
+    assert f"{nowhere}: cannot be read (No such file or directory)\n" in command("import", nowhere, status=2)
+    for folder in (tmp_path, "."):
+        assert f"{folder}: is a folder, name a file in it\n" in command("export", "--csv", folder, status=2)
 
 
 def test_a_folder_without_questions_is_told_in_a_line(tmp_path, capsys):

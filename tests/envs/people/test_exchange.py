@@ -132,7 +132,7 @@ def test_every_refused_line_is_named_and_nothing_is_imported(booth):
         ('[{"data": {"key": "key/1", "kind": "clip"}}]', "task 1: not as Label Studio"),
         ("[3]", "task 1"),
         ("[", "is no JSON"),
-        ("", "line 1"),
+        ("\ufeff\n", "is empty"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_refused_with_the_place(text, told):
