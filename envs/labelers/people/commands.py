@@ -20,7 +20,11 @@ from .schema import QueueRefused
 from .serving import base, served_at, where
 
 COLUMNS = ("rater", "today", "answers", "s each", "per hour", "wage", "earned", "skips", "agreement", "gold", "")
-
+EXPORTED = {
+    "jsonl": "a line of JSON for each answer, and for each question without any",
+    "csv": "the same as a table",
+    "label_studio": "tasks with their answers for Label Studio; without pictures, so that nobody can label there by it alone",
+}
 
 Look = Callable[[Path, bool], dict[str, Any]]  # (the run, whether its code is trusted) -> what the darkroom is told
 
@@ -67,7 +71,7 @@ def _understood(arguments: list[str]) -> argparse.Namespace:
     verb("expire", "give up all open questions; their money goes back")
     exporting = verb("export", "write questions and answers").add_mutually_exclusive_group(required=True)
     for form in FORMS:
-        exporting.add_argument(f"--{form.replace('_', '-')}", type=Path, metavar="FILE")
+        exporting.add_argument(f"--{form.replace('_', '-')}", type=Path, metavar="FILE", help=EXPORTED[form])
     verb("import", "take in answers: an export of ours or of Label Studio").add_argument(
         "file", type=Path, metavar="FILE"
     )

@@ -123,6 +123,12 @@ def test_export_and_import(booth, command, tmp_path):
     assert f"{file}: is empty\n" in command("import", file, status=2)
 
 
+def test_help_says_that_an_export_for_label_studio_has_no_pictures(capsys):
+    with pytest.raises(SystemExit) as ended:
+        tandem.cli.main(["label", "export", "--help"])
+    assert not ended.value.code and "without pictures" in " ".join(capsys.readouterr().out.split())
+
+
 def test_a_place_that_cannot_be_written_or_read_is_named_as_it_was_given(command, tmp_path):
     nowhere = tmp_path / "no" / "answers.jsonl"
     assert f"{nowhere}: cannot be written (No such file or directory)\n" in command(
