@@ -76,6 +76,19 @@ def test_the_film_stands_still_goes_frame_by_frame_and_is_dimmed_before_the_clip
     assert page.run("document.querySelector('#speed').innerText.slice(0, 1)") == "2"
 
 
+def test_the_next_clip_plays_as_fast_as_the_button_says(chromium, site, listening):
+    page = log_in(chromium, listening(site), site, "ann")
+    for _ in range(2):
+        page.press("<")
+    assert page.run("document.querySelector('#speed').innerText.slice(0, 4)") == "0.25"
+    score(page, "4")
+    ready(page)
+    assert page.run("document.querySelector('#speed').innerText.slice(0, 4)") == "0.25"
+    # 12 frames a second: at a quarter of that a frame stands for 333 ms, at full speed for 83
+    between = page.run("new Promise((told) => { const at = []; new MutationObserver(() => { at.push(performance.now()); if (at.length === 3) told(at[2] - at[1]); }).observe(document.querySelector('canvas'), { attributeFilter: ['data-frame'] }); })")  # fmt: skip
+    assert between > 250
+
+
 def test_an_example_of_an_end_is_seen_and_left_by_keys_and_nothing_is_answered_by_it(chromium, site, listening):
     site.ask(2, first=6)
     for name in ("cy", "di"):

@@ -13,6 +13,7 @@ const activity = new Activity();
 const answers = new Answers(say, saveDraft);
 const examples = new Examples();
 let me = null, outbox = null, player = null, question = null, feedback = null, timer = null, isBusy = false;
+let pace = 1; // of the films: that of the clip before
 
 const name = (what) => `tandem-${what}-${me.run}-${me.name}`;
 
@@ -93,6 +94,7 @@ function begin(films) {
   const draft = kept(name("draft"));
   const context = films[0].film.context;
   player = new Player(films, moved);
+  player.speed = pace;
   $("scrub").max = player.frames - 1;
   $("scrub").style.setProperty("--edge", `${(100 * context) / Math.max(1, player.frames - 1)}%`);
   $("prompt").textContent = question.prompt;
@@ -205,8 +207,9 @@ function help() {
 
 function speed(by) {
   player?.faster(by);
-  $("speed").textContent = `${player?.speed ?? 1}×`;
-  $("speed").setAttribute("aria-label", `Speed, ${player?.speed ?? 1} times`);
+  pace = player?.speed ?? pace;
+  $("speed").textContent = `${pace}×`;
+  $("speed").setAttribute("aria-label", `Speed, ${pace} times`);
 }
 
 function play() {
