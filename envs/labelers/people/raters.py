@@ -86,14 +86,14 @@ class Raters:
                 db.execute("INSERT OR REPLACE INTO meta VALUES ('is_paused', ?)", ("true" if is_paused else "false",))
                 self.queue.note(db, "paused" if is_paused else "resumed", detail="all")
                 return
-            rater = find(db, name)
+            rater = _answering(db, name)
             db.execute("UPDATE rater SET is_paused = ? WHERE id = ?", (is_paused, rater.id))
             self.queue.note(db, "paused" if is_paused else "resumed", rater=rater.id)
 
     def retract(self, name: str) -> None:
         """Count nothing that the rater has answered or will answer; the pay stays. What the trainer has not got is asked anew."""
         with self.queue.writing() as db:
-            rater = find(db, name)
+            rater = _answering(db, name)
             if rater.is_retracted:
                 return
             db.execute("UPDATE rater SET is_retracted = 1 WHERE id = ?", (rater.id,))
@@ -127,6 +127,14 @@ def find(db: sqlite3.Connection, name: str) -> Rater:
         told = name if is_name(name) else f"{name!a:.60}"
         raise QueueRefused("unknown", f"{told}: nobody of that name was added")
     return rater_of(row)
+
+
+def _answering(db: sqlite3.Connection, name: str) -> Rater:
+    """As `find`; QueueRefused (invalid) for the owner, whom nobody asks."""
+    rater = find(db, name)
+    if rater.is_owner:
+        raise QueueRefused("invalid", f"{name}: is whoever serves the page, and no rater")
+    return rater
 
 
 def add(

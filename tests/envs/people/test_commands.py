@@ -101,6 +101,15 @@ def test_pause_and_resume_one_and_all(booth, command):
     assert "nobody of that name" in command("pause", "eve", status=2)
 
 
+def test_the_owner_is_no_rater(booth, command):
+    booth.raters.owner()
+    assert [line.split()[0] for line in command("status").splitlines()[3:]] == ["ann", "bob"]
+    for verb in ("pause", "resume", "retract"):
+        assert "owner: is whoever serves the page, and no rater" in command(verb, "owner", status=2)
+    owner = booth.raters.find("owner")
+    assert not owner.is_paused and not owner.is_retracted
+
+
 def test_retract_and_expire(booth, command):
     booth.trainers[0].submit(asked("clip", 1, 2))
     command("retract", "ann")
