@@ -97,7 +97,8 @@ class Agent:
 
         -> Rewards, (T,) or (B, T) each, raw reward units, action repeats summed; 0 in first rows. Where labels were pairs
         without scored clips their unit and zero mean nothing. The same rows always have the same rewards, and the agent's
-        own state and draws are left alone. ValueError for a shape, key or class that does not fit, named.
+        own state and draws are left alone. ValueError for a shape, key or class that does not fit, and for what is not finite,
+        named.
         """
         assert self.reward_model is not None, "an agent that only acts"
         self._check(obs)
@@ -112,16 +113,22 @@ class Agent:
             if shape != wanted:
                 raise ValueError(f"{name}: is of shape {shape}, expected {wanted}")
         first[..., 0] = True
-        given = {one: self._tensor(obs[one], lead, one) for one in self.spaces.obs}
-        actions, begins = (self._tensor(one, lead) for one in (prev_action, first))
-        mean, deviation = rewards_along(self.dynamics, self.reward_model, given, actions.float(), begins, draws)
+        given = {
+            one: self._tensor(one, obs[one], lead, getattr(torch, spec.dtype)) for one, spec in self.spaces.obs.items()
+        }
+        led = np.where(first[..., None], 0.0, prev_action)  # nothing led to the first row
+        actions = self._tensor("prev_action", led, lead, torch.float32)
+        begins = self._tensor("is_first", first, lead, torch.bool)
+        mean, deviation = rewards_along(self.dynamics, self.reward_model, given, actions, begins, draws)
         return Rewards(*(one.reshape(lead).float().cpu().numpy() for one in (mean, deviation)))
 
-    def _tensor(self, rows: np.ndarray, lead: tuple[int, ...], key: str = "") -> Tensor:
-        """(B, T, ...), of an observation in the type of its key."""
-        tensor = torch.as_tensor(np.ascontiguousarray(rows), device=self.device)
-        tensor = tensor if len(lead) == 2 else tensor.unsqueeze(0)
-        return tensor.to(getattr(torch, self.spaces.obs[key].dtype)) if key else tensor
+    def _tensor(self, name: str, rows: np.ndarray, lead: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+        """(B, T, ...). ValueError where a number is not finite in that type."""
+        tensor = torch.as_tensor(np.ascontiguousarray(rows), device=self.device).to(dtype)
+        is_finite = tensor.isfinite()
+        if not is_finite.all():
+            raise ValueError(f"{name}: must be finite in {dtype}, got {tensor[~is_finite][0]}")
+        return tensor if len(lead) == 2 else tensor.unsqueeze(0)
 
     def _check(self, obs: dict[str, np.ndarray]) -> None:
         if missing := set(self.spaces.obs) - set(obs):

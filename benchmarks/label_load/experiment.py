@@ -147,7 +147,7 @@ def fill(people: People, options: argparse.Namespace) -> list[str]:
     people.submit([Question(f"q{n}", Clip(0, n * ROWS, ROWS), kind="clip") for n in range(options.questions)])
     films, noise = Films(people.queue), np.random.default_rng(0)
     film = draw(noise)
-    for number, _ in films.undrawn(options.questions):
+    for number in films.undrawn(options.questions):
         films.put(number, [film])
     return [Raters(people.queue).add(f"rater{n}") for n in range(options.raters)]
 

@@ -167,8 +167,9 @@ def open_office(folder: Path, clock: Clock, crews: list, seed: int, failures: li
         crew.start(port, {name: Raters(queue).add(name) for name in NAMES})
         films = Films(queue)
         while crews[-1] is not None and not crew.failures:
-            for number, question in films.undrawn(20):
-                films.put(number, [NO_FILM] * len(question.clips))  # who is simulated sees rewards
+            for number in films.undrawn(20):
+                if (question := films.question(number)) is not None:
+                    films.put(number, [NO_FILM] * len(question.clips))  # who is simulated sees rewards
             time.sleep(0.2)
         crew.stop()
         server.should_exit = True

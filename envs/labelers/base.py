@@ -62,16 +62,13 @@ class LabelerConfig:
         ):
             if getattr(self, name) < least:
                 raise ValueError(f"{name}: must be at least {least}, got {getattr(self, name)}")
-        if self.name == "people" and self.tiers:
-            raise ValueError("tiers: people are tiers of their own, by name, and none is set with labeler.name=people")
         if self.anchor_prompt and self.kind != "pair":
             raise ValueError(f"anchor_prompt: is for labeler.kind=pair, got kind {self.kind}: set labeler.prompt")
+        self._check_people()
         if self.length < 2:
             raise ValueError(f"length: must be at least 2, got {self.length}")
         if not (math.isfinite(self.ceiling) and self.ceiling >= 1):
             raise ValueError(f"ceiling: must be at least 1 and finite, got {self.ceiling}")
-        if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
-            raise ValueError(f"high: must be above low and both finite, got low={self.low}, high={self.high}")
         if not (math.isfinite(self.timeout) and self.timeout > 0):
             raise ValueError(f"timeout: must be above 0 and finite, got {self.timeout}")
         if self.per_phase and not (len(self.per_phase) == 2 and 0 < self.per_phase[0] <= self.per_phase[1]):
@@ -86,6 +83,15 @@ class LabelerConfig:
             raise ValueError(f"gold: must be one of the tiers ({', '.join(self.tiers) or 'none'}), got {self.gold}")
         if self.item_price and not self.tiers:
             raise ValueError(f"item_price: must be 0 without tiers, got {self.item_price}")
+
+    def _check_people(self) -> None:
+        if self.name == "people" and self.tiers:
+            raise ValueError("tiers: people are tiers of their own, by name, and none is set with labeler.name=people")
+        if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
+            raise ValueError(f"high: must be above low and both finite, got low={self.low}, high={self.high}")
+        if self.asks_people and self.kind == "moments" and self.high <= 0:
+            worth = "a mark of success is worth high, one of failure less high"
+            raise ValueError(f"high: must be above 0 with kind=moments, where {worth}, got {self.high}")
 
     @property
     def asks_people(self) -> bool:

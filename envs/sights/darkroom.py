@@ -47,9 +47,11 @@ class Darkroom:
     def draw_next(self) -> bool:
         """Draw the question that is needed first. -> whether there was one."""
         wanted = self._films.undrawn(AHEAD)
-        for number, question in wanted[:1]:
-            sides = zip(question.clips, question.sights, strict=True)
-            self._films.put(number, [self._film(question, *side) for side in sides])
+        for number in wanted[:1]:
+            question = self._films.question(number)
+            if question is not None:  # trainer and owner close questions meanwhile
+                sides = zip(question.clips, question.sights, strict=True)
+                self._films.put(number, [self._film(question, *side) for side in sides])
         return bool(wanted)
 
     def close(self) -> None:

@@ -59,7 +59,7 @@ def test_a_row_depends_on_what_came_before_it_and_on_nothing_after(agent):
     changed = agent.reward(obs, other).mean != whole
     assert not changed[:10].any() and changed[10]
     other = action.copy()
-    other[0] = 9.0  # nothing led to the first row
+    other[0] = np.nan  # nothing led to the first row
     assert np.array_equal(agent.reward(obs, other).mean, whole)
 
 
@@ -98,6 +98,8 @@ def test_asking_is_repeatable_and_leaves_the_agent_alone(agent):
         ),
         ({"obs": {"pose": np.zeros(3), "way": np.zeros(1)}}, r"^obs: must have an axis T"),
         ({"obs": {"pose": np.zeros((4, 3)), "way": np.full((4, 1), 4)}}, r"^obs: 'way' has classes 0 to 3"),
+        ({"prev_action": np.full((4, 2), np.nan)}, r"^prev_action: must be finite in torch.float32, got nan"),
+        ({"obs": {"pose": np.full((4, 3), 1e39), "way": np.zeros((4, 1))}}, r"^pose: must be finite .*, got inf"),
         ({"draws": 0}, r"^obs: .* draws be 1 or more, got \(4,\) and 0"),
     ],
 )

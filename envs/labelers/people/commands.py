@@ -16,10 +16,15 @@ from .overview import Overview, Shift
 from .pay import shortfall
 from .queue import Queue
 from .raters import Raters, login_address
+from .schema import QueueRefused
 from .serving import base, served_at, where
 
 COLUMNS = ("rater", "today", "answers", "s each", "per hour", "wage", "earned", "skips", "agreement", "gold", "")
-
+EXPORTED = {
+    "jsonl": "a line of JSON for each answer, and for each question without any",
+    "csv": "the same as a table",
+    "label_studio": "tasks with their answers for Label Studio; without pictures, so that nobody can label there by it alone",
+}
 
 Look = Callable[[Path, bool], dict[str, Any]]  # (the run, whether its code is trusted) -> what the darkroom is told
 
@@ -66,7 +71,7 @@ def _understood(arguments: list[str]) -> argparse.Namespace:
     verb("expire", "give up all open questions; their money goes back")
     exporting = verb("export", "write questions and answers").add_mutually_exclusive_group(required=True)
     for form in FORMS:
-        exporting.add_argument(f"--{form.replace('_', '-')}", type=Path, metavar="FILE")
+        exporting.add_argument(f"--{form.replace('_', '-')}", type=Path, metavar="FILE", help=EXPORTED[form])
     verb("import", "take in answers: an export of ours or of Label Studio").add_argument(
         "file", type=Path, metavar="FILE"
     )
@@ -137,19 +142,28 @@ def _expire(queue: Queue, options: argparse.Namespace) -> list[str]:
 
 def _export(queue: Queue, options: argparse.Namespace) -> list[str]:
     form, path = next((form, getattr(options, form)) for form in FORMS if getattr(options, form))
+    if path.is_dir():
+        raise UserError(f"{path}: is a folder, name a file in it")
     found = records(queue)
-    with whole_file(path, "w") as file:
-        file.write(FORMS[form](found))
+    try:
+        with whole_file(path, "w") as file:
+            file.write(FORMS[form](found))
+    except OSError as error:  # which names the unfinished file
+        raise UserError(f"{path}: cannot be written ({error.strerror})") from error
     answers = sum(record["verdict"] is not None for record in found)
     return [f"{path}: {answers} answers to {len({record['key'] for record in found})} questions"]
 
 
 def _import(queue: Queue, options: argparse.Namespace) -> list[str]:
     try:
-        text = options.file.read_text(encoding="utf-8")
+        strangers = read_strangers(options.file.read_text(encoding="utf-8"))
     except UnicodeDecodeError as error:
         raise UserError(f"{options.file}: is no UTF-8 text") from error
-    done = import_answers(queue, read_strangers(text))
+    except OSError as error:
+        raise UserError(f"{options.file}: cannot be read ({error.strerror})") from error
+    except QueueRefused as error:
+        raise UserError(f"{options.file}: {error}") from error
+    done = import_answers(queue, strangers)
     return [f"{options.file}: {done.counted} labels, {done.others} kept beside them, {done.known} were there before"]
 
 

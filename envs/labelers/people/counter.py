@@ -281,9 +281,9 @@ class Counter:
         return row
 
     def _seconds(self, db: sqlite3.Connection, who: Rater, lease: sqlite3.Row, seconds: float) -> float:
-        """Those that are paid: no more than have passed, nor than the allowance, beside what an undone answer took."""
+        """Those that are paid: no more than have passed, and with what an undone answer took no more than the allowance."""
         passed = max(0.0, self.queue.now() - lease["since"])
-        return min(float(seconds), passed, pay.allowance(db, who.id)) + lease["carried"]
+        return min(min(float(seconds), passed) + lease["carried"], pay.allowance(db, who.id))
 
     def _keep(
         self,

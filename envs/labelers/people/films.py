@@ -10,7 +10,6 @@ import numpy as np
 
 from ...records import Clip, Question, QuestionKind, Sight
 from .queue import Queue
-from .schema import QueueRefused
 
 
 @dataclass(frozen=True)
@@ -27,29 +26,29 @@ class Films:
     def __init__(self, queue: Queue):
         self.queue = queue
 
-    def undrawn(self, number: int = 20) -> list[tuple[int, Question]]:
-        """(id, question with its sights) of those to draw now, so that `number` open ones that nobody holds have films.
+    def undrawn(self, number: int = 20) -> list[int]:
+        """The ids of questions to draw now, so that `number` open ones that nobody holds have films.
 
         What a rater holds without a film comes first, then the oldest.
         """
         rows = self.queue.read(
             """SELECT q.id, EXISTS (SELECT 1 FROM film f WHERE f.question = q.id) AS is_drawn,
                 EXISTS (SELECT 1 FROM assignment a WHERE a.question = q.id AND a.outcome IS NULL AND a.until > ?) AS is_held
-            FROM question q WHERE q.state = 'queued' ORDER BY q.id""",
+            FROM question q JOIN sight s ON s.question = q.id WHERE q.state = 'queued' ORDER BY q.id""",
             (self.queue.now(),),
         )
         ahead = max(0, number - sum(row["is_drawn"] and not row["is_held"] for row in rows))
         held = [row["id"] for row in rows if row["is_held"] and not row["is_drawn"]]
         waiting = [row["id"] for row in rows if not row["is_held"] and not row["is_drawn"]]
-        return [(one, self.question(one)) for one in held + waiting[:ahead]]
+        return held + waiting[:ahead]
 
-    def question(self, question: int) -> Question:
-        """With its sights. QueueRefused (unknown)."""
+    def question(self, question: int) -> Question | None:
+        """With its sights; None where they are gone, as of one that was closed since `undrawn` named it."""
         rows = self.queue.read(
             "SELECT q.*, s.npz FROM question q JOIN sight s ON s.question = q.id WHERE q.id = ?", (question,)
         )
         if not rows:
-            raise QueueRefused("unknown", f"question {question}: there is none")
+            return None
         row = rows[0]
         clip, *others = (Clip(*numbers) for numbers in json.loads(row["clips"]))
         kind: QuestionKind = row["kind"]

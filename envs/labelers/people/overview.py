@@ -77,7 +77,8 @@ class Overview:
         return 0.0 if first is None else max(0.0, self.queue.now() - first)
 
     def shifts(self) -> list[Shift]:
-        return [self._shift(rater) for rater in Raters(self.queue).all()]
+        """Of the raters; the owner is none."""
+        return [self._shift(rater) for rater in Raters(self.queue).all() if not rater.is_owner]
 
     def last_hour(self) -> int:
         """Answers that came in the last hour."""

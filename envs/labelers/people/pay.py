@@ -8,6 +8,7 @@ from .schema import QueueRefused
 
 MICRO, HOUR = 1_000_000, 3600.0
 LEAST_SECONDS, MEDIANS = 60.0, 3.0  # of a lease, and the most that is paid for one question
+MOST_SECONDS = 600.0  # of the same, however long the rater's answers take
 RECENT = 50  # answers that a median is taken of
 USUAL_SECONDS = 5.0  # that a person looks at a clip, while nobody has answered yet
 
@@ -34,14 +35,21 @@ def price(queue: Queue, wage_micro: int, seconds: float, has_fee: bool) -> int:
 
 
 def median_seconds(db: sqlite3.Connection, rater: int) -> float:
-    """Of the rater's last answers; 0 without any."""
-    rows = db.execute("SELECT seconds FROM answer WHERE rater = ? ORDER BY time DESC, id DESC LIMIT ?", (rater, RECENT))
+    """Of the rater's last answers; 0 without any.
+
+    One that was taken back is counted in the next one's seconds, and of an imported one nobody knows how they were measured.
+    """
+    rows = db.execute(
+        "SELECT seconds FROM answer a WHERE rater = ? AND state != 'undone' AND NOT EXISTS (SELECT 1 FROM assignment s "
+        "WHERE s.question = a.question AND s.rater = a.rater AND s.purpose = 'import') ORDER BY time DESC, id DESC LIMIT ?",
+        (rater, RECENT),
+    )
     return statistics.median([row["seconds"] for row in rows] or [0.0])
 
 
 def allowance(db: sqlite3.Connection, rater: int) -> float:
     """Seconds that a question is held for a rater, and the most of them that are paid."""
-    return max(LEAST_SECONDS, MEDIANS * median_seconds(db, rater))
+    return min(MOST_SECONDS, max(LEAST_SECONDS, MEDIANS * median_seconds(db, rater)))
 
 
 def shortfall(queue: Queue, wage_micro: int) -> str:

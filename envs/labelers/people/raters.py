@@ -37,8 +37,6 @@ class Raters:
     def add(self, name: str, wage: float | None = None, is_owner: bool = False) -> str:
         """A new rater. wage: coins an hour; None: the run's. -> the token. QueueRefused for a name that is taken or odd."""
         check_name(name)
-        if name == OWNER and not is_owner:
-            raise QueueRefused("invalid", f"name: {OWNER} is whoever serves the page, choose another")
         token = secrets.token_urlsafe(24)
         with self.queue.writing() as db:
             if db.execute("SELECT 1 FROM rater WHERE name = ?", (name,)).fetchone():
@@ -63,7 +61,8 @@ class Raters:
 
     def owner(self) -> str:
         """A fresh token for the owner, who is added where there is none yet. The one before stops working."""
-        known = self.queue.read("SELECT 1 FROM rater WHERE name = ?", (OWNER,))
+        with self.queue.writing() as db:  # an import that named one had made a rater of the name once
+            known = db.execute("UPDATE rater SET is_owner = 1 WHERE name = ?", (OWNER,)).rowcount
         return self.renew(OWNER) if known else self.add(OWNER, is_owner=True)
 
     def by_token(self, token: str) -> Rater | None:
@@ -87,14 +86,14 @@ class Raters:
                 db.execute("INSERT OR REPLACE INTO meta VALUES ('is_paused', ?)", ("true" if is_paused else "false",))
                 self.queue.note(db, "paused" if is_paused else "resumed", detail="all")
                 return
-            rater = find(db, name)
+            rater = _answering(db, name)
             db.execute("UPDATE rater SET is_paused = ? WHERE id = ?", (is_paused, rater.id))
             self.queue.note(db, "paused" if is_paused else "resumed", rater=rater.id)
 
     def retract(self, name: str) -> None:
         """Count nothing that the rater has answered or will answer; the pay stays. What the trainer has not got is asked anew."""
         with self.queue.writing() as db:
-            rater = find(db, name)
+            rater = _answering(db, name)
             if rater.is_retracted:
                 return
             db.execute("UPDATE rater SET is_retracted = 1 WHERE id = ?", (rater.id,))
@@ -130,10 +129,20 @@ def find(db: sqlite3.Connection, name: str) -> Rater:
     return rater_of(row)
 
 
+def _answering(db: sqlite3.Connection, name: str) -> Rater:
+    """As `find`; QueueRefused (invalid) for the owner, whom nobody asks."""
+    rater = find(db, name)
+    if rater.is_owner:
+        raise QueueRefused("invalid", f"{name}: is whoever serves the page, and no rater")
+    return rater
+
+
 def add(
     queue: Queue, db: sqlite3.Connection, name: str, wage: float | None, token: str | None, is_owner: bool = False
 ) -> Rater:
-    """In a transaction of the caller's. token None: one who cannot log in. -> the new rater"""
+    """In a transaction of the caller's. token None: one who cannot log in. -> the new rater. QueueRefused (invalid)."""
+    if name == OWNER and not is_owner:
+        raise QueueRefused("invalid", f"name: {OWNER} is whoever serves the page, choose another")
     wage_micro = to_micro("wage", wage) if wage is not None else queue.meta("wage_micro", 0)
     chance = hashlib.sha256(name.encode()).digest()  # of the name alone: an experiment can be repeated
     order = int.from_bytes(chance[:8]) % (PRIME - 1) + 1, int.from_bytes(chance[8:16]) % PRIME

@@ -50,7 +50,7 @@ CREATE INDEX question_mark ON question (id) WHERE mark IS NOT NULL;
 CREATE TABLE assignment (
     question INTEGER NOT NULL REFERENCES question,
     rater INTEGER NOT NULL REFERENCES rater,
-    purpose TEXT NOT NULL,            -- label, practice or gold
+    purpose TEXT NOT NULL,            -- label, practice, gold or import
     since REAL NOT NULL,
     until REAL NOT NULL,
     outcome TEXT,

@@ -101,6 +101,15 @@ def test_pause_and_resume_one_and_all(booth, command):
     assert "nobody of that name" in command("pause", "eve", status=2)
 
 
+def test_the_owner_is_no_rater(booth, command):
+    booth.raters.owner()
+    assert [line.split()[0] for line in command("status").splitlines()[3:]] == ["ann", "bob"]
+    for verb in ("pause", "resume", "retract"):
+        assert "owner: is whoever serves the page, and no rater" in command(verb, "owner", status=2)
+    owner = booth.raters.find("owner")
+    assert not owner.is_paused and not owner.is_retracted
+
+
 def test_retract_and_expire(booth, command):
     booth.trainers[0].submit(asked("clip", 1, 2))
     command("retract", "ann")
@@ -119,7 +128,24 @@ def test_export_and_import(booth, command, tmp_path):
     assert command("import", file).endswith("0 labels, 0 kept beside them, 1 were there before\n")
     file.write_bytes(b"\xff\xfe")
     assert "no UTF-8" in command("import", file, status=2)
-    assert "nowhere" in command("import", tmp_path / "nowhere", status=2)
+    file.write_bytes(b"")
+    assert f"{file}: is empty\n" in command("import", file, status=2)
+
+
+def test_help_says_that_an_export_for_label_studio_has_no_pictures(capsys):
+    with pytest.raises(SystemExit) as ended:
+        tandem.cli.main(["label", "export", "--help"])
+    assert not ended.value.code and "without pictures" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_place_that_cannot_be_written_or_read_is_named_as_it_was_given(command, tmp_path):
+    nowhere = tmp_path / "no" / "answers.jsonl"
+    assert f"{nowhere}: cannot be written (No such file or directory)\n" in command(
+        "export", "--jsonl", nowhere, status=2
+    )
+    assert f"{nowhere}: cannot be read (No such file or directory)\n" in command("import", nowhere, status=2)
+    for folder in (tmp_path, "."):
+        assert f"{folder}: is a folder, name a file in it\n" in command("export", "--csv", folder, status=2)
 
 
 def test_a_folder_without_questions_is_told_in_a_line(tmp_path, capsys):

@@ -84,6 +84,30 @@ def test_an_import_over_an_answer_that_was_taken_back_pays_the_time_of_that_too(
     assert booth.trainers[0].collect() == []  # and pays it once
 
 
+def test_an_import_costs_no_more_than_an_answer_here_and_no_later_lease_is_longer(booth):
+    booth.trainers[0].submit(asked("clip", *range(8)))
+    booth.score("ann", seconds=6.0)
+    lines = [{"key": f"key/{step}", "rater": "bob", "verdict": 0.5, "seconds": 40_000} for step in range(8)]
+    import_answers(booth.queue, read_strangers("\n".join(map(json.dumps, lines))))
+    seconds = booth.queue.read(
+        "SELECT DISTINCT a.seconds FROM answer a JOIN rater r ON r.id = a.rater WHERE name = 'bob'"
+    )
+    assert [row["seconds"] for row in seconds] == [60.0]
+    booth.trainers[0].submit(asked("clip", 8))
+    assert booth.take("bob").until == booth.time + 60
+
+
+def test_no_import_takes_the_name_of_the_owner(booth):
+    booth.trainers[0].submit(asked("clip", 1))
+    line = json.dumps({"key": "key/1", "rater": "owner", "verdict": 0.5})
+    with pytest.raises(QueueRefused, match="line 1: name: owner is whoever serves the page"):
+        import_answers(booth.queue, read_strangers(line))
+    with booth.queue.writing() as db:  # an import had done so once
+        db.execute("UPDATE rater SET name = 'owner' WHERE name = 'ann'")
+    owner = booth.raters.by_token(booth.raters.owner())
+    assert owner is not None and owner.is_owner and not booth.raters.find("bob").is_owner
+
+
 def test_every_refused_line_is_named_and_nothing_is_imported(booth):
     booth.trainers[0].submit(asked("clip", 1, 2, 3))
     good = {"key": "key/1", "rater": "ann", "verdict": 0.5}
@@ -108,7 +132,7 @@ def test_every_refused_line_is_named_and_nothing_is_imported(booth):
         ('[{"data": {"key": "key/1", "kind": "clip"}}]', "task 1: not as Label Studio"),
         ("[3]", "task 1"),
         ("[", "is no JSON"),
-        ("", "line 1"),
+        ("\ufeff\n", "is empty"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_refused_with_the_place(text, told):

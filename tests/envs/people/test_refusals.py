@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from tandem.envs.labelers.base import LabelerConfig
 from tandem.envs.labelers.people.pay import price_micro
 from tandem.envs.labelers.people.queue import Queue
 from tandem.envs.labelers.people.raters import Raters
@@ -88,6 +89,29 @@ def test_seconds_are_capped_by_the_time_that_has_passed_and_by_three_medians(boo
     booth.time += 4000
     booth.counter.answer("ann", Given(item.question, booth.uuid(), 3000.0, value=0.5))
     assert [row["seconds"] for row in booth.queue.read("SELECT seconds FROM answer ORDER BY id")] == [4.0, 60.0]
+
+
+@pytest.mark.parametrize("high", [0.0, -1.0])
+def test_moments_of_success_are_worth_something(high):
+    with pytest.raises(ValueError, match="high: must be above 0 with kind=moments"):
+        LabelerConfig(name="people", kind="moments", low=-2.0, high=high)
+    assert LabelerConfig(name="people", low=-2.0, high=high).high == high  # of scores it is a reward like any other
+
+
+def test_nobody_holds_a_question_for_longer_than_ten_minutes(booth):
+    booth.trainers[0].submit(asked("clip", *range(6)))
+    for _ in range(5):  # the cap: a minute, then 180 s, 360, 540 and 600
+        booth.score("ann", seconds=1000.0)
+    assert booth.take("ann").until == booth.time + 600
+
+
+def test_answers_that_are_taken_back_again_and_again_cost_no_more_than_one(booth):
+    booth.trainers[0].submit(asked("clip", 1))
+    for _ in range(4):
+        booth.counter.undo("ann", booth.score("ann", seconds=1000.0).uuid)
+    assert booth.take("ann").until == booth.time + 60
+    booth.score("ann", seconds=1000.0)
+    assert [row["seconds"] for row in booth.queue.read("SELECT seconds FROM answer")] == [60.0] * 5
 
 
 def test_a_price_is_wage_and_fee_and_never_above_the_ceiling():

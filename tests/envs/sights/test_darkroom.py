@@ -115,6 +115,21 @@ def test_what_cannot_be_drawn_is_said_once_and_shown_as_traces(tmp_path):
     people.close()
 
 
+def test_a_question_that_closes_before_it_is_drawn_is_left_out(tmp_path):
+    people = ask(tmp_path)
+
+    class Closing(Films):
+        def question(self, question):
+            people.expire(["one"])  # the trainer, between two reads
+            return super().question(question)
+
+    room = Darkroom(Closing(people.queue), Broken, lambda line: None)
+    assert room.draw_next() and Films(people.queue).film(1) is None
+    assert room.draw_next() and Films(people.queue).film(2) is not None
+    assert not room.draw_next()
+    people.close()
+
+
 @pytest.mark.run
 def test_a_process_draws_until_its_order_is_closed(tmp_path):
     people = ask(tmp_path)

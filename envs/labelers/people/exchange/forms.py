@@ -38,6 +38,8 @@ FORMS = {"jsonl": to_jsonl, "csv": to_csv, "label_studio": to_label_studio}
 def read_strangers(text: str) -> list[Stranger]:
     """The answers in an export of ours, or of Label Studio; which it is shows in the text. QueueRefused with the line."""
     begin = text.lstrip("\ufeff \t\r\n")[:1]
+    if not begin:
+        raise QueueRefused("invalid", "is empty")
     if begin == "[":
         return strangers_of_tasks(text)
     return list(_from_jsonl(text) if begin == "{" else _from_csv(text))

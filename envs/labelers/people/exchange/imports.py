@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import NAMESPACE_URL, uuid5
 
+from .. import pay
 from ..answers import Stated, keep, state_of
 from ..queue import Queue
 from ..raters import Rater, add, check_name, rater_of
@@ -24,6 +25,8 @@ class Imported:
 
 def import_answers(queue: Queue, strangers: Sequence[Stranger]) -> Imported:
     """Keep them as if their raters had given them here; whoever is not known is added, without a token.
+
+    Their seconds are paid as far as those of an answer here would be, and say nothing of how long the next ones may take.
 
     QueueRefused (invalid) names each line that cannot be kept, and nothing of the file is.
     """
@@ -84,13 +87,12 @@ def _keep(
     ).fetchone()
     carried, replaces = (lease["carried"], lease["replaces"]) if lease else (0.0, None)
     db.execute(
-        "INSERT INTO assignment VALUES (?, ?, 'label', ?, ?, 'answered', 0, NULL) "
-        "ON CONFLICT DO UPDATE SET outcome = 'answered', carried = 0",
+        "INSERT INTO assignment VALUES (?, ?, 'import', ?, ?, 'answered', 0, NULL) ON CONFLICT DO UPDATE SET carried = 0, "
+        "outcome = 'answered', purpose = CASE WHEN outcome = 'answered' THEN purpose ELSE excluded.purpose END",
         (question["id"], rater.id, now, now),
     )
     # An answer of the rater's that was taken back and not given again yet was paid nowhere: its time is this one's.
-    stated = Stated(
-        rater.id, rater.wage_micro, uuid, verdict, seconds + carried, state, replaces=replaces if carried else None
-    )
+    seconds = min(seconds + carried, pay.allowance(db, rater.id))
+    stated = Stated(rater.id, rater.wage_micro, uuid, verdict, seconds, state, replaces=replaces if carried else None)
     keep(queue, db, question["id"], stated)
     return state

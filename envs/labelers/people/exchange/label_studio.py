@@ -1,4 +1,4 @@
-"""Label Studio's JSON: a task for each question, an annotation for each answer."""
+"""Label Studio's JSON: a task for each question, an annotation for each answer. Nothing to look at is in it."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence

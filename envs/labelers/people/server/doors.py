@@ -48,7 +48,12 @@ class Doors:
         return answer
 
     def rater(self, request: Request) -> Rater:
-        """Who asks, as a rater. Raises Refused 401 for anybody else, the owner too."""
+        """Who asks, as a rater. Raises Refused 401 for anybody else, the owner too, and for a page of another run.
+
+        A page that says `run` was opened at this address while that run was served there, and may hold answers of it.
+        """
+        if (run := request.query_params.get("run")) is not None and run != self.raters.queue.meta("run"):
+            raise Refused(401, "this page is of a run that is not served here now")
         return self._known(request, is_owner=False)
 
     def owner(self, request: Request) -> Rater:

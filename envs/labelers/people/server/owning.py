@@ -104,7 +104,7 @@ class Owning:
     def _told(self) -> dict:
         overview = Overview(self.queue)
         facts = self.queue.meta("facts", {})
-        shifts = [shift for shift in overview.shifts() if not shift.rater.is_owner]
+        shifts = overview.shifts()
         is_training = overview.has_trainer()
         return {
             "task": self.queue.path.parent.resolve().name,

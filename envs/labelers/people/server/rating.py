@@ -75,7 +75,7 @@ class Rating:
     def _me(self, rater: Rater, said: dict) -> dict:
         kind = self.queue.meta("kind", "clip")
         told = {"worst": words.WORST, "best": words.BEST, "instructions": words.instructions()}
-        return told | {"name": rater.name, "kind": kind} | self._progress(rater)
+        return told | {"run": self.queue.meta("run"), "name": rater.name, "kind": kind} | self._progress(rater)
 
     def _examples(self, rater: Rater, said: dict) -> dict:
         told = {}

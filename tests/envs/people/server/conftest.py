@@ -62,8 +62,8 @@ class Site:
         ]
         self.people.submit(asked)
         films = Films(self.queue)
-        for one, question in films.undrawn(first + number):
-            films.put(one, [strip(one + side) for side in range(len(question.clips))])
+        for one in films.undrawn(first + number):
+            films.put(one, [strip(one + side) for side in range(2 if self.kind == "pair" else 1)])
 
     def add(self, name: str) -> str:
         self.tokens[name] = self.raters.add(name, 12.0)

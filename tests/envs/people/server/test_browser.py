@@ -76,6 +76,19 @@ def test_the_film_stands_still_goes_frame_by_frame_and_is_dimmed_before_the_clip
     assert page.run("document.querySelector('#speed').innerText.slice(0, 1)") == "2"
 
 
+def test_the_next_clip_plays_as_fast_as_the_button_says(chromium, site, listening):
+    page = log_in(chromium, listening(site), site, "ann")
+    for _ in range(2):
+        page.press("<")
+    assert page.run("document.querySelector('#speed').innerText.slice(0, 4)") == "0.25"
+    score(page, "4")
+    ready(page)
+    assert page.run("document.querySelector('#speed').innerText.slice(0, 4)") == "0.25"
+    # 12 frames a second: at a quarter of that a frame stands for 333 ms, at full speed for 83
+    between = page.run("new Promise((told) => { const at = []; new MutationObserver(() => { at.push(performance.now()); if (at.length === 3) told(at[2] - at[1]); }).observe(document.querySelector('canvas'), { attributeFilter: ['data-frame'] }); })")  # fmt: skip
+    assert between > 250
+
+
 def test_an_example_of_an_end_is_seen_and_left_by_keys_and_nothing_is_answered_by_it(chromium, site, listening):
     site.ask(2, first=6)
     for name in ("cy", "di"):
@@ -135,13 +148,30 @@ def test_without_a_network_an_answer_waits_in_the_browser_and_counts_once_when_i
 def test_what_waited_survives_that_the_page_is_closed(chromium, site, listening):
     """The answer reached the server, and its acknowledgement did not come back: it is sent again and counts once."""
     page = log_in(chromium, listening(site), site, "ann")
-    page.run("window.realFetch = fetch; window.fetch = async (path, options) => { const sent = await realFetch(path, options); if (path === '/api/answer') throw new TypeError('lost'); return sent; }")  # fmt: skip
+    page.run("window.realFetch = fetch; window.fetch = async (path, options) => { const sent = await realFetch(path, options); if (path.startsWith('/api/answer')) throw new TypeError('lost'); return sent; }")  # fmt: skip
     page.press("2")
     page.until(lambda: num_answers(site) == 1, "the answer to arrive")
     page.wait("document.querySelector('#tally').innerText.includes('1 not sent')")
     page.reload()
     page.wait("document.querySelector('#tally')?.innerText.includes('1 today') && document.querySelector('#tally').innerText.includes('saved')")  # fmt: skip
     assert verdicts(site) == [("ann", "0.25")] and num_answers(site) == 1
+
+
+def test_what_waited_for_a_run_is_not_sent_to_another_one_at_the_same_address(chromium, site, listening):
+    page = log_in(chromium, listening(site), site, "ann")
+    own = site.queue.meta("run")
+    page.connected(False)
+    page.press("4")
+    page.wait("document.querySelector('#tally').innerText.includes('1 not sent')")
+    site.queue.set_meta(run="another")
+    page.connected(True)
+    page.wait("document.querySelector('#tally').innerText.includes('not served here now')")
+    page.reload()
+    page.wait("document.querySelector('#tally')?.innerText.includes('saved')")
+    assert num_answers(site) == 0
+    site.queue.set_meta(run=own)
+    page.reload()
+    page.until(lambda: verdicts(site) == [("ann", "0.75")], "the answer")
 
 
 def test_a_reload_in_mid_answer_brings_back_the_question_and_what_was_begun(chromium, site, listening):

@@ -42,6 +42,15 @@ def test_the_owner_is_no_rater(site):
     assert site.client("owner").get("/api/me").status_code == 401
 
 
+def test_a_page_of_another_run_is_refused_and_keeps_what_it_has_to_say(site):
+    ann = site.client("ann")
+    own = ann.get("/api/me").json()["run"]
+    assert own == site.queue.meta("run")
+    answers = {run: ann.post("/api/next", params={"run": run}, json={}) for run in (own, "another")}
+    assert {run: answer.status_code for run, answer in answers.items()} == {own: 200, "another": 401}
+    assert answers["another"].json()["error"] == "this page is of a run that is not served here now"
+
+
 def test_forged_and_stale_tokens_are_refused_in_words(site):
     for forged in ("", "x", "x" * 30_000, "é", site.tokens["ann"][:-1], "' OR 1=1 --"):
         answer = site.client().get("/", params={"token": forged})

@@ -13,8 +13,9 @@ const activity = new Activity();
 const answers = new Answers(say, saveDraft);
 const examples = new Examples();
 let me = null, outbox = null, player = null, question = null, feedback = null, timer = null, isBusy = false;
+let pace = 1; // of the films: that of the clip before
 
-const name = (what) => `tandem-${what}-${me.name}`;
+const name = (what) => `tandem-${what}-${me.run}-${me.name}`;
 
 async function start() {
   const { status, reply, words } = await ask("/api/me");
@@ -22,7 +23,7 @@ async function start() {
   if (status !== 200) return room(OFFLINE, `The page tries again by itself (${words}).`, { after: 3, then: start });
   me = reply;
   $("who").textContent = me.name;
-  outbox = new Outbox(me.name, { accepted, refused, changed: tally });
+  outbox = new Outbox(me.run, me.name, { accepted, refused, changed: tally });
   instruct(me.kind);
   tally();
   if (!kept(name("has-read"))) help();
@@ -49,7 +50,7 @@ async function next() {
     await outbox.send();
     if (outbox.waiting.length) return room(OFFLINE, "Your answers are kept in this browser and will be sent. The next question comes once the connection is back.");
     if (feedback) return teach();
-    const { status, reply, words } = await post("/api/next");
+    const { status, reply, words } = await post("/api/next", {}, me.run);
     if (question) return; // an undo came in between
     if (status === 200 && reply.question) await show(reply.question);
     else if (status === 200) room(reply.title, reply.waiting, { after: reply.again_seconds, then: next });
@@ -93,6 +94,7 @@ function begin(films) {
   const draft = kept(name("draft"));
   const context = films[0].film.context;
   player = new Player(films, moved);
+  player.speed = pace;
   $("scrub").max = player.frames - 1;
   $("scrub").style.setProperty("--edge", `${(100 * context) / Math.max(1, player.frames - 1)}%`);
   $("prompt").textContent = question.prompt;
@@ -205,8 +207,9 @@ function help() {
 
 function speed(by) {
   player?.faster(by);
-  $("speed").textContent = `${player?.speed ?? 1}×`;
-  $("speed").setAttribute("aria-label", `Speed, ${player?.speed ?? 1} times`);
+  pace = player?.speed ?? pace;
+  $("speed").textContent = `${pace}×`;
+  $("speed").setAttribute("aria-label", `Speed, ${pace} times`);
 }
 
 function play() {
@@ -245,5 +248,5 @@ $("close-help").onclick = () => $("help").close();
 $("help").onkeydown = (event) => { if (event.key === "Enter") $("help").close(); };
 $("answer").onsubmit = (event) => event.preventDefault();
 setInterval(saveDraft, 1000);
-setInterval(() => { if (question && activity.isActive) post("/api/heartbeat", { question: question.id }); }, HEARTBEAT);
+setInterval(() => { if (question && activity.isActive) post("/api/heartbeat", { question: question.id }, me.run); }, HEARTBEAT);
 start();

@@ -1,11 +1,12 @@
 // What a rater has said, kept in the browser until the server has it: each thing is sent with a uuid, in order, until it is acknowledged.
+// Runs are served at one address one after the other: what is kept is named after its run, and sent with that name.
 
 const SOONEST = 1000, LATEST = 10000, TIMEOUT = 15000; // milliseconds
 
 export class Outbox {
-  /** told: {accepted(op, reply), refused(op, words), changed()}. */
-  constructor(rater, told) {
-    Object.assign(this, { name: `tandem-outbox-${rater}`, told, isSending: false, wait: SOONEST, trouble: "", timer: null });
+  /** run: its identity. told: {accepted(op, reply), refused(op, words), changed()}. */
+  constructor(run, rater, told) {
+    Object.assign(this, { name: `tandem-outbox-${run}-${rater}`, run, told, isSending: false, wait: SOONEST, trouble: "", timer: null });
     addEventListener("online", () => this.send());
   }
 
@@ -28,7 +29,7 @@ export class Outbox {
   async sendAll() {
     for (let op = this.waiting[0]; op; op = this.waiting[0]) {
       this.told.changed();
-      const { status, reply, words } = await post(op.path, op.body);
+      const { status, reply, words } = await post(op.path, op.body, this.run);
       // Whoever does not speak as the server does is something on the way, such as a proxy or a network's login page.
       const isServer = status < 300 ? "uuid" in reply || "today" in reply : "error" in reply;
       if (!isServer || status === 401 || status === 429 || status >= 500) return this.later(words);
@@ -49,9 +50,9 @@ export class Outbox {
   }
 }
 
-/** {status, reply, words}; status 0 where no answer came. */
-export async function post(path, body = {}) {
-  return ask(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
+/** {status, reply, words}; status 0 where no answer came, 401 where another run than `run` is served. */
+export async function post(path, body = {}, run = "") {
+  return ask(run ? `${path}?run=${run}` : path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
 }
 
 export async function ask(path, options = {}) {
