@@ -11,14 +11,19 @@ from ..reports.figures_evidence import ErrorCurve
 from .numbers import coins_told, count, digits, is_number, lasted, percent, plural, returned
 
 
-def state(files: RunFiles, spent: float, total: float) -> str:
-    """Where the run stands."""
+def state(files: RunFiles, spent: float | None, total: float) -> str:
+    """Where the run stands, as far as is known. Coins; spent is None where nothing tells."""
+    money = f"{coins_told(spent)} of {coins_told(total)} coins are spent"
+    money = money if is_number(spent) else f"it is not known how many of {coins_told(total)} coins are spent"
     if files.is_over:
         worked = f" It worked for {lasted(files.evaluations[-1].hours)}." if files.evaluations else ""
-        return f"The run is finished: {coins_told(spent)} of {coins_told(total)} coins are spent.{worked}"
+        return f"The run is finished: {money}.{worked}"
     phases, done = files.setting("allocator.phases", 0), [record.phase for record in files.phases]
-    where = f"phase {done[-1]} of {phases} was the last to be finished" if done else "no phase is finished yet"
-    return f"The run is not finished: {coins_told(spent)} of {coins_told(total)} coins are spent, and {where}."
+    if files.is_history_whole:
+        where = f"phase {done[-1]} of {phases} was the last to be finished" if done else "no phase is finished yet"
+        return f"The run is not finished: {money}, and {where}."
+    where = f"phase {done[-1]} of {phases} is the last that is" if done else "no phase is"
+    return f"Whether the run is finished is not known: {money}, and {where} known to be finished."
 
 
 def outcome(files: RunFiles) -> str:

@@ -36,6 +36,7 @@ class RunFiles:
     phases: tuple[PhaseRecord, ...]  # the finished ones
     metrics: Metrics
     damaged: tuple[str, ...]  # a line for a person, for each file of which something was left out
+    is_history_whole: bool  # nothing was left out of what tells the phases
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -43,7 +44,8 @@ class RunFiles:
         configuration = read_configuration(path)
         metrics = Metrics.read(path / "metrics.jsonl")
         damaged = {"metrics.jsonl": metrics.num_damaged}
-        if (path / "phases.jsonl").is_file():
+        has_records = (path / "phases.jsonl").is_file()
+        if has_records:
             phases, damaged["phases.jsonl"] = read_phases(path / "phases.jsonl")
         else:
             phases = rebuilt_phases(metrics, _prices(configuration), _first_phase(configuration))
@@ -52,7 +54,8 @@ class RunFiles:
             for name, number in damaged.items()
             if number
         )
-        return cls(path, configuration, phases, metrics, told)
+        is_whole = not damaged["phases.jsonl" if has_records else "metrics.jsonl"]
+        return cls(path, configuration, phases, metrics, told, is_whole)
 
     @property
     def name(self) -> str:
