@@ -1,6 +1,7 @@
 """`tandem label` as a person meets it."""
 
 import json
+import os
 
 import pytest
 
@@ -120,6 +121,12 @@ def test_export_and_import(booth, command, tmp_path):
     file.write_bytes(b"\xff\xfe")
     assert "no UTF-8" in command("import", file, status=2)
     assert "nowhere" in command("import", tmp_path / "nowhere", status=2)
+
+
+def test_an_export_replaces_nothing_that_is_no_file(command, tmp_path_factory):
+    pipe = tmp_path_factory.mktemp("elsewhere") / "pipe"
+    os.mkfifo(pipe)
+    assert "--jsonl" in command("export", "--jsonl", pipe, status=2) and pipe.is_fifo()
 
 
 def test_a_folder_without_questions_is_told_in_a_line(tmp_path, capsys):

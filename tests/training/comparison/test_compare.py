@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -174,6 +175,13 @@ def test_what_cannot_be_compared_is_told_in_one_line(runs, make_run, tmp_path, c
     assert "--by" in refused(capsys, runs, "--by", "euros")
     assert "not a folder" in refused(capsys, runs, "--out", tmp_path / "file.json")
     assert not out.exists()
+
+
+def test_what_is_no_file_is_not_replaced(runs, tmp_path, capsys):
+    (tmp_path / "out").mkdir()
+    os.mkfifo(tmp_path / "out" / "curves.csv")
+    assert "curves.csv: is no ordinary file" in refused(capsys, runs, "--out", tmp_path / "out")
+    assert [path.is_fifo() for path in (tmp_path / "out").iterdir()] == [True]
 
 
 def test_nothing_is_written_where_a_number_is_missing(runs, tmp_path, capsys):
