@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ...durable import whole_file
 from ...usage import UsageError, file_to_write
+from ..reading.signs import harmless
 from .compared import Comparison, to_plain
 from .compared import compare as compare_task
 from .courses import COUNTED, Course, find_courses
@@ -27,7 +28,8 @@ def compare(arguments: list[str], parser: ArgumentParser) -> None:
     options = parser.parse_args(arguments)
     if options.out is not None:
         _check_folder(options.out)
-    courses, notes = find_courses(options.runs)
+    courses, found = find_courses(options.runs)
+    notes = [harmless(note) for note in found]
     by_task: dict[str, list[Course]] = {}
     for course in courses:
         by_task.setdefault(course.task, []).append(course)

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -159,6 +160,22 @@ def test_a_dollar_in_a_setting_is_a_dollar(make_run, tmp_path, capsys):
     text = told(capsys, tmp_path, "--out", tmp_path / "out")
     assert 'labeler.prompt="pay $5 or\\n$6^{ now"' in text
     assert "pay pay" in text and max(map(len, text.splitlines()[:6])) < 200
+
+
+def test_what_a_stranger_wrote_steers_no_terminal_and_spoils_no_drawing(make_run, tmp_path, capsys):
+    evil = "toy\x1b[31m\x00\ufffe"
+    for seed in range(2):
+        make_run(f"theirs/\x1b[{seed}m", GOOD, task=evil, **{"\x1bkey": seed})
+    (make_run("theirs/\x1b[9m", GOOD) / "config.yaml").write_text("task: [")
+    text = told(capsys, tmp_path / "theirs", "--out", tmp_path / "out")
+    shown = text + "".join((tmp_path / "out" / name).read_text() for name in FILES if not name.endswith("png"))
+    assert (
+        not {"\x1b", "\x00", "\ufffe"} & set(shown)
+        and "toy\ufffd[31m\ufffd\ufffd: 2 runs in 2 groups" in text
+        and "\ufffdkey=0" in text
+    )
+    ElementTree.parse(tmp_path / "out" / "curves.svg")
+    assert "\x1b" not in refused(capsys, tmp_path / "theirs" / "\x1b[9m")
 
 
 def test_what_cannot_be_compared_is_told_in_one_line(runs, make_run, tmp_path, capsys):
