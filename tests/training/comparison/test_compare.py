@@ -115,6 +115,12 @@ def test_one_run_and_one_evaluation_are_enough(make_run, tmp_path, capsys):
     assert "one evaluation only, a point and no curve: " in told(capsys, run, "--out", tmp_path / "out")
 
 
+def test_evaluations_at_one_place_are_no_single_evaluation(make_run):
+    notes = compared(make_run("two", [(10, 1.0), (15, 2.0)]), axis="labels").notes  # 10 // 8 == 15 // 8
+    assert any(note.startswith("evaluations all at one place by labels, a point and no curve: ") for note in notes)
+    assert not any("one evaluation only" in note for note in notes)
+
+
 def test_a_run_of_version_0_1_is_compared(tmp_path, capsys):
     shutil.unpack_archive(OLDER / "0.1.tar.gz", tmp_path)
     text = told(capsys, tmp_path / "0.1", "--by", "steps")
@@ -186,6 +192,7 @@ def test_what_cannot_be_compared_is_told_in_one_line(runs, make_run, tmp_path, c
     assert "there is no such folder" in refused(capsys, tmp_path / "nowhere", runs)
     assert "neither a run nor a file of runs" in refused(capsys, tmp_path / "file.json")
     assert "no evaluation yet" in refused(capsys, young, "--out", out)
+    assert f"note: left out: {young}: no evaluation yet" in told(capsys, young, runs)
     (make_run("ruins/broken", GOOD) / "config.yaml").write_text("task: [")
     assert "no run can be read there" in refused(capsys, tmp_path / "ruins", "--out", out)
     assert "--level" in refused(capsys, runs, "--level", "nan")
