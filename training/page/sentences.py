@@ -27,15 +27,16 @@ def state(files: RunFiles, spent: float | None, total: float) -> str:
 
 
 def outcome(files: RunFiles) -> str:
-    """The latest evaluation, and the best."""
+    """The latest evaluation, and the best of those whose return is a number."""
     if not files.evaluations:
         return "No episode was evaluated, so nothing is known of its true return."
-    last, best = files.evaluations[-1], max(files.evaluations, key=lambda one: one.return_mode)
+    last, finite = files.evaluations[-1], [one for one in files.evaluations if is_number(one.return_mode)]
     said = (
         f"The latest evaluation, at {coins_told(last.spent)} coins, brought a mean true return of {returned(last.return_mode)} with the "
         f"most likely actions and {returned(last.return_sampled)} with drawn ones."
     )
-    if best.return_mode > last.return_mode:
+    best = max(finite, key=lambda one: one.return_mode, default=last)
+    if best is not last and not (is_number(last.return_mode) and best.return_mode <= last.return_mode):
         said += f" The best so far was {returned(best.return_mode)}, at {coins_told(best.spent)} coins."
     return said
 
