@@ -19,6 +19,7 @@ from . import __version__
 from .errors import Damaged, UserError
 from .links import refuse_links
 from .outside import look_in, place_outside
+from .training.reading.signs import harmless
 from .training.stop import at_once, listening
 from .usage import Parser, UsageError
 
@@ -57,7 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
         place = "" if isinstance(error, UserError) else place_outside(error, os.path.dirname(__file__))
         told = f"{type(error).__name__}: {error} ({place})" if place else str(error)
         hint = f": {_rescue(arguments)}" if isinstance(error, Damaged) and "tandem repair" not in told else ""
-        print(f"error: {' '.join(told.split())}{hint}", file=sys.stderr)
+        print(harmless(f"error: {' '.join(told.split())}{hint}"), file=sys.stderr)
         return USER_ERROR
 
 

@@ -1,4 +1,4 @@
-"""A link out of a run's folder is refused by name, whatever reads the run; what is no file or folder too."""
+"""A link out of a run's folder is refused by name, whatever reads the run; what is no file or folder too, and it is not replaced."""
 
 import os
 import sys
@@ -14,6 +14,7 @@ from tandem.links import LinkError, refuse_links
 from tandem.training.settings import load_config, read_config, to_yaml
 from tandem.training.storage.card import RunCard
 from tandem.training.storage.folder import RunFolder
+from tandem.usage import UsageError, file_to_write
 
 
 @pytest.fixture
@@ -98,3 +99,28 @@ def test_what_sinks_keep_of_their_own_may_lead_where_it_likes_and_is_not_opened(
     os.symlink(behind, run / "labels" / "sinks" / "debug.log")  # one such folder, at the top
     with pytest.raises(LinkError):
         refuse_links(run)
+
+
+def test_a_file_is_written_where_the_link_of_its_name_leads(tmp_path):
+    (tmp_path / "there").mkdir()
+    (tmp_path / "link").symlink_to("there/new")
+    assert file_to_write("--out", tmp_path / "link") == tmp_path / "there" / "new"
+    (tmp_path / "there" / "new").write_text("old")
+    assert file_to_write("--out", tmp_path / "link") == tmp_path / "there" / "new"
+    assert file_to_write("--out", tmp_path / "there" / "new") == tmp_path / "there" / "new"
+
+
+def test_what_is_no_file_is_not_replaced(tmp_path, capsys):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("pipe")
+    (tmp_path / "circle").symlink_to("circle")
+    (tmp_path / "lost").symlink_to("nowhere/page.html")
+    for name in ("pipe", "link", "circle"):
+        with pytest.raises(UsageError, match=f"--out .*{name}: is no ordinary file"):
+            file_to_write("--out", tmp_path / name)
+    with pytest.raises(UsageError, match=r"there is no folder .*nowhere"):
+        file_to_write("--out", tmp_path / "lost")
+    for words in ("export RUN --policy", "export RUN --reward", "report RUN --out"):
+        assert tandem.cli.main([*words.split(), str(tmp_path / "pipe")]) == 2
+        assert "is no ordinary file" in capsys.readouterr().err
+    assert (tmp_path / "pipe").is_fifo() and len(list(tmp_path.iterdir())) == 4

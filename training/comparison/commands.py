@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ...durable import whole_file
-from ...usage import UsageError
+from ...usage import UsageError, file_to_write
+from ..reading.signs import harmless
 from .compared import Comparison, to_plain
 from .compared import compare as compare_task
 from .courses import COUNTED, Course, find_courses
@@ -27,7 +28,8 @@ def compare(arguments: list[str], parser: ArgumentParser) -> None:
     options = parser.parse_args(arguments)
     if options.out is not None:
         _check_folder(options.out)
-    courses, notes = find_courses(options.runs)
+    courses, found = find_courses(options.runs)
+    notes = [harmless(note) for note in found]
     by_task: dict[str, list[Course]] = {}
     for course in courses:
         by_task.setdefault(course.task, []).append(course)
@@ -59,6 +61,8 @@ def _check_folder(out: Path) -> None:
     above = next((one for one in (out, *out.absolute().parents) if one.is_dir()), out)
     if not os.access(above, os.W_OK | os.X_OK):
         raise UsageError(f"--out: nothing can be written in {above}")
+    for name in FILES if out.is_dir() else ():
+        file_to_write("--out", out / name)
 
 
 def _write(out: Path, comparisons: Sequence[Comparison], courses: Sequence[Course], notes: list[str]) -> None:
@@ -80,5 +84,5 @@ def _write(out: Path, comparisons: Sequence[Comparison], courses: Sequence[Cours
     assert contents.keys() == set(FILES)
     out.mkdir(parents=True, exist_ok=True)
     for name, content in contents.items():
-        with whole_file(out / name) as file:
+        with whole_file(file_to_write("--out", out / name)) as file:
             file.write(content)

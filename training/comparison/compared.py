@@ -165,7 +165,10 @@ def _notes(groups: Sequence[Group], runs: Sequence[Sequence[Returns]], axis: Axi
     pairs = [pair for each, inside in zip(groups, runs, strict=True) for pair in zip(each.courses, inside, strict=True)]
     names = {
         "not over, the latest return counts as the last one": [one.name for one, _ in pairs if not one.is_over],
-        "one evaluation only, a point and no curve": [one.name for one, run in pairs if len(run.at) == 1],
+        "one evaluation only, a point and no curve": [one.name for one, _ in pairs if len(one.evaluations) == 1],
+        f"evaluations all at one place by {axis}, a point and no curve": [
+            one.name for one, run in pairs if len(run.at) == 1 < len(one.evaluations)
+        ],
         f"first evaluated after {terms.common:,.6g} {axis}, where the first return stands for what came before": [
             one.name for one, run in pairs if run.at[0] > terms.common
         ],

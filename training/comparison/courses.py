@@ -13,6 +13,7 @@ import numpy as np
 from ...errors import UserError
 from ..reading.configuration import SAVED_AS, misfit, setting
 from ..reading.run_files import Evaluated, RunFiles
+from ..reading.signs import harmless
 
 Axis = Literal["coins", "steps", "labels", "hours"]
 COUNTED = {"coins": "spent", "steps": "step", "labels": "labels", "hours": "hours"}  # axis -> of an evaluation
@@ -23,7 +24,7 @@ NOT_A_COURSE = (KeyError, TypeError, ValueError, AttributeError, OverflowError)
 
 @dataclass(frozen=True)
 class Course:
-    name: str  # the folder, as it was named or found
+    name: str  # the folder, as it was named or found, and as it can be shown
     configuration: dict[str, Any]
     evaluations: tuple[Evaluated, ...]  # in order, those with a finite return
     is_over: bool
@@ -31,11 +32,12 @@ class Course:
     @classmethod
     def of(cls, run: RunFiles) -> Self:
         finite = tuple(one for one in run.evaluations if is_return(one.return_mode))
-        return cls(str(run.path), run.configuration, finite, run.is_over)
+        return cls(harmless(str(run.path)), run.configuration, finite, run.is_over)
 
     @property
     def task(self) -> str:
-        return self.configuration["task"]
+        """As it can be shown."""
+        return harmless(self.configuration["task"])
 
     @property
     def repeat(self) -> int:
@@ -62,7 +64,7 @@ class Course:
     def from_plain(cls, plain: dict) -> Self:
         """What `to_plain` gave. One of NOT_A_COURSE for anything else."""
         evaluations = tuple(_evaluated(one) for one in plain["evaluations"])
-        course = cls(str(plain["name"]), plain["configuration"], evaluations, bool(plain["is_over"]))
+        course = cls(harmless(str(plain["name"])), plain["configuration"], evaluations, bool(plain["is_over"]))
         if what := misfit(course.configuration):
             raise ValueError(what)
         if not all(is_return(one.return_mode) for one in evaluations):

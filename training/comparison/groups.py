@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..reading.signs import harmless
 from .courses import Course
 
 # What changes neither what is bought nor what is learned; a section ends in a dot.
@@ -67,7 +68,7 @@ def also_differing(groups: Sequence[Group]) -> list[str]:
 def _flat(plain: Any, key: str = "") -> dict[str, str]:
     """Full key -> value as text, without those that are ignored."""
     if isinstance(plain, dict) and key not in WHOLE:
-        inner = (_flat(value, f"{key}.{name}" if key else str(name)) for name, value in plain.items())
+        inner = (_flat(value, harmless(f"{key}.{name}" if key else str(name))) for name, value in plain.items())
         return {name: value for one in inner for name, value in one.items()}
     if any(key == one or (one.endswith(".") and key.startswith(one)) for one in IGNORED):
         return {}

@@ -16,7 +16,7 @@ from ...durable import whole_file
 from ...envs.make import make_env
 from ...envs.records import Spaces
 from ...envs.spaces.told import told_action, told_data, told_obs
-from ...usage import UsageError
+from ...usage import UsageError, file_to_write
 from ...worldmodel.fused import own_order
 from ...worldmodel.observations.images import MOST_IMAGES
 from ..build import load_trained
@@ -39,9 +39,9 @@ def export(arguments: list[str], parser: ArgumentParser, trust: str) -> None:
     parser.add_argument("--trust", action="store_true", help=trust)
     options = parser.parse_args(arguments)
     paths = {name: path for name in ("policy", "reward") if (path := getattr(options, name))}
-    _check_paths(paths, options.sampled)
+    places = _places(paths, options.sampled)
     for name, content in exported(options.run, options.trust, [*paths], options.sampled).items():
-        with whole_file(paths[name]) as file:
+        with whole_file(places[name]) as file:
             file.write(content)
         print(f"{paths[name]}: the {name} of {options.run}, {len(content) / 1e6:.1f} MB")
 
@@ -102,18 +102,12 @@ def _free(told: Mapping[str, Any], free: dict[str, Any]) -> Any:
     return {name: _free(one, free) for name, one in told.items() if isinstance(one, Mapping)}
 
 
-def _check_paths(paths: dict[str, Path], is_sampled: bool) -> None:
-    """UsageError for files that cannot be written, before anything takes time."""
+def _places(paths: dict[str, Path], is_sampled: bool) -> dict[str, Path]:
+    """Where the files are written. UsageError where they cannot be, before anything takes time."""
     if not paths:
         raise UsageError("--policy FILE or --reward FILE: what to export, got neither")
     if is_sampled and "policy" not in paths:
         raise UsageError("--sampled: is about --policy FILE, which is not asked for")
     if len({os.path.realpath(path) for path in paths.values()}) < len(paths):
         raise UsageError(f"--reward {paths['reward']}: the policy goes there, choose another file")
-    for name, path in paths.items():
-        if path.is_dir():
-            raise UsageError(f"--{name} {path}: is a folder, expected a file")
-        if not path.parent.is_dir():
-            raise UsageError(f"--{name} {path}: there is no folder {path.parent}")
-        if not os.access(path.parent, os.W_OK):
-            raise UsageError(f"--{name} {path}: nothing can be written in {path.parent}")
+    return {name: file_to_write(f"--{name}", path) for name, path in paths.items()}

@@ -4,8 +4,9 @@ All that a run's folder says is foreign: names, notes and warnings of a stranger
 """
 
 import html
-import unicodedata
 from collections.abc import Iterable, Sequence
+
+from ..reading.signs import harmless
 
 VOID = {"img", "meta", "link", "br", "wbr"}
 LONGEST = 2000  # letters of one text: more is cut, and said
@@ -37,11 +38,7 @@ def text(value: object, most: int = LONGEST) -> Markup:
         return value
     plain = str(value)
     plain = plain if len(plain) <= most else f"{plain[:most]} … ({len(plain):,} letters)"
-    shown = "".join(
-        "\ufffd" if unicodedata.category(one) in ("Cc", "Cf", "Cs", "Co") and one not in "\n\t" else one
-        for one in plain
-    )
-    return Markup(html.escape(shown))
+    return Markup(html.escape(harmless(plain, "\n\t")))
 
 
 def table(heads: Sequence[object], rows: Iterable[Sequence[object]], words: Sequence[int] = (0,)) -> Markup:

@@ -78,14 +78,13 @@ def _style() -> str:
 def _heading(sources: Sources) -> Markup:
     files = sources.files
     last = files.evaluations[-1] if files.evaluations else None
-    transitions, labels = (sources.account or {}).get("transitions"), (sources.account or {}).get("labels")
-    on_labels = sum(tier["spent"] for tier in (sources.account or {}).get("by_tier", {}).values())
+    spent, on_labels = sources.bought("spent"), sources.spent_on_labels
     tiles = {
         "true return": returned(last.return_mode) if last else NONE,
-        f"of {coins_told(sources.total)} coins spent": coins_told(sources.spent),
-        "transitions": count(transitions),
-        "labels": count(labels),
-        "of the spend on labels": percent(on_labels / sources.spent) if sources.spent else NONE,
+        f"of {coins_told(sources.total)} coins spent": coins_told(spent),
+        "transitions": count(sources.bought("transitions")),
+        "labels": count(sources.bought("labels")),
+        "of the spend on labels": percent(on_labels / spent) if spent and on_labels is not None else NONE,
         "of work": lasted(last.hours) if last else NONE,
     }
     named = f"{files.name} · seed {files.seed} · {files.setting('mode', '')}"
@@ -94,7 +93,7 @@ def _heading(sources: Sources) -> Markup:
         tag("p", "Tandem, the report of a run", class_="brand"),
         tag("h1", files.task),
         tag("p", named, class_="soft"),
-        tag("p", sentences.state(files, sources.spent, sources.total), " ", sentences.outcome(files), class_="lead"),
+        tag("p", sentences.state(files, spent, sources.total), " ", sentences.outcome(files), class_="lead"),
         tag("dl", *(tag("div", tag("dt", name), tag("dd", value)) for name, value in tiles.items()), class_="tiles"),
     )
 
@@ -261,7 +260,8 @@ def _configuration(sources: Sources) -> Markup:
 
 
 def _versions(sources: Sources) -> Markup:
-    made_by = sources.made_by or {"version": "0.1 or 0.2, which wrote none"}
+    absent = {"version": "0.1 or 0.2, which wrote none, or run.json is lost"}
+    made_by = {"version": "not readable"} if sources.made_by is None else sources.made_by or absent
     rows = [("Tandem" if name == "version" else name, value) for name, value in made_by.items()]
     return table(("the run was started by", ""), [*rows, ("this page", f"Tandem {__version__}")], words=(0, 1))
 

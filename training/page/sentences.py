@@ -11,26 +11,32 @@ from ..reports.figures_evidence import ErrorCurve
 from .numbers import coins_told, count, digits, is_number, lasted, percent, plural, returned
 
 
-def state(files: RunFiles, spent: float, total: float) -> str:
-    """Where the run stands."""
+def state(files: RunFiles, spent: float | None, total: float) -> str:
+    """Where the run stands, as far as is known. Coins; spent is None where nothing tells."""
+    money = f"{coins_told(spent)} of {coins_told(total)} coins are spent"
+    money = money if is_number(spent) else f"it is not known how many of {coins_told(total)} coins are spent"
     if files.is_over:
         worked = f" It worked for {lasted(files.evaluations[-1].hours)}." if files.evaluations else ""
-        return f"The run is finished: {coins_told(spent)} of {coins_told(total)} coins are spent.{worked}"
+        return f"The run is finished: {money}.{worked}"
     phases, done = files.setting("allocator.phases", 0), [record.phase for record in files.phases]
-    where = f"phase {done[-1]} of {phases} was the last to be finished" if done else "no phase is finished yet"
-    return f"The run is not finished: {coins_told(spent)} of {coins_told(total)} coins are spent, and {where}."
+    if files.is_history_whole:
+        where = f"phase {done[-1]} of {phases} was the last to be finished" if done else "no phase is finished yet"
+        return f"The run is not finished: {money}, and {where}."
+    where = f"phase {done[-1]} of {phases} is the last that is" if done else "no phase is"
+    return f"Whether the run is finished is not known: {money}, and {where} known to be finished."
 
 
 def outcome(files: RunFiles) -> str:
-    """The latest evaluation, and the best."""
+    """The latest evaluation, and the best of those whose return is a number."""
     if not files.evaluations:
         return "No episode was evaluated, so nothing is known of its true return."
-    last, best = files.evaluations[-1], max(files.evaluations, key=lambda one: one.return_mode)
+    last, finite = files.evaluations[-1], [one for one in files.evaluations if is_number(one.return_mode)]
     said = (
         f"The latest evaluation, at {coins_told(last.spent)} coins, brought a mean true return of {returned(last.return_mode)} with the "
         f"most likely actions and {returned(last.return_sampled)} with drawn ones."
     )
-    if best.return_mode > last.return_mode:
+    best = max(finite, key=lambda one: one.return_mode, default=last)
+    if best is not last and not (is_number(last.return_mode) and best.return_mode <= last.return_mode):
         said += f" The best so far was {returned(best.return_mode)}, at {coins_told(best.spent)} coins."
     return said
 

@@ -14,6 +14,7 @@ from ...envs.records import GIVEN_UP, Answer, Declined, Question
 from ...frames import DamagedLog
 from ...worldmodel.replay.journal.labels import Entry, LabelJournal
 from ...worldmodel.replay.label_store import Asked, LabelStore
+from ...worldmodel.replay.labels import LabelReplay
 from ..stop import Stop
 from .heard import Heard, checked
 from .items import Drawer, Item, requests
@@ -119,6 +120,7 @@ class LabelDesk:
 
     def _num_scored(self) -> int:
         """Scores of clips that are there or on their way."""
+        assert isinstance(self.labels, LabelReplay), "coupled mode asks about single rows"
         there = sum(len(self.labels.answers(is_heldout).value) for is_heldout in (False, True))
         return there + sum(item.question.kind == "clip" for item in self.labels.pending.values())
 

@@ -36,6 +36,7 @@ class RunFiles:
     phases: tuple[PhaseRecord, ...]  # the finished ones
     metrics: Metrics
     damaged: tuple[str, ...]  # a line for a person, for each file of which something was left out
+    is_history_whole: bool  # nothing was left out of what tells the phases
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -43,17 +44,18 @@ class RunFiles:
         configuration = read_configuration(path)
         metrics = Metrics.read(path / "metrics.jsonl")
         damaged = {"metrics.jsonl": metrics.num_damaged}
-        if (path / "phases.jsonl").is_file():
+        has_records = (path / "phases.jsonl").is_file()
+        if has_records:
             phases, damaged["phases.jsonl"] = read_phases(path / "phases.jsonl")
         else:
-            first = 1 if configuration.get("mode") == "coupled" else 0  # as published: no pilot
-            phases = rebuilt_phases(metrics, _prices(configuration), first)
+            phases = rebuilt_phases(metrics, _prices(configuration), _first_phase(configuration))
         told = tuple(
             f"{path / name}: {number} damaged line{'s' * (number != 1)} left out"
             for name, number in damaged.items()
             if number
         )
-        return cls(path, configuration, phases, metrics, told)
+        is_whole = not damaged["phases.jsonl" if has_records else "metrics.jsonl"]
+        return cls(path, configuration, phases, metrics, told, is_whole)
 
     @property
     def name(self) -> str:
@@ -96,19 +98,23 @@ class RunFiles:
         found: dict[int, Evaluated] = {}
         for place, row in enumerate(self.metrics.rows):
             if "eval/return" in row:
-                one = self._evaluated(place, row, accounts, len(found))
+                following = max(found) + 1 if found else _first_phase(self.configuration)
+                one = self._evaluated(place, row, accounts, following)
                 found[one.phase] = one
         return tuple(sorted(found.values(), key=lambda one: one.phase))
 
-    def _evaluated(self, place: int, row: Row, accounts: list[tuple[int, Row, float]], number: int) -> Evaluated:
-        """The account that follows is of the same phase's end; a run that was cut off between the two has one before."""
+    def _evaluated(self, place: int, row: Row, accounts: list[tuple[int, Row, float]], following: int) -> Evaluated:
+        """The account that follows is of the same phase's end; a run that was cut off between the two has one before.
+
+        following: the phase, where no record tells which: one that has no evaluation yet, so that none is replaced.
+        """
         after = next(((account, hours) for at, account, hours in accounts if at > place), None)
         account, hours = after or (accounts[-1][1:] if accounts else ({}, 0.0))
         spent = row["budget/spent"] if holds(row, "budget/spent") else account.get("budget/spent", 0.0)
         same = [one for one in self.phases if one.step == row["step"] and math.isclose(one.spent, spent, abs_tol=1e-6)]
         phase = same[-1] if same else None
         return Evaluated(
-            phase=phase.phase if phase else number,
+            phase=phase.phase if phase else following,
             step=int(row["step"]),
             spent=spent,
             transitions=phase.transitions if phase else int(account.get("budget/transitions", 0)),
@@ -118,6 +124,11 @@ class RunFiles:
             return_mode=row["eval/return"],
             return_sampled=row.get("eval/return_sampled", math.nan),
         )
+
+
+def _first_phase(configuration: dict[str, Any]) -> int:
+    """Coupled runs have no pilot, as published."""
+    return 1 if configuration.get("mode") == "coupled" else 0
 
 
 def _prices(configuration: dict[str, Any]) -> dict[str, float]:

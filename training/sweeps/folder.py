@@ -3,7 +3,9 @@
 import fcntl
 import json
 import os
+import shutil
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -53,6 +55,21 @@ class SweepFolder:
         if found is not None and (different := _difference(found, sweep)):
             raise UsageError(f"run.dir: {self.path} holds another sweep: {different}")
 
+    def standing(self) -> set[Path]:
+        """What there is: the folder and those above it, what lies in it, and what in the engine's."""
+        inside = [path for folder in (self.path, self.engine) if folder.is_dir() for path in folder.iterdir()]
+        return {path for path in (self.path, *self.path.parents) if path.exists()} | set(inside)
+
+    def clear(self, before: set[Path]) -> None:
+        """Take away what was not there before, where no cell was ever started. What cannot be taken away stays."""
+        made, above = self.standing() - before, (self.path, *self.path.parents)
+        with suppress(OSError):
+            for path in sorted(made.difference(above), reverse=True):  # what lies in a folder before the folder
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            for folder in above:
+                if folder in made:
+                    folder.rmdir()
+
     def hold(self) -> IO:
         """Make the folder, and take its lock. It ends with the process, and then its cells on this machine end too."""
         try:
@@ -98,9 +115,9 @@ class SweepFolder:
         try:
             last = json.loads(run.phases.read_text().splitlines()[-1])
             manifest = read_manifest(list_checkpoints(run.checkpoints)[-1])
-        except (OSError, ValueError, IndexError, CheckpointError):
+            return last["phase"] >= phases and manifest["step"] == last["step"] and bool(manifest.get("is_milestone"))
+        except (OSError, ValueError, IndexError, KeyError, TypeError, CheckpointError):
             return False  # whoever goes on with it is told what is wrong
-        return last["phase"] >= phases and manifest["step"] == last["step"] and bool(manifest.get("is_milestone"))
 
     def is_busy(self, name: str) -> bool:
         """Whether some process trains the cell."""

@@ -48,13 +48,19 @@ def sweep(arguments: list[str], order: Order) -> int:
     if order.is_shown:
         print("\n".join(f"{order.program} {shlex.join(_start(folder, cell, extra))}" for cell in cells))
         return 0
-    place = cluster(folder, order)
+    place, before = cluster(folder, order), folder.standing()
     with closing(folder.hold()):
         folder.check(asked)  # now that nobody else writes here
         folder.record(asked)
         place, spread = (place, ()) if place else (Engine.here(folder.engine, order.jobs or 1), engine.gpus())
         phases = {name: config.allocator.phases for name, config in configs.items()}
-        return Runner(folder, place, cells, phases, extra, spread).run()
+        runner = Runner(folder, place, cells, phases, extra, spread)
+        try:
+            return runner.run()
+        except UserError:
+            if not (runner.running or runner.finished or runner.failed):
+                folder.clear(before)
+            raise
 
 
 def cluster(folder: SweepFolder, order: Order) -> Engine | None:

@@ -8,7 +8,7 @@ from typing import Any
 from ....durable import whole_file
 from ....errors import UserError
 from ....links import refuse_links
-from ....usage import Parser
+from ....usage import Parser, file_to_write
 from .exchange.forms import FORMS, read_strangers
 from .exchange.imports import import_answers
 from .exchange.records import records
@@ -142,11 +142,10 @@ def _expire(queue: Queue, options: argparse.Namespace) -> list[str]:
 
 def _export(queue: Queue, options: argparse.Namespace) -> list[str]:
     form, path = next((form, getattr(options, form)) for form in FORMS if getattr(options, form))
-    if path.is_dir():
-        raise UserError(f"{path}: is a folder, name a file in it")
+    place = file_to_write(f"--{form.replace('_', '-')}", path)
     found = records(queue)
     try:
-        with whole_file(path, "w") as file:
+        with whole_file(place, "w") as file:
             file.write(FORMS[form](found))
     except OSError as error:  # which names the unfinished file
         raise UserError(f"{path}: cannot be written ({error.strerror})") from error

@@ -1,6 +1,7 @@
 """`tandem label` as a person meets it."""
 
 import json
+import os
 
 import pytest
 
@@ -140,12 +141,16 @@ def test_help_says_that_an_export_for_label_studio_has_no_pictures(capsys):
 
 def test_a_place_that_cannot_be_written_or_read_is_named_as_it_was_given(command, tmp_path):
     nowhere = tmp_path / "no" / "answers.jsonl"
-    assert f"{nowhere}: cannot be written (No such file or directory)\n" in command(
-        "export", "--jsonl", nowhere, status=2
-    )
+    assert f"{nowhere}: there is no folder {nowhere.parent}\n" in command("export", "--jsonl", nowhere, status=2)
     assert f"{nowhere}: cannot be read (No such file or directory)\n" in command("import", nowhere, status=2)
     for folder in (tmp_path, "."):
-        assert f"{folder}: is a folder, name a file in it\n" in command("export", "--csv", folder, status=2)
+        assert f"--csv {folder}: is a folder" in command("export", "--csv", folder, status=2)
+
+
+def test_an_export_replaces_nothing_that_is_no_file(command, tmp_path_factory):
+    pipe = tmp_path_factory.mktemp("elsewhere") / "pipe"
+    os.mkfifo(pipe)
+    assert "--jsonl" in command("export", "--jsonl", pipe, status=2) and pipe.is_fifo()
 
 
 def test_a_folder_without_questions_is_told_in_a_line(tmp_path, capsys):

@@ -2,8 +2,10 @@
 
 import csv
 import json
+import os
 import shutil
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -113,6 +115,12 @@ def test_one_run_and_one_evaluation_are_enough(make_run, tmp_path, capsys):
     assert "one evaluation only, a point and no curve: " in told(capsys, run, "--out", tmp_path / "out")
 
 
+def test_evaluations_at_one_place_are_no_single_evaluation(make_run):
+    notes = compared(make_run("two", [(10, 1.0), (15, 2.0)]), axis="labels").notes  # 10 // 8 == 15 // 8
+    assert any(note.startswith("evaluations all at one place by labels, a point and no curve: ") for note in notes)
+    assert not any("one evaluation only" in note for note in notes)
+
+
 def test_a_run_of_version_0_1_is_compared(tmp_path, capsys):
     shutil.unpack_archive(OLDER / "0.1.tar.gz", tmp_path)
     text = told(capsys, tmp_path / "0.1", "--by", "steps")
@@ -160,6 +168,22 @@ def test_a_dollar_in_a_setting_is_a_dollar(make_run, tmp_path, capsys):
     assert "pay pay" in text and max(map(len, text.splitlines()[:6])) < 200
 
 
+def test_what_a_stranger_wrote_steers_no_terminal_and_spoils_no_drawing(make_run, tmp_path, capsys):
+    evil = "toy\x1b[31m\x00\ufffe"
+    for seed in range(2):
+        make_run(f"theirs/\x1b[{seed}m", GOOD, task=evil, **{"\x1bkey": seed})
+    (make_run("theirs/\x1b[9m", GOOD) / "config.yaml").write_text("task: [")
+    text = told(capsys, tmp_path / "theirs", "--out", tmp_path / "out")
+    shown = text + "".join((tmp_path / "out" / name).read_text() for name in FILES if not name.endswith("png"))
+    assert (
+        not {"\x1b", "\x00", "\ufffe"} & set(shown)
+        and "toy\ufffd[31m\ufffd\ufffd: 2 runs in 2 groups" in text
+        and "\ufffdkey=0" in text
+    )
+    ElementTree.parse(tmp_path / "out" / "curves.svg")
+    assert "\x1b" not in refused(capsys, tmp_path / "theirs" / "\x1b[9m")
+
+
 def test_what_cannot_be_compared_is_told_in_one_line(runs, make_run, tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     (tmp_path / "file.json").write_text('{"runs": [{"name": "a"}]}')
@@ -168,12 +192,20 @@ def test_what_cannot_be_compared_is_told_in_one_line(runs, make_run, tmp_path, c
     assert "there is no such folder" in refused(capsys, tmp_path / "nowhere", runs)
     assert "neither a run nor a file of runs" in refused(capsys, tmp_path / "file.json")
     assert "no evaluation yet" in refused(capsys, young, "--out", out)
+    assert f"note: left out: {young}: no evaluation yet" in told(capsys, young, runs)
     (make_run("ruins/broken", GOOD) / "config.yaml").write_text("task: [")
     assert "no run can be read there" in refused(capsys, tmp_path / "ruins", "--out", out)
     assert "--level" in refused(capsys, runs, "--level", "nan")
     assert "--by" in refused(capsys, runs, "--by", "euros")
     assert "not a folder" in refused(capsys, runs, "--out", tmp_path / "file.json")
     assert not out.exists()
+
+
+def test_what_is_no_file_is_not_replaced(runs, tmp_path, capsys):
+    (tmp_path / "out").mkdir()
+    os.mkfifo(tmp_path / "out" / "curves.csv")
+    assert "curves.csv: is no ordinary file" in refused(capsys, runs, "--out", tmp_path / "out")
+    assert [path.is_fifo() for path in (tmp_path / "out").iterdir()] == [True]
 
 
 def test_nothing_is_written_where_a_number_is_missing(runs, tmp_path, capsys):

@@ -1,6 +1,7 @@
 """The page of a run: it tells what the folder holds, loads nothing, obeys nobody, and stands whatever is damaged or missing."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from PIL import Image
 import tandem.cli
 from tandem.budget.ledger import Ledger
 from tandem.training.page.command import PLACE
+from tandem.training.page.numbers import NONE
 from tandem.training.page.page import POLICY
 from tandem.training.phases import train
 from tandem.training.reports.logger import LogConfig, Logger
@@ -126,6 +128,32 @@ def test_what_is_damaged_is_named_and_the_rest_is_told(copied, see):
     for name in ("metrics.jsonl: 1 damaged line", "phases.jsonl: 1 damaged line", "ledger.db"):
         assert name in page.text
     assert "This part cannot be told" in page.text and {"returns", "errors", "pictures"} <= set(page.sections)
+
+
+def tiles(page) -> dict[str, str]:
+    return dict(re.findall("<dt>(.*?)</dt><dd>(.*?)</dd>", page.source.partition("</header>")[0]))
+
+
+def test_without_a_ledger_the_last_phase_tells_what_was_bought(copied, see):
+    before = tiles(see(copied))
+    assert before["of the spend on labels"] != NONE != before["labels"]
+    (copied / "ledger.db").unlink()
+    assert tiles(see(copied)) == before
+
+
+def test_without_ledger_and_phases_the_last_evaluation_tells_and_the_rest_is_not_known(copied, see):
+    for name in ("ledger.db", "phases.jsonl", "run.json"):
+        (copied / name).write_bytes(b"\xff\n")
+    page = see(copied)
+    assert (
+        "Whether the run is finished is not known: 320 of 320 coins are spent, and no phase is known to be finished."
+        in page.text
+    )
+    assert tiles(page)["of the spend on labels"] == NONE != tiles(page)["transitions"]
+    assert "not readable" in page.text.rpartition("the run was started by")[2] and "0.1 or 0.2" not in page.text
+    warnings = page.text.rpartition("Warnings")[2]
+    for name in ("run.json", "phases.jsonl"):
+        assert f"{copied / name}: not readable: 'utf-8' codec" in warnings
 
 
 @pytest.mark.parametrize(

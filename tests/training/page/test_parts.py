@@ -4,6 +4,7 @@ import io
 import math
 import struct
 import zlib
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from tandem.training.page.markup import LONGEST, Markup, tag, text
 from tandem.training.page.numbers import NONE, digits, lasted, moment, plural, short
 from tandem.training.page.plot import BOTTOM, LEFT, RIGHT, TOP, Plot, Scale, legend
 from tandem.training.page.sources import read_warnings
+from tandem.training.reading.run_files import Evaluated
 
 DECISION = {
     "phase": 3,
@@ -103,6 +105,16 @@ def test_a_plan_is_told_in_sentences():
     assert sentences.plan({"outputs": {"facts": "none", "money_micro": "much"}}).startswith(
         f"It held {NONE} transitions"
     )
+
+
+@pytest.mark.parametrize(
+    ("returns", "best"),
+    [((1.0, 3.0, math.nan), "3.0"), ((math.nan, 3.0, 2.0), "3.0"), ((3.0, 1.0, 3.0), None), ((math.nan,), None)],
+)
+def test_the_best_return_is_told_where_it_is_not_the_latest(returns, best):
+    evaluations = [Evaluated(phase, 10, 10.0 + phase, 5, 1, 1, 0.1, one, one) for phase, one in enumerate(returns)]
+    said = sentences.outcome(SimpleNamespace(evaluations=evaluations))
+    assert said.partition(" The best so far ")[2] == (f"was {best}, at 11 coins." if best else "")
 
 
 def gif(number: int, size: tuple[int, int]) -> bytes:

@@ -156,6 +156,16 @@ def test_records_say_which_phase_was_evaluated(write):
     assert [line.partition(": ")[2] for line in run.damaged] == ["1 damaged line left out"]
 
 
+def test_an_evaluation_without_a_record_replaces_none(write):
+    begun = [plan(56, 8, 3, 93_600.0), evaluation(70, 99, 9.0, 93_700.0)]  # of which no account is written yet
+    coupled = RunFiles.read(write([*ROWS, *begun], CONFIG.replace("decoupled", "coupled")))
+    told = [(one.phase, one.return_mode) for one in coupled.evaluations]
+    assert told == [(1, -5.0), (2, 7.0), (3, 9.0)]
+    rows = [*ROWS[:2], "the pilot's evaluation once", *ROWS[3:], begun[0], begun[1] | {"eval/return": None}]
+    last, stray = RunFiles.read(write(rows, name="stray")).evaluations
+    assert (last.phase, last.return_mode, stray.phase) == (1, 7.0, 2) and math.isnan(stray.return_mode)
+
+
 @pytest.mark.parametrize(
     ("config", "words"),
     [

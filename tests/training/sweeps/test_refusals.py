@@ -1,5 +1,6 @@
 """A sweep that cannot be is told in one line, before anything is written or started."""
 
+import json
 import sys
 from contextlib import closing
 from pathlib import Path
@@ -54,11 +55,32 @@ def test_without_submitit_its_extra_is_named(capsys, monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("words", ["partitoin=a", "timeout_min=soon", "partition=closed"])
-def test_what_slurm_does_not_take_is_told(capsys, cluster, words):
-    assert tandem.cli.main(["train", "--sweep", "smoke", "run.dir=cells", "seed=0,1", "--slurm", words]) == 2
+def test_what_slurm_does_not_take_is_told_and_nothing_is_left(capsys, cluster, words):
+    assert tandem.cli.main(["train", "--sweep", "smoke", "run.dir=new/cells", "seed=0,1", "--slurm", words]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: ") and words.partition("=")[0 if words != "partition=closed" else 2] in line
-    assert Path("cells").exists() == (words == "partition=closed")  # which only Slurm can know
+    assert not Path("new").exists()
+
+
+def test_what_lay_in_the_folder_before_a_sweep_that_never_began_stays(capsys, cluster):
+    folder = SweepFolder(Path("cells").absolute())
+    with closing(folder.hold()):
+        folder.record(Sweep.read(["smoke", "seed=0,1", "run.dir=cells"]))
+    (folder.engine / "earlier").mkdir(parents=True)
+    before = folder.standing()
+    arguments = ["train", "--sweep", "smoke", "run.dir=cells", "seed=0,1", "--slurm", "partition=closed"]
+    assert tandem.cli.main(arguments) == 2 and folder.standing() == before
+
+
+@pytest.mark.parametrize("line", ["{}", "[]", "3", '{"phase": "2", "step": 640}'])
+def test_a_cell_whose_last_phase_cannot_be_read_is_not_finished(line):
+    folder, checkpoint = SweepFolder(Path("cells").absolute()), Path("cells/a/checkpoints/000000000640")
+    checkpoint.mkdir(parents=True)
+    manifest = {"format": 2, "step": 640, "is_milestone": True, "files": {"run.pt": {}}, "covers": {}}
+    (checkpoint / "manifest.json").write_text(json.dumps(manifest))
+    for last, is_finished in (('{"phase": 2, "step": 640}', True), (line, False)):
+        Path("cells/a/phases.jsonl").write_text(f"{last}\n")
+        assert folder.is_finished("a", 2) == is_finished
 
 
 @pytest.mark.parametrize(

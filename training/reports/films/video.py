@@ -14,6 +14,7 @@ from ....durable import publish, whole_file
 from ....envs.episodes import Trace
 from ....envs.make import EnvConfig, make_env, spaces_of
 from ....seeds import Channel, derive_seed
+from ....usage import place_of
 from ..evaluate import Policy, longest
 from .gif import gif
 from .slate import HEIGHT, WIDTH, Slate, Track
@@ -34,11 +35,12 @@ def record_video(
     """Film one episode to `path` (.mp4 or .gif), a picture an agent step, and return its true return.
 
     told: what is written and drawn beside the pictures; without it the true reward alone. VideoError where the task cannot
-    be drawn, this machine has no way to draw, or imageio is not installed (.mp4).
+    be drawn, this machine has no way to draw, or imageio is not installed (.mp4). UsageError where no file can stand there.
     """
     path = Path(path)
     if path.suffix not in MOST_PICTURES:
         raise VideoError(f"{path}: a video's name must end in .mp4 or .gif")
+    place = place_of("--video", path)
     imageio = _imageio() if path.suffix == ".mp4" else None
     env = make_env(task, env_config, derive_seed(seed, Channel.EVALUATION), render=True)
     try:
@@ -48,11 +50,11 @@ def record_video(
     finally:
         env.close()
     frames = _frames(reel, told(trace) if told else Track(trace.reward), task)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    place.parent.mkdir(parents=True, exist_ok=True)
     if imageio:
-        _write_mp4(imageio, path, frames, fps / reel.stride)
+        _write_mp4(imageio, place, frames, fps / reel.stride)
     else:
-        with whole_file(path) as file:
+        with whole_file(place) as file:
             file.write(gif(list(frames), speed(fps, range(0, len(trace.reward), reel.stride))).data)
     return float(trace.reward.sum())
 

@@ -1,5 +1,6 @@
 """A video by hand: `tandem eval --video` shows every row of one episode, and says what it cannot."""
 
+import os
 import re
 import sys
 from typing import ClassVar
@@ -16,6 +17,7 @@ from tandem.training.reports.films import video
 from tandem.training.reports.films.slate import Track
 from tandem.training.reports.films.stage import VideoError, as_bytes
 from tandem.training.reports.films.video import record_video
+from tandem.usage import UsageError
 
 
 class Countdown(gymnasium.Env):
@@ -95,6 +97,13 @@ def test_a_video_shows_every_row_of_one_episode(tmp_path):
     length = len(shown) - 1
     assert total == length * (length + 1) / 2 + 0.5 * length  # steps 1 .. L pay 1 + ... + L and L actions of 0.5
     assert shown == pytest.approx([40 * step for step in range(length + 1)], abs=6)
+
+
+def test_a_video_replaces_nothing_that_is_no_file(tmp_path):
+    os.mkfifo(tmp_path / "a.gif")
+    with pytest.raises(UsageError, match="is no ordinary file"):
+        filmed(tmp_path / "a.gif")
+    assert (tmp_path / "a.gif").is_fifo()
 
 
 def test_an_mp4_shows_them_too(tmp_path):
