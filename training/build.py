@@ -122,7 +122,7 @@ def make_folder(config: Config, folder: RunFolder, world: World) -> None:
         card.write(folder.path)
         folder.checkpoints.mkdir(exist_ok=True)
         card.write(folder.checkpoints)  # to spare
-    take_stock(folder, config.data, world.source, fit_of(config, world.spaces), views_of(config))
+    take_stock(folder, config.data, world.source, fit_of(config, world), views_of(config))
     folder.make(text, to_micro(config.budget.total), prices_of(config))
 
 
