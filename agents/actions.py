@@ -36,10 +36,9 @@ class Actions:
     def sample(self, raw: Tensor, noise: Tensor) -> Tensor:
         """noise (..., noise_size) as of `action_noise` -> (..., A); numbers may lie outside of [-1, 1]."""
         number = self.spaces.num_continuous
-        parts = [
-            categorical_sample(p.exp(), u)
-            for p, u in zip(self._choices(raw), noise[..., number:].unbind(-1), strict=True)
-        ]
+        # One by one: a graph that unbinds an empty slice cannot be loaded from a file.
+        uniform = [noise[..., number + place] for place in range(len(self.spaces.factors))]
+        parts = [categorical_sample(p.exp(), u) for p, u in zip(self._choices(raw), uniform, strict=True)]
         if number:
             mean, std = self._normal(raw)
             parts.insert(0, mean + std * noise[..., :number])

@@ -11,14 +11,15 @@ from .gymnasium_env import GymnasiumEnv, number_of
 from .make import spaces_of
 from .pool import failure_of
 from .records import Spaces
+from .spaces.bounds import Bounds, possible_bounds
 from .spaces.leaves import NUMBERS
 
 MOST_REWARD = 4.85e8  # symexp(20), the reward model's last bin: what lies beyond is learned as this
 
 
-def look(env: gymnasium.Env, task: str) -> tuple[Spaces, list[str]]:
-    """Its spaces, and what `probe` says."""
-    return spaces_of(env), probe(env, task)
+def look(env: gymnasium.Env, task: str) -> tuple[Spaces, tuple[Bounds, ...], list[str]]:
+    """Its spaces, the bounds that recorded actions may have, and what `probe` says."""
+    return spaces_of(env), possible_bounds(env), probe(env, task)
 
 
 def probe(env: gymnasium.Env, task: str) -> list[str]:

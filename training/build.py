@@ -59,7 +59,7 @@ from .settings import read_config, to_yaml, trusted_config
 from .stop import Stop
 from .storage import checkpoint
 from .storage.card import RunCard
-from .storage.folder import SAVED_AS, RunFolder
+from .storage.folder import SAVED_AS, RunFolder, take_away
 from .storage.keeper import Keeper
 from .storage.older import bring_over
 from .storage.restore import Standpoint, check_received, fitting, load_parts, reconcile_transitions, standpoint
@@ -92,11 +92,11 @@ def build(config: Config, is_resumed: bool, is_exact: bool = True) -> Run:
     # What a run that goes on has on disk already is not told apart from what is to come.
     is_refused = not is_resumed and config.run.forecast == "refuse"
     foreseen = foresee(config, spaces, learner, device, is_refused, there or read_card(folder).transitions)
-    lock = folder.hold()
+    made, lock = folder.missing(), folder.hold()
     told = [foreseen, *([] if is_resumed else [f"warning: {note}" for note in world.notes])]
     try:
         if not is_resumed:
-            make_folder(config, folder, world)
+            make_folder(config, folder, world, made)
         elif bring_over(folder):
             told.append(
                 "the journals of an older version were brought into today's form; the old ones stay beside them"
@@ -114,15 +114,20 @@ def build(config: Config, is_resumed: bool, is_exact: bool = True) -> Run:
     return run
 
 
-def make_folder(config: Config, folder: RunFolder, world: World) -> None:
-    """A new run's folder, its card first: the folder is a run only once its config.yaml is there."""
+def make_folder(config: Config, folder: RunFolder, world: World, made: list[Path]) -> None:
+    """A new run's folder, which is a run only once its config.yaml is there. What exists is copied first: where it is refused,
+    nothing is left of what was `made` to hold the folder."""
     text = to_yaml(config)
     if not folder.config.exists():
+        try:
+            take_stock(folder, config.data, world.source, fit_of(config, world), views_of(config))
+        except BaseException:
+            take_away(made)
+            raise
         card = signed(RunCard.made(text, world.spaces), config)
         card.write(folder.path)
         folder.checkpoints.mkdir(exist_ok=True)
         card.write(folder.checkpoints)  # to spare
-    take_stock(folder, config.data, world.source, fit_of(config, world.spaces), views_of(config))
     folder.make(text, to_micro(config.budget.total), prices_of(config))
 
 

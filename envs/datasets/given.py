@@ -7,6 +7,7 @@ from typing import Protocol
 import numpy as np
 
 from ..records import Spaces
+from ..spaces.bounds import Bounds
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Source(Protocol):
 
     name: str  # as a person named it, for the ledger
     spaces: Spaces
+    bounds: Bounds | None  # of the numbers of its actions, as they were recorded; None: they were recorded as vectors
     repeat: int  # environment steps that each action was taken for
     has_rewards: bool
 

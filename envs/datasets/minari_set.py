@@ -29,7 +29,7 @@ class MinariSet:
         self._set = self._opened()
         spaces = self._set.observation_space, self._set.action_space
         self._form = Form(self._where, *spaces, keys, size, gaps)
-        self.spaces = self._form.spaces
+        self.spaces, self.bounds = self._form.spaces, self._form.bounds
 
     @property
     def num_transitions(self) -> int:

@@ -10,6 +10,7 @@ from gymnasium.spaces import Space
 from ...errors import UserError
 from ..make import spaces_from
 from ..spaces.actions import Actions
+from ..spaces.bounds import Bounds, bounds_of
 from ..spaces.leaves import Leaf, value_at
 from ..spaces.observations import Observations
 from ..spaces.vectors import vectors_of
@@ -40,6 +41,7 @@ class Form:
         try:
             self._obs = Observations(where, observations, keys, size)
             self.spaces = spaces_from(self._obs.space, Actions(where, actions).space)
+            self.bounds: Bounds | None = bounds_of(actions)
         except UserError as error:
             raise UserError(f"{where}: {error}") from error
 

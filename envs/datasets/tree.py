@@ -42,7 +42,7 @@ class Tree:
             raw = _episode(arrays, episodes[0], self._files[0])
         spaces = _named(where, lambda: (_observation_space(raw.observations, said), _action_space(raw.actions, said)))
         self._forms = [Form(f"{key}: {file}", spaces[0], spaces[1], keys, size, gaps) for file in self._files]
-        self.spaces = self._forms[0].spaces
+        self.spaces, self.bounds = self._forms[0].spaces, self._forms[0].bounds
         self.repeat = int(said.get(REPEAT, 1))
         self.has_rewards = raw.rewards is not None
 

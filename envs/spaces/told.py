@@ -22,7 +22,7 @@ def told_action(env: gymnasium.Env) -> dict[str, Any]:
     Kinds: `numbers` (clip to [-1, 1], stretch to low .. high), `choice` and `choices` (the largest entry's place, plus start),
     `dict` (with `keys`) and `tuple` of parts. `at` is a range of the vector, of `choices` one a choice.
     """
-    space = _taken(env)
+    space = taken_actions(env)
     numbers = sum(int(np.prod(leaf.space.shape)) for leaf in leaves_of(space) if isinstance(leaf.space, Box))
     return _action(space, _Ranges(0, numbers))
 
@@ -33,7 +33,7 @@ def told_obs(env: gymnasium.Env) -> dict[str, dict[str, Any]]:
     `path`: keys and places from the outside in; none: the observation itself. `start` is subtracted from categories.
     `layout` of a picture as it comes: HW, HWC or CHW; it is brought to `size` pixels a side by the means of areas.
     """
-    found = _wrapper(env)
+    found = foreign_env(env)
     if found is None:
         assert isinstance(env.observation_space, Dict), env.observation_space
         return {key: _seen(Leaf((key,), space)) for key, space in env.observation_space.spaces.items()}
@@ -71,7 +71,8 @@ class _Ranges:
         return [self._choice - width, self._choice]
 
 
-def _wrapper(env: gymnasium.Env) -> GymnasiumEnv | None:
+def foreign_env(env: gymnasium.Env) -> GymnasiumEnv | None:
+    """What stands around an environment that is none of our own suites; None where there is nothing."""
     while isinstance(env, gymnasium.Wrapper):
         if isinstance(env, GymnasiumEnv):
             return env
@@ -79,9 +80,9 @@ def _wrapper(env: gymnasium.Env) -> GymnasiumEnv | None:
     return None
 
 
-def _taken(env: gymnasium.Env) -> Space:
+def taken_actions(env: gymnasium.Env) -> Space:
     """The space of actions that whoever made the environment's simulator would hand it."""
-    if found := _wrapper(env):
+    if found := foreign_env(env):
         return found.env.action_space
     space = getattr(env.unwrapped, "taken_actions", env.action_space)
     return Discrete(space.factors[0]) if isinstance(space, Choices) else space  # a game's one choice

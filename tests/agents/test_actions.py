@@ -1,5 +1,6 @@
 """Actions of several parts: numbers and choices are independent, and each part is what it would be alone."""
 
+import io
 import math
 
 import pytest
@@ -39,6 +40,23 @@ def test_every_choice_is_one_hot_and_drawn_with_its_own_probability():
     both = (first[:, 1] * second[:, 2]).mean().item()
     assert both == pytest.approx(3 / 8, abs=0.015)  # 3/4 x 1/2: independent
     assert numbers.mean().abs() < 0.02
+
+
+class Sampling(torch.nn.Module):
+    def __init__(self, actions: Actions):
+        super().__init__()
+        self._actions = actions
+
+    def forward(self, raw: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+        return self._actions.sample(raw, noise)
+
+
+def test_a_graph_that_draws_numbers_alone_can_be_loaded_from_a_file():
+    actions, file = Actions(Spaces({"state": ObsSpec((1,))}, action_size=7)), io.BytesIO()
+    raw, noise = torch.zeros(5, actions.outputs), torch.full((5, actions.spaces.noise_size), 0.4)
+    torch.export.save(torch.export.export(Sampling(actions), (raw, noise)), file)
+    file.seek(0)
+    assert torch.equal(torch.export.load(file).module()(raw, noise), actions.sample(raw, noise))
 
 
 def test_the_mode_takes_the_likeliest_of_each_and_the_mean_is_differentiable():

@@ -73,7 +73,8 @@ def _told_spaces(config: Config, spaces: Spaces) -> tuple[dict[str, Any], dict[s
 
 
 def program_bytes(program: nn.Module, form: dict[str, Any]) -> bytes:
-    """The program, taken down by a call with tensors of the form that it says it takes, with N and T left free."""
+    """The program, taken down by a call with tensors of the form that it says it takes, with N and T left free. What is given
+    can be loaded."""
     has_images = any(key["kind"] == "image" for key in form["obs"].values())
     free = {name: Dim(name, min=1, max=MOST[has_images]) for name in ("N", "T")}
     takes = form["takes"].values()
@@ -86,6 +87,10 @@ def program_bytes(program: nn.Module, form: dict[str, Any]) -> bytes:
             strict=False,
         )
     torch.export.save(taken, file, extra_files={ENTRY: json.dumps(form, indent=1)})
+    file.seek(0)
+    torch.export.load(
+        file
+    )  # not everything that can be saved can be loaded: better an error here than a file of no use
     return file.getvalue()
 
 

@@ -9,6 +9,7 @@ from ...envs.pool import look_at
 from ...envs.probe import look
 from ...envs.records import Spaces
 from ...envs.sights.reel import Reel
+from ...envs.spaces.bounds import Bounds
 from ...envs.vault import RewardVault
 from ...envs.vector import VectorEnv
 from ...errors import UserError
@@ -27,6 +28,7 @@ class World:
     """What was seen before anything is made."""
 
     spaces: Spaces
+    bounds: tuple[Bounds, ...]  # one of which recorded actions must have; none: any
     notes: list[str]  # what a person should know of the environment
     source: (
         Source | None
@@ -41,11 +43,13 @@ def look_around(config: Config, folder: RunFolder, is_resumed: bool) -> World:
         told = f"answers with rewards, and {source.name} holds none: name one that looks"
         raise UserError(f"labeler.name: {config.labeler.name} {told}")
     if not is_played(config):
-        return World(source.spaces if source else RunCard.read(folder.path).spaces, [], source)
-    spaces, notes = look_at(config.task, config.envs, config.seed, partial(look, task=config.task))
+        spaces = source.spaces if source else RunCard.read(folder.path).spaces
+        return World(spaces, (source.bounds,) if source and source.bounds else (), [], source)
+    spaces, bounds, notes = look_at(config.task, config.envs, config.seed, partial(look, task=config.task))
+    world = World(spaces, bounds, notes, source)
     if source:
-        check_source(KEY, source, spaces, config.envs.repeat)
-    return World(spaces, notes, source)
+        check_source(KEY, source, fit_of(config, world))
+    return world
 
 
 def is_played(config: Config) -> bool:
@@ -54,15 +58,18 @@ def is_played(config: Config) -> bool:
 
 
 def views_of(config: Config) -> Views:
-    return Views(config.envs.keys, config.envs.size, config.envs.repeat if is_played(config) else 0)
+    return Views(config.envs.keys, config.envs.size)
 
 
-def fit_of(config: Config, spaces: Spaces) -> Fit:
-    """What stock must be like."""
+def fit_of(config: Config, world: World) -> Fit:
+    """What stock must be like: as the environments, or where there are none as the transitions."""
     num, length, replay = config.envs.num, config.train.length, config.replay
     capacity = -(-replay.capacity // num) + length, max(-(-replay.heldout_capacity // num), length + 1)
+    repeat = world.source.repeat if world.source and not is_played(config) else config.envs.repeat
     return Fit(
-        spaces,
+        world.spaces,
+        world.bounds,
+        repeat,
         config.labeler,
         config.labels.burn_in,
         num,

@@ -1,8 +1,9 @@
 """Where a run keeps its files, and the lock that keeps a second process out."""
 
 import fcntl
+import os
 from collections.abc import Iterable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
@@ -15,6 +16,7 @@ from ...errors import UserError
 from ...frames import FrameLog
 from .checkpoint import Hashes, hashed
 
+LOCK = "lock"
 SAVED_AS = "config.yaml"  # its presence makes a folder a run
 
 
@@ -132,15 +134,36 @@ class RunFolder:
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            lock = open(self.path / "lock", "w")  # noqa: SIM115  closed by Run.close
+            lock = open(self.path / LOCK, "w")  # noqa: SIM115  closed by Run.close
         except OSError as error:
             raise UserError(f"run.dir: nothing can be written in {self.path} ({error.strerror})") from error
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+        if not is_ours(lock):
             lock.close()
-            raise UserError(f"run.dir: another process is training the run in {self.path}") from error
+            raise UserError(f"run.dir: another process is training the run in {self.path}")
         return lock
+
+    def missing(self) -> list[Path]:
+        """What `hold` makes where it is not there yet, for `take_away`: the lock, and folders from the inside out."""
+        return [one for one in (self.path / LOCK, self.path, *self.path.parents) if not os.path.lexists(one)]
+
+
+def take_away(made: list[Path]) -> None:
+    """What of it is a file or an empty folder, up to the first folder that holds something. By the process that has the lock."""
+    with suppress(OSError):
+        for one in made:
+            if one.is_dir():
+                one.rmdir()
+            else:
+                one.unlink()
+
+
+def is_ours(lock: IO) -> bool:
+    """Whether the lock is ours now, and still the file that lies there: whoever makes no run takes its lock away."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return os.path.samestat(os.fstat(lock.fileno()), os.stat(lock.name))
+    except (BlockingIOError, FileNotFoundError):
+        return False
 
 
 @cache

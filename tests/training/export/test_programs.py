@@ -25,6 +25,7 @@ WORLDS = {
     "all, drawn": ({"way": WAY, "pose": POSE, "eye": EYE}, (2,), True),
     "choices of images": ({"eye": EYE}, (4,), False),
     "numbers": ({"pose": POSE}, (), False),
+    "numbers, drawn": ({"pose": POSE}, (), True),
 }
 WORDS = [name if "all" in name else pytest.param(name, marks=pytest.mark.slow) for name in WORLDS]
 

@@ -125,14 +125,16 @@ def check_labels_lie_on_their_rows(run) -> None:
         assert np.array_equal(labels.obs["state"][:, -1].numpy(), held)
 
 
-@pytest.mark.parametrize("known", [20, 5])
-def test_rewards_of_a_set_that_are_known_can_begin_a_run_as_labels(toy_rows, flatten, tiny_arguments, tmp_path, known):
-    """They lie on their rows; the others may still be asked about, of whoever knows."""
+@pytest.mark.parametrize(("known", "more"), [(20, ()), (5, ()), (5, ("evaluate.episodes=0",))], ids=str)
+def test_rewards_of_a_set_that_are_known_can_begin_a_run_as_labels(
+    toy_rows, flatten, tiny_arguments, tmp_path, known, more
+):
+    """They lie on their rows; the others may still be asked about, of whoever knows. With or without an environment."""
     for one in toy_rows:
         one["rewards"][known:] = np.nan
     file = tmp_path / "toy.npz"
     np.savez(file, **flatten(toy_rows))
-    settings = (f"data.transitions={file}", f"data.labels={file}", "data.collect=false")
+    settings = (f"data.transitions={file}", f"data.labels={file}", "data.collect=false", *more)
     config = load_config([*tiny_arguments(*settings)])
     run = build(replace(config, run=replace(config.run, dir=str(tmp_path / "run"))), is_resumed=False)
     try:

@@ -12,17 +12,15 @@ from tandem.errors import UserError
 from tandem.training.build import build
 from tandem.training.config import ConfigError
 from tandem.training.settings import load_config
-from tandem.training.storage.folder import RunFolder
 
 pytestmark = pytest.mark.run
 
 
 def refusal(config) -> str:
-    """Of a run that is not begun: its folder holds no run and no stock."""
+    """Of a run that is not begun: it leaves no folder."""
     with pytest.raises(UserError) as caught:
         build(config, is_resumed=False)
-    folder = RunFolder(Path(config.run.dir))
-    assert not folder.config.exists() and not list(folder.path.glob("stock*"))
+    assert not Path(config.run.dir).exists()
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -77,6 +75,19 @@ def test_a_damaged_episode_is_named(name, config_of, toy_rows, flatten, tmp_path
     change(toy_rows)
     np.savez(tmp_path / "bad.npz", **flatten(toy_rows))
     assert f"data.transitions: {tmp_path / 'bad.npz'}: {told}" in refusal(config_of(tmp_path / "bad.npz"))
+
+
+@pytest.mark.parametrize("was_held", [True, False])
+def test_what_was_in_the_folder_before_stays(was_held, config_of, toy_rows, flatten, tmp_path):
+    put("rewards", 3, np.nan)(toy_rows)
+    np.savez(tmp_path / "bad.npz", **flatten(toy_rows))
+    names = ["lock", "notes.txt"] if was_held else ["notes.txt"]
+    (tmp_path / "run").mkdir()
+    for name in names:
+        (tmp_path / "run" / name).touch()
+    with pytest.raises(UserError, match="reward of step 3"):
+        build(config_of(tmp_path / "bad.npz"), is_resumed=False)
+    assert sorted(one.name for one in (tmp_path / "run").iterdir()) == names
 
 
 def test_files_that_are_damaged_missing_or_something_else_are_named(config_of, toy_set, tmp_path):

@@ -7,7 +7,7 @@ import pytest
 from tandem.errors import UserError
 from tandem.training.build import build
 from tandem.training.storage.card import RunCard
-from tandem.training.storage.folder import RunFolder
+from tandem.training.storage.folder import RunFolder, is_ours, take_away
 
 PRICES = {"transition": 1_000_000, "label": 4_000_000}
 
@@ -35,6 +35,20 @@ def test_a_start_that_was_killed_half_way_leaves_the_folder_to_the_next(tmp_path
     with first.hold():
         first.make("a: 2\n", 10, PRICES)
     assert first.config.read_text() == "a: 2\n"
+
+
+def test_a_start_that_makes_no_run_takes_away_what_it_made_and_no_more(tmp_path):
+    (tmp_path / "mine").touch()
+    folder = RunFolder(tmp_path / "task" / "run")
+    made = folder.missing()
+    with folder.hold():
+        late = open(folder.path / "lock")  # noqa: SIM115  by another start, which comes to lock it only now
+        take_away(made)
+    assert [one.name for one in tmp_path.iterdir()] == ["mine"]
+    assert not is_ours(late)
+    with folder.hold():
+        assert not is_ours(late)
+    late.close()
 
 
 def test_a_place_where_nothing_can_be_written_is_named(tmp_path):

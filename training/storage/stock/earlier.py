@@ -10,6 +10,7 @@ import numpy as np
 from ....budget.ledger import Ledger
 from ....envs.datasets.given import Given
 from ....envs.datasets.withheld import Earlier
+from ....envs.spaces.bounds import Bounds
 from ....errors import UserError
 from ....links import refuse_links
 from ....worldmodel.replay.journal.stock import StockJournal
@@ -42,6 +43,7 @@ class EarlierRun:
     """Its stock first, then what it collected. Its own choice of held-out episodes stays: its labels keep to it."""
 
     has_rewards = True
+    bounds: Bounds | None = None
 
     def __init__(self, key: str, name: str):
         self.name, self._folder = name, RunFolder(Path(name))

@@ -33,11 +33,10 @@ KEY = "data.labels"
 
 @dataclass(frozen=True)
 class Views:
-    """How a data set is looked at: what is picked of its observations, and the actions' repeats."""
+    """How a data set is looked at: what is picked of its observations."""
 
     keys: tuple[str, ...]
     size: int
-    repeat: int
 
 
 def take_labels(stock: Path, name: str, fit: Fit, views: Views, places: Places | None) -> int:
@@ -75,7 +74,7 @@ def _of_run(source: Path, fit: Fit, places: Places | None) -> Iterator[Entry]:
 def _of_data(name: str, fit: Fit, views: Views, places: Places | None) -> Iterator[Entry]:
     """An entry an episode: the rewards that are known of it."""
     source = find_data(KEY, name, views.keys, views.size, gaps=True)
-    check_source(KEY, source, fit.spaces, views.repeat)
+    check_source(KEY, source, fit)
     if fit.labeler.kind != "step":
         raise UserError(f"{KEY}: {name}: its rewards are about single rows, labeler.kind is {fit.labeler.kind}")
     shelf = Shelf(replace(fit, num_envs=1))
