@@ -66,6 +66,8 @@ class Form:
     def _observed(self, given: Any, length: int) -> dict[str, np.ndarray]:
         columns = [(leaf, value_at(given, leaf)) for leaf in self._obs.leaves.values()]
         for _, column in columns:
+            if not np.ndim(column):
+                raise ValueError(f"holds one observation without an axis of steps, expected {length + 1}")
             if len(column) != length + 1:
                 raise ValueError(
                     f"holds {len(column)} observations of {length} steps, expected one more: the first, and each arrived at"

@@ -12,6 +12,7 @@ import numpy as np
 from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Space
 
 from ...errors import UserError
+from ..spaces.leaves import NUMBERS
 from .given import Given
 from .minari_set import INSTALL
 from .raw import FLAGS, Form, Raw
@@ -19,6 +20,7 @@ from .raw import FLAGS, Form, Raw
 OBS, ACTIONS, REWARDS = "observations", "actions", "rewards"
 LOW, HIGH, CHOICES, CLASSES, REPEAT = "action_low", "action_high", "num_actions", "classes", "repeat"
 SAID = (LOW, HIGH, CHOICES, CLASSES, REPEAT)  # once for a file
+UNSAID = {LOW: -1.0, HIGH: 1.0, REPEAT: 1}  # what holds where it is not there
 ENDINGS = (".npz", ".h5", ".hdf5")
 Arrays = Mapping[str, np.ndarray]  # of a file, by name
 
@@ -34,17 +36,19 @@ class Tree:
     """The episodes of some files, which are alike."""
 
     def __init__(self, key: str, name: str, keys: Sequence[str], size: int, gaps: bool):
-        """As `MinariSet`. The first episode of all tells the spaces, with what its file says of them."""
+        """As `MinariSet`. The first episode of all tells the spaces, with what its file says of them, as every other one does."""
         self.name, self._key, self._files = name, key, files_of(Path(name))
-        where = f"{key}: {self._files[0]}"
-        with self._opened(self._files[0]) as (arrays, episodes):
-            said = {name: np.asarray(arrays[name]) for name in arrays if name.partition("/")[0] in SAID}
-            raw = _episode(arrays, episodes[0], self._files[0])
+        first, where = self._files[0], f"{key}: {self._files[0]}"
+        self._said = said = self._said_of(first)
+        with self._opened(first) as (arrays, episodes):
+            raw = _episode(arrays, episodes[0], first)
         spaces = _named(where, lambda: (_observation_space(raw.observations, said), _action_space(raw.actions, said)))
+        self.repeat = _named(where, lambda: _repeat(said))
+        self._check_files()
         self._forms = [Form(f"{key}: {file}", spaces[0], spaces[1], keys, size, gaps) for file in self._files]
         self.spaces, self.bounds = self._forms[0].spaces, self._forms[0].bounds
-        self.repeat = int(said.get(REPEAT, 1))
         self.has_rewards = raw.rewards is not None
+        self._check_actions(raw, first)
 
     @property
     def num_transitions(self) -> int:
@@ -60,14 +64,40 @@ class Tree:
         for file, form in zip(self._files, self._forms, strict=True):
             with self._opened(file) as (arrays, episodes):
                 for episode in episodes:
-                    yield form.given(_episode(arrays, episode, file))
+                    raw = _episode(arrays, episode, file)
+                    self._check_actions(raw, file)
+                    yield form.given(raw)
+
+    def _said_of(self, file: Path) -> Arrays:
+        """What stands once for a file."""
+        with self._opened(file) as (arrays, _):
+            return {name: np.asarray(arrays[name]) for name in arrays if name.partition("/")[0] in SAID}
+
+    def _check_files(self) -> None:
+        """UserError for the first one that says something else than the first of all."""
+        for file in self._files[1:]:
+            said = self._said_of(file)
+            for name in sorted(self._said.keys() | said.keys()):
+                here, there = (one.get(name, np.asarray(UNSAID.get(name))) for one in (said, self._said))
+                if not _is_same(here, there):
+                    told = f"{name} is {_shown(here)} there and {_shown(there)} in {self._files[0].name}"
+                    raise UserError(f"{self._key}: {file}: {told}, expected the same in all files")
+
+    def _check_actions(self, raw: Raw, file: Path) -> None:
+        """UserError for numbers beyond bounds that nobody stated. Beyond stated ones they are clipped, as they were when taken."""
+        actions = raw.actions
+        if not self.bounds or actions is None or actions.dtype.kind not in NUMBERS or not actions.size:
+            return
+        if (LOW not in self._said and actions.min() < -1) or (HIGH not in self._said and actions.max() > 1):
+            told = f"{ACTIONS} go beyond -1 to 1: {LOW} and {HIGH} must say their bounds"
+            raise UserError(f"{self._key}: {file}: {raw.name}: {told}")
 
     @contextmanager
     def _opened(self, file: Path) -> Iterator[tuple[Arrays, list[str]]]:
         """The arrays of a file, each read when it is asked for, and what stands before the names of each episode's."""
         where = f"{self._key}: {file}"
         try:
-            with np.load(file, allow_pickle=False) if file.suffix == ".npz" else _hdf5(file, where) as opened:
+            with _npz(file) if file.suffix == ".npz" else _hdf5(file, where) as opened:
                 arrays = opened if file.suffix == ".npz" else Hdf5(opened)
                 found = {match[1] or "" for name in arrays if (match := re.match(rf"((?:.*/)?){OBS}(?:/|$)", name))}
                 if not found:
@@ -95,6 +125,13 @@ class Hdf5(Mapping):
 
     def __len__(self) -> int:
         return len(self._names)
+
+
+def _npz(file: Path) -> Any:
+    opened = np.load(file, allow_pickle=False)
+    if not isinstance(opened, np.lib.npyio.NpzFile):
+        raise ValueError("holds one array without a name, expected an archive of arrays")  # noqa: TRY004  as numpy says of other damage
+    return opened
 
 
 def _hdf5(file: Path, where: str) -> Any:
@@ -131,7 +168,7 @@ def _observed(key: str, values: np.ndarray, classes: np.ndarray | None) -> Space
     if kind.kind in "iu":
         if classes is None:
             raise ValueError(f"{key!r} holds whole numbers: {CLASSES}/{key} must say how many there are to choose from")
-        counts = np.broadcast_to(classes, shape)
+        counts = np.broadcast_to(_counts(CLASSES, classes), shape)
         return MultiDiscrete(counts) if shape else Discrete(int(counts))
     return Box(-np.inf, np.inf, shape, np.float32)
 
@@ -143,12 +180,36 @@ def _action_space(actions: np.ndarray | None, said: Arrays) -> Space:
     if actions.dtype.kind in "iub":
         if CHOICES not in said:
             raise ValueError(f"{ACTIONS} are whole numbers: {CHOICES} must say how many there are to choose from")
-        counts = np.broadcast_to(said[CHOICES], shape)
+        counts = np.broadcast_to(_counts(CHOICES, said[CHOICES]), shape)
         return MultiDiscrete(counts) if shape else Discrete(int(counts))
     low, high = (np.broadcast_to(said.get(name, default), shape) for name, default in ((LOW, -1.0), (HIGH, 1.0)))
-    if LOW not in said and HIGH not in said and len(actions) and np.abs(actions).max() > 1:
-        raise ValueError(f"{ACTIONS} go beyond -1 to 1: {LOW} and {HIGH} must say their bounds")
     return Box(low.astype(np.float32), high.astype(np.float32), shape, np.float32)
+
+
+def _repeat(said: Arrays) -> int:
+    counts = _counts(REPEAT, said.get(REPEAT, np.asarray(UNSAID[REPEAT])))
+    if counts.size != 1:
+        raise ValueError(f"{REPEAT} must be one number, got {_shown(counts)}")
+    return int(counts.item())
+
+
+def _counts(name: str, said: np.ndarray) -> np.ndarray:
+    is_number = said.dtype.kind in NUMBERS
+    if not (is_number and (np.isfinite(said) & (said >= 1) & (said == np.floor(said))).all()):
+        raise ValueError(f"{name} must be whole and from 1 on, got {_shown(said)}")
+    return said.astype(np.int64)
+
+
+def _shown(said: np.ndarray) -> str:
+    return "not stated" if said.dtype == object else " ".join(str(said.tolist()).split())[:60]
+
+
+def _is_same(one: np.ndarray, other: np.ndarray) -> bool:
+    """One number may stand for several that are equal."""
+    try:
+        return bool(one.size and other.size and np.all(one == other))
+    except ValueError:  # shapes that do not go together
+        return False
 
 
 def _named(where: str, make: Callable[[], Any]) -> Any:

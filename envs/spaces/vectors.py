@@ -29,6 +29,8 @@ def _parts(space: Space, taken: Any) -> Parts:
             raise ValueError(f"a part of them is missing: {error}") from error
         return [one for numbers, _ in parts for one in numbers], [one for _, choices in parts for one in choices]
     array = np.asarray(taken)
+    if not array.ndim:
+        raise ValueError(f"they are one {array.dtype} without an axis of steps")
     if array.dtype.kind not in "biuf" or array.shape[1:] != (space.shape or ()):
         raise ValueError(f"they are of shape {array.shape[1:]} and type {array.dtype}, expected {space.shape}")
     if isinstance(space, Box):

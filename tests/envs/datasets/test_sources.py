@@ -184,3 +184,63 @@ def test_a_minari_set_without_flags_or_with_damage_is_named(same):
     os.truncate(file, 200)
     with pytest.raises(UserError, match=r"^data\.transitions: minari:pendulum/two-v0: .*cannot be"):
         list(find_data(KEY, "minari:pendulum/two-v0").episodes())
+
+
+def file_of(place: Path, **changed) -> Path:
+    """One episode of three steps within -1 .. 1, or what is changed of it."""
+    arrays = {
+        "observations": np.zeros((4, 2), np.float32),
+        "actions": np.full((3, 1), 0.5, np.float32),
+        "terminations": np.zeros(3, bool),
+        "truncations": np.array([False, False, True]),
+    }
+    np.savez(place, **{name: value for name, value in (arrays | changed).items() if value is not None})
+    return place
+
+
+def taken(place: Path) -> list[Given]:
+    return list(find_data(KEY, str(place), (), 64, False).episodes())
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"repeat": np.array([1, 2])}, "repeat must be one number"),
+        ({"repeat": np.array(np.nan)}, "repeat must be whole"),
+        ({"repeat": np.array("x")}, "repeat must be whole"),
+        ({"repeat": np.array(1.5)}, "repeat must be whole"),
+        ({"repeat": np.array(0)}, "repeat must be whole"),
+        ({"observations": np.float32(1)}, "without an axis of steps|no axis|holds"),
+        ({"actions": np.float32(1)}, "without an axis of steps|actions"),
+        ({"actions": np.full((3, 1), 1.5, np.float32)}, "action_low and action_high must say their bounds"),
+    ],
+    ids=str,
+)
+def test_a_malformed_file_is_named_in_one_line(tmp_path, changed, words):
+    file = file_of(tmp_path / "one.npz", **changed)
+    with pytest.raises(UserError, match=words) as told:
+        taken(file)
+    assert str(file) in str(told.value) and "\n" not in str(told.value)
+
+
+def test_an_array_that_is_called_an_archive_is_named(tmp_path):
+    with open(tmp_path / "one.npz", "wb") as file:
+        np.save(file, np.zeros(3))
+    with pytest.raises(UserError, match=r"one\.npz.*one array without a name"):
+        taken(tmp_path / "one.npz")
+
+
+def test_what_later_files_say_is_what_the_first_one_says(tmp_path):
+    file_of(tmp_path / "a.npz", repeat=np.array(2), action_high=np.array(2.0), action_low=np.array(-2.0))
+    file_of(tmp_path / "b.npz", repeat=np.array(2), action_high=np.array([2.0]), action_low=np.array([-2.0]))
+    assert len(taken(tmp_path)) == 2
+    file_of(tmp_path / "b.npz", repeat=np.array(4), action_high=np.array(2.0), action_low=np.array(-2.0))
+    with pytest.raises(UserError, match=r"b\.npz: repeat is 4 there and 2 in a\.npz"):
+        taken(tmp_path)
+
+
+def test_later_episodes_beyond_bounds_that_nobody_stated_are_not_clipped(tmp_path):
+    file_of(tmp_path / "a.npz")
+    file_of(tmp_path / "b.npz", actions=np.full((3, 1), 1.5, np.float32))
+    with pytest.raises(UserError, match=r"b\.npz.*go beyond -1 to 1"):
+        taken(tmp_path)
