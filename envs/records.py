@@ -142,9 +142,6 @@ class Answer:
     moments: tuple[tuple[int, float], ...] = ()  # (row of the clip from 0 on, reward); every other row is worth 0
 
 
-GIVEN_UP = "given up by the owner"  # a reason to decline that is nobody's refusal
-
-
 @dataclass(frozen=True)
 class Declined:
     """What stands in place of an answer that will never come: its money goes back. `reason` is for a person to read."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..budget.ledger import Diverged
-from ..budget.money import MICRO, coins_shown, to_micro
+from ..budget.money import MICRO, to_micro
 from ..budget.phase import fit_capacity
 from ..budget.plan import Plan, checked
 from ..errors import UserError
@@ -247,7 +247,6 @@ def finish_phase(run: Run) -> None:
         hear(run)
         if progress.phase == progress.phases:
             wait_for_answers(run)
-        tell_owed(run)
         progress.stage = "learn"
     if progress.stage == "learn":
         if progress.phase == progress.phases:
@@ -325,13 +324,11 @@ def look(run: Run, findings: Findings) -> None:
 def wait_for_answers(run: Run) -> None:
     """At the end of a run: for whoever has to look as long as it takes, for the others a little while."""
     if run.config.labeler.is_looking:
-        plan = decide(run)
-        while wait(run, lambda: not run.labels.pending):
-            if not has_more_once_booked(run, plan):
-                return
-            spend(run, plan)  # what was declined or given up meanwhile is asked about elsewhere
-        coins = run.ledger.remaining / MICRO
-        run.logger.line(f"warning: {coins:,.4g} coins are left, nobody answered in time: a larger budget.total goes on")
+        if not wait(run, lambda: not run.labels.pending):
+            coins = run.ledger.remaining / MICRO
+            run.logger.line(
+                f"warning: {coins:,.4g} coins are left, nobody answered in time: a larger budget.total goes on"
+            )
         return
     for _ in range(LAST_CALLS):
         if run.labels.pending and not hear(run):
@@ -341,33 +338,8 @@ def wait_for_answers(run: Run) -> None:
         run.logger.line(f"{len(run.labels.pending)} labels are not answered yet: --resume takes them in later")
 
 
-def tell_owed(run: Run) -> None:
-    """People's time that is paid once there is money."""
-    if not run.config.labeler.is_looking:
-        return
-    run.desk.book()
-    if owed := run.desk.owed:
-        told = ", ".join(f"{rater} {coins_shown(micro / MICRO)}" for rater, micro in owed.items())
-        run.logger.line(f"warning: coins are owed to people and wait for a larger budget.total: {told}")
-
-
-def pay_late(run: Run) -> bool:
-    """Of a run that is over: what people worked since. -> whether there was any."""
-    if not run.config.labeler.is_looking:
-        return False
-    run.desk.book()
-    owed = run.desk.owed
-    heard = run.desk.collect()
-    if not (heard.works or run.desk.owed != owed):
-        return False
-    run.logger.line(f"{len(heard.works)} times that people worked since the end are booked")
-    tell_owed(run)
-    run.save()
-    return True
-
-
 def go_on(run: Run) -> None:
-    """Give a resumed run something to do: what a larger budget pays for, the answers that had not come, or late pay."""
+    """Give a resumed run something to do: what a larger budget pays for, or the answers that had not come."""
     progress, now = run.progress, run.config.budget.total
     saved = read_config(run.folder.config)
     if now > saved.budget.total:
@@ -380,7 +352,6 @@ def go_on(run: Run) -> None:
         progress.phases += max(1, round(run.config.allocator.phases * (now - progress.total) / progress.total))
         progress.total = now
     if progress.is_over:
-        if run.labels.pending:
-            progress.phase, progress.stage = progress.phases, "buy"
-        elif not pay_late(run):
+        if not run.labels.pending:
             raise ConfigError(f"budget.total: the run in {run.folder.path} is finished; give it a larger one to go on")
+        progress.phase, progress.stage = progress.phases, "buy"

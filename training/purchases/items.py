@@ -36,15 +36,12 @@ class Drawer:
     anchors: int = 0  # of pairs: clips that are scored first
     choice: Choice | None = None  # of rows; uniform without one
 
-    def draw(
-        self, number: int, asked: int, asked_uniform: int, rng: np.random.Generator, scored: int = 0
-    ) -> list[Item]:
-        """At most `number` items: fewer where no row is left. asked: items so far, asked_uniform: those drawn uniformly,
-        scored: of pairs, anchors that are there or on their way: those that nobody scored are asked for anew."""
+    def draw(self, number: int, asked: int, asked_uniform: int, rng: np.random.Generator) -> list[Item]:
+        """At most `number` items: fewer where no row is left. asked: items so far, asked_uniform: those drawn uniformly."""
         if self.kind != "pair":
             return self._single(self.kind, number, asked, asked_uniform, rng)
-        anchors = self._single("clip", min(number, max(0, self.anchors - scored)), asked, asked_uniform, rng)
-        return anchors + self._pairs(number - len(anchors), asked + len(anchors), asked_uniform + len(anchors), rng)
+        scored = self._single("clip", min(number, max(0, self.anchors - asked)), asked, asked_uniform, rng)
+        return scored + self._pairs(number - len(scored), asked + len(scored), asked_uniform + len(scored), rng)
 
     def _single(
         self, kind: QuestionKind, number: int, asked: int, asked_uniform: int, rng: np.random.Generator

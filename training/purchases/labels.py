@@ -10,11 +10,10 @@ from ...budget.money import Purchase
 from ...budget.offers import LabelOffer
 from ...envs.labelers.base import Labeler
 from ...envs.labelers.question_keys import DEFAULT
-from ...envs.records import GIVEN_UP, Answer, Declined, Question
+from ...envs.records import Answer, Declined, Question
 from ...frames import DamagedLog
 from ...worldmodel.replay.journal.labels import Entry, LabelJournal
 from ...worldmodel.replay.label_store import Asked, LabelStore
-from ...worldmodel.replay.labels import LabelReplay
 from ..stop import Stop
 from .heard import Heard, checked
 from .items import Drawer, Item, requests
@@ -109,20 +108,13 @@ class LabelDesk:
             return 0
         wanted = number if offer is None else max(1, int(number / offer.answers))
         wanted = min(wanted, self.ledger.remaining // self._first_price(offer))
-        scored = self._num_scored() if self.drawer.kind == "pair" else 0
-        items = self.drawer.draw(wanted, self.num_items, self.num_uniform, rng, scored)
+        items = self.drawer.draw(wanted, self.num_items, self.num_uniform, rng)
         wishes = list(requests(items, rng, offer))
         if offer is None or number < offer.answers:
             wishes = wishes[:number]
         asked, purchases = self._affordable(wishes)
         self._buy(asked, purchases)
         return len(asked)
-
-    def _num_scored(self) -> int:
-        """Scores of clips that are there or on their way."""
-        assert isinstance(self.labels, LabelReplay), "coupled mode asks about single rows"
-        there = sum(len(self.labels.answers(is_heldout).value) for is_heldout in (False, True))
-        return there + sum(item.question.kind == "clip" for item in self.labels.pending.values())
 
     def _affordable(self, wishes: list[tuple[Item, str, int]]) -> tuple[list[Asked], list[Purchase]]:
         """Questions in their order while the money lasts, and what each costs."""
@@ -283,8 +275,7 @@ class LabelDesk:
                 self.labeler.expire([one.key for one in heard.declined])  # type: ignore[attr-defined]
 
     def _count(self, heard: Heard) -> None:
-        refused = sum(one.reason != GIVEN_UP for one in heard.declined)
-        self.declined_in_a_row = 0 if heard.answers else self.declined_in_a_row + refused
+        self.declined_in_a_row = 0 if heard.answers else self.declined_in_a_row + len(heard.declined)
         if self.terms.refusals and self.declined_in_a_row >= self.terms.refusals:
             number, self.declined_in_a_row = self.declined_in_a_row, 0
             last = heard.declined[-1]
@@ -295,12 +286,6 @@ class LabelDesk:
         """Micro-coins that the default tier's next label costs on average, where that is not simply its price."""
         price = self.terms.mean(self.transitions)
         return self.ledger.mean_price("label") if price is None else price
-
-    @property
-    def owed(self) -> dict[str, int]:
-        """Micro-coins by rater for time worked that the budget does not cover: paid once it does."""
-        works = [work for work in self.till.works if work.key in self.till.unpaid]
-        return {one.rater: sum(work.price_micro for work in works if work.rater == one.rater) for one in works}
 
     def status(self) -> str:
         """What is waited for, for a person."""

@@ -344,28 +344,16 @@ def midnight(now: float) -> float:
     return time.mktime((day.tm_year, day.tm_mon, day.tm_mday, 0, 0, 0, 0, 0, -1))
 
 
-def _asked(queue: Queue) -> list[int]:
-    """The raters who were heard of of late and are given questions: a biased one only where all of them are."""
-    known = queue.meta("facts", {}).get("raters", {})
-    there = queue.read(
-        "SELECT id, name FROM rater WHERE NOT (is_owner OR is_paused OR is_retracted) AND seen > ?",
-        (queue.now() - PRESENT_SECONDS,),
-    )
-    fair = [row["id"] for row in there if not known.get(row["name"], {}).get("is_left")]
-    return fair or [row["id"] for row in there]
-
-
 def give_up_skipped(queue: Queue, db: sqlite3.Connection) -> None:
-    """Decline what two raters have skipped, or everybody who is there to answer it."""
-    there = _asked(queue)
+    """Decline what two raters have skipped, or everybody who might answer it."""
     rows = db.execute(
-        f"""SELECT q.id, COUNT(*) AS skips, MAX(a.outcome) AS last FROM assignment a CROSS JOIN question q
+        """SELECT q.id, COUNT(*) AS skips, MAX(a.outcome) AS last FROM assignment a CROSS JOIN question q
         WHERE a.outcome IN ('skipped', 'cannot_tell') AND q.id = a.question AND q.state = 'queued' GROUP BY q.id
         HAVING skips >= ? OR NOT EXISTS (
-            SELECT 1 FROM rater r WHERE r.id IN ({", ".join("?" * len(there))}) AND q.tier IN ('default', r.name)
+            SELECT 1 FROM rater r WHERE NOT (r.is_owner OR r.is_paused OR r.is_retracted) AND q.tier IN ('default', r.name)
             AND NOT EXISTS (SELECT 1 FROM assignment b WHERE b.question = q.id AND b.rater = r.id
                             AND b.outcome IN ('skipped', 'cannot_tell')))""",
-        (SKIPS, *there),
+        (SKIPS,),
     ).fetchall()
     for row in rows:
         reason = f"{row['skips']} {'rater has' if row['skips'] == 1 else 'raters have'} skipped it"

@@ -158,8 +158,6 @@ def test_an_answer_can_be_undone_until_the_trainer_fetches_it(booth):
 def test_a_question_is_declined_after_two_raters_and_each_skip_is_paid(booth):
     trainer = booth.trainers[0]
     booth.raters.add("cat")
-    for rater in ("bob", "cat"):
-        booth.counter.heartbeat(rater)
     trainer.submit(asked("clip", 1))
     for rater, outcome in (("ann", "skipped"), ("bob", "cannot_tell")):
         item, uuid = booth.take(rater), booth.uuid()
@@ -178,41 +176,12 @@ def test_a_question_is_declined_after_two_raters_and_each_skip_is_paid(booth):
 def test_a_question_is_declined_once_all_who_are_active_have_skipped_it(booth):
     trainer = booth.trainers[0]
     trainer.submit(asked("clip", 1))
-    booth.counter.heartbeat("bob")
     booth.counter.skip("ann", booth.take("ann").question, booth.uuid())
     assert booth.state("key/1") == "queued"
     booth.raters.pause("bob")
     assert [reply for reply in trainer.collect() if isinstance(reply, Declined)] == [
         Declined("key/1", "1 rater has skipped it")
     ]
-
-
-def test_whoever_is_not_there_is_not_waited_for(booth):
-    """Of four questions that ann skips bob could answer only one: where he is there, and is not the biased one of two."""
-    trainer = booth.trainers[0]
-
-    def declined() -> list[str]:
-        return [reply.key for reply in trainer.collect() if isinstance(reply, Declined)]
-
-    trainer.submit(asked("clip", 1))
-    booth.counter.skip("ann", booth.take("ann").question, booth.uuid())
-    assert declined() == ["key/1"], "bob has never been there"
-    booth.counter.heartbeat("bob")
-    trainer.submit(asked("clip", 2))
-    booth.counter.skip("ann", booth.take("ann").question, booth.uuid())
-    assert declined() == []
-    booth.time += 3601.0
-    booth.counter.heartbeat("ann")
-    assert declined() == ["key/2"], "bob has gone home"
-
-
-def test_a_rater_who_is_given_nothing_is_not_waited_for(booth):
-    trainer = booth.trainers[0]
-    booth.counter.heartbeat("bob")
-    trainer.told({"raters": {"bob": {"is_left": True}}})
-    trainer.submit(asked("clip", 1))
-    booth.counter.skip("ann", booth.take("ann").question, booth.uuid())
-    assert [reply.key for reply in trainer.collect() if isinstance(reply, Declined)] == ["key/1"]
 
 
 def test_a_directed_question_goes_to_its_rater_alone(booth):

@@ -1,6 +1,5 @@
 """A run with people waits: no more questions open than may be, nothing bought meanwhile, and patience has an end."""
 
-import json
 import re
 from contextlib import closing
 from dataclasses import replace
@@ -10,7 +9,7 @@ import pytest
 
 import tandem.training.build
 from tandem.budget.ledger import Ledger
-from tandem.envs.records import GIVEN_UP, Answer, Declined, Work
+from tandem.envs.records import Answer, Work
 from tandem.errors import UserError
 from tandem.training.phases import train
 from tandem.training.purchases.labels import LabelDesk
@@ -185,51 +184,3 @@ def test_a_kill_after_an_expiry_is_gone_on_from_as_if_nothing_had_happened(with_
     train(config, resume=Path(config.run.dir))
     assert after[0] == after[1] and after[0][1] == 2
     assert "goes on with" not in (told := capsys.readouterr().out) and "were asked here before" not in told
-
-
-class Emptied(People):
-    """Its owner gives all open questions up, twice, while the run waits at its end."""
-
-    times = 0
-
-    def collect(self):
-        if self.times < 2 and self.given >= 8 + 2 * self.times:
-            self.times += 1
-            declined, self.open = [Declined(key, GIVEN_UP) for key in self.open], {}
-            return declined
-        return super().collect()
-
-
-def test_what_the_owner_gives_up_in_the_end_is_spent_on_other_questions(with_people):
-    people = Emptied()
-    config = with_people(people, "labeler.refusals=4")  # the owner refuses nothing
-    last = json.loads((Path(config.run.dir) / "phases.jsonl").read_text().splitlines()[-1])
-    assert people.times == 2 and not people.open
-    assert last["labels"] == people.given == 18  # as many as without it
-
-
-class Late(People):
-    """Works that brought no label."""
-
-    def __init__(self, *late: Work):
-        super().__init__()
-        self.late = [*late]
-
-    def collect(self):
-        replies, self.late = [*super().collect(), *self.late], []
-        return replies
-
-
-def test_time_that_the_money_does_not_cover_is_told_and_paid_by_a_larger_budget(with_people, capsys):
-    people = Late(Work("skip-1", "ann", 60.0, 10**12, "skipped"))
-    config = with_people(people)
-    assert (
-        "warning: coins are owed to people and wait for a larger budget.total: ann 1,000,000" in capsys.readouterr().out
-    )
-    people.late = [Work("late-1", "bob", 5.0, 1, "late")]
-    folder = Path(config.run.dir)
-    train(config, resume=folder)  # it is over, and has something to pay
-    with closing(Ledger.open(folder / "ledger.db")) as ledger:
-        assert ledger.by_rater()["bob"]["work_spent"] >= 1
-    with pytest.raises(UserError, match="is finished"):
-        train(config, resume=folder)
