@@ -65,6 +65,7 @@ def test_a_run_that_went_back_behind_a_collected_answer_gets_it_again(booth):
 
 def test_what_was_declined_is_declined_again(booth):
     booth.trainers[0].submit(asked("clip", 1))
+    booth.counter.heartbeat("bob")
     for rater in ("ann", "bob"):
         booth.counter.skip(rater, booth.take(rater).question, booth.uuid())
     (told,) = [reply for reply in booth.trainers[0].collect() if isinstance(reply, Declined)]
@@ -75,6 +76,7 @@ def test_what_was_declined_is_declined_again(booth):
 
 def test_work_is_told_again_under_its_key_until_the_trainer_has_shown_that_it_lives(booth):
     booth.trainers[0].submit(asked("clip", 1))
+    booth.counter.heartbeat("bob")
     booth.counter.skip("ann", booth.take("ann").question, booth.uuid())
     (work,) = booth.trainers[0].collect()
     assert isinstance(work, Work)
