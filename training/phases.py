@@ -246,7 +246,7 @@ def finish_phase(run: Run) -> None:
     if progress.stage == "buy":
         hear(run)
         if progress.phase == progress.phases:
-            wait_for_answers(run)
+            spend_the_rest(run)
         progress.stage = "learn"
     if progress.stage == "learn":
         if progress.phase == progress.phases:
@@ -321,21 +321,34 @@ def look(run: Run, findings: Findings) -> None:
     )
 
 
-def wait_for_answers(run: Run) -> None:
-    """At the end of a run: for whoever has to look as long as it takes, for the others a little while."""
+def spend_the_rest(run: Run) -> None:
+    """At the end of a run: what questions that were declined gave back, and answers that cost less than was reserved for
+    them, buys other labels, until all is answered or nobody is waited for any longer."""
+    while wait_for_answers(run):
+        plan = run.progress.plan
+        assert plan is not None, "the phase had a plan"
+        if not has_more_once_booked(run, plan):
+            return
+        spend(run, plan)
+
+
+def wait_for_answers(run: Run) -> bool:
+    """For whoever has to look as long as it takes, for the others a little while. -> whether all have answered"""
     if run.config.labeler.is_looking:
-        if not wait(run, lambda: not run.labels.pending):
+        has_heard = wait(run, lambda: not run.labels.pending)
+        if not has_heard:
             coins = run.ledger.remaining / MICRO
             run.logger.line(
                 f"warning: {coins:,.4g} coins are left, nobody answered in time: a larger budget.total goes on"
             )
-        return
+        return has_heard
     for _ in range(LAST_CALLS):
         if run.labels.pending and not hear(run):
             with run.watch("labels"):
                 time.sleep(0.01)
     if run.labels.pending:
         run.logger.line(f"{len(run.labels.pending)} labels are not answered yet: --resume takes them in later")
+    return not run.labels.pending
 
 
 def go_on(run: Run) -> None:

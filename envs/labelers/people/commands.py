@@ -63,7 +63,7 @@ def _understood(arguments: list[str]) -> argparse.Namespace:
     for name, told in pauses:
         verb(name, told).add_argument("name", nargs="?", metavar="NAME")
     verb("retract", "let the rater's labels weigh nothing; the pay stays").add_argument("name", metavar="NAME")
-    verb("expire", "give up all open questions; their money goes back")
+    verb("expire", "give up all open questions; their money goes back, and others are asked")
     exporting = verb("export", "write questions and answers").add_mutually_exclusive_group(required=True)
     for form in FORMS:
         exporting.add_argument(f"--{form.replace('_', '-')}", type=Path, metavar="FILE")

@@ -114,7 +114,7 @@ function sure(title, text, words, then) {
 }
 
 $("sure-no").onclick = () => $("sure").close();
-$("expire").onclick = () => sure("Expire all open questions?", "Nobody answers them any more, and their money goes back to the budget. The trainer plans anew.", "Expire", () => act("expire", {}, "Expired."));
+$("expire").onclick = () => sure("Expire all open questions?", "Nobody answers them any more, and their money goes back to the budget. The trainer asks about others with it.", "Expire", () => act("expire", {}, "Expired."));
 $("add").onsubmit = async (event) => {
   event.preventDefault();
   const wage = $("wage").value === "" ? {} : { wage: Number($("wage").value) };
