@@ -275,11 +275,12 @@ class LabelDesk:
                 self.labeler.expire([one.key for one in heard.declined])  # type: ignore[attr-defined]
 
     def _count(self, heard: Heard) -> None:
-        self.declined_in_a_row = 0 if heard.answers else self.declined_in_a_row + len(heard.declined)
-        if self.terms.refusals and self.declined_in_a_row >= self.terms.refusals:
+        refused = [one for one in heard.declined if not one.is_given_up]
+        self.declined_in_a_row = 0 if heard.answers else self.declined_in_a_row + len(refused)
+        if refused and self.terms.refusals and self.declined_in_a_row >= self.terms.refusals:
             number, self.declined_in_a_row = self.declined_in_a_row, 0
-            last = heard.declined[-1]
-            raise SellerFailed(f"labeler.refusals: {number} questions in a row were declined, the last: {last.reason}")
+            last = refused[-1].reason
+            raise SellerFailed(f"labeler.refusals: {number} questions in a row were declined, the last: {last}")
 
     @property
     def label_price(self) -> int | None:

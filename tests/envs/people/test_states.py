@@ -279,7 +279,7 @@ def test_the_owner_gives_up_what_is_open(booth):
     trainer.submit(asked("clip", 1, 2))
     booth.score("ann")
     assert Overview(booth.queue).expire() == 1
-    assert [reply.reason for reply in trainer.collect()] == ["given up by the owner"]
+    assert [(reply.reason, reply.is_given_up) for reply in trainer.collect()] == [("given up by the owner", True)]
 
 
 def test_events_are_never_changed(booth):
