@@ -69,6 +69,8 @@ def _train(config: Config, resume: Path | None, team: Solo, is_exact: bool = Tru
             while not run.progress.is_over:
                 spend(run, decide(run))
                 finish_phase(run)
+        for line in run.desk.till.lines():
+            run.logger.line(line)
         run.onlooker.write_page(run.folder.path)
         run.logger.finished()
         run.logger.line(f"done: {last_word(run.progress)}; see it with: tensorboard --logdir {run.folder.path}")
@@ -211,8 +213,12 @@ def hear(run: Run) -> int:
 
 
 def tell(run: Run, heard: Heard) -> None:
-    for line in heard.lines():
+    """What a person should know of it, and what people are owed, where that has changed."""
+    owed = run.desk.till.news()
+    for line in [*heard.lines(), *([] if owed is None else run.desk.till.lines())]:
         run.logger.line(line)
+    if owed is not None and run.desk.is_showing:
+        run.desk.told({"owed": {name: micro / MICRO for name, micro in owed.items()}})
 
 
 def transitions_left(run: Run, plan: Plan) -> int:
@@ -364,7 +370,23 @@ def go_on(run: Run) -> None:
     if now > progress.total:  # granted now, or before a crash that left no checkpoint of it
         progress.phases += max(1, round(run.config.allocator.phases * (now - progress.total) / progress.total))
         progress.total = now
-    if progress.is_over:
-        if not run.labels.pending:
-            raise ConfigError(f"budget.total: the run in {run.folder.path} is finished; give it a larger one to go on")
+    if progress.is_over and run.labels.pending:
         progress.phase, progress.stage = progress.phases, "buy"
+    elif progress.is_over and not pay_late_work(run):
+        raise ConfigError(f"budget.total: the run in {run.folder.path} is finished; give it a larger one to go on")
+
+
+def pay_late_work(run: Run) -> int:
+    """People's time of after the end of the run, as far as the money goes. -> micro-coins"""
+    if not run.config.labeler.asks_people:
+        return 0
+    spent = run.ledger.balance().spent
+    while run.desk.ahead:
+        hear(run)
+    for _ in range(2):  # by the second look the labeler knows that the first was kept
+        hear(run)
+    run.save()
+    paid = run.ledger.balance().spent - spent
+    if paid:
+        run.logger.line(f"{paid / MICRO:,.4g} coins are paid for people's time that came after the end")
+    return paid

@@ -18,7 +18,20 @@ from .queue import Queue
 from .raters import Raters, login_address
 from .serving import base, served_at, where
 
-COLUMNS = ("rater", "today", "answers", "s each", "per hour", "wage", "earned", "skips", "agreement", "gold", "")
+COLUMNS = (
+    "rater",
+    "today",
+    "answers",
+    "s each",
+    "per hour",
+    "wage",
+    "earned",
+    "owed",
+    "skips",
+    "agreement",
+    "gold",
+    "",
+)
 
 
 Look = Callable[[Path, bool], dict[str, Any]]  # (the run, whether its code is trusted) -> what the darkroom is told
@@ -106,7 +119,7 @@ def _status(queue: Queue, options: argparse.Namespace) -> list[str]:
     table = [COLUMNS, *(_row(shift) for shift in shifts)] if shifts else []
     widths = [max(len(row[column]) for row in table) for column in range(len(COLUMNS))] if table else []
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
-    trainer = "the trainer is there" if overview.has_trainer() else "no trainer asks for answers now"
+    trainer = "the trainer is there" if queue.has_trainer() else "no trainer asks for answers now"
     return [overview.line(), f"{numbers or 'no questions yet'}; {trainer}", *lines]
 
 
@@ -116,7 +129,7 @@ def _row(shift: Shift) -> tuple[str, ...]:
     flags["there"] = shift.is_active
     agreement = "-" if shift.agreement is None else f"{shift.agreement:.2f}"
     numbers = (str(shift.today), str(shift.answers), f"{shift.median_seconds:.1f}", f"{shift.hourly:.0f}")
-    money = (f"{shift.wage:g}", f"{shift.coins:.2f}", str(shift.skips), agreement, gold)
+    money = (f"{shift.wage:g}", f"{shift.coins:.2f}", f"{shift.owed:.2f}", str(shift.skips), agreement, gold)
     return (shift.rater.name, *numbers, *money, ", ".join(name for name, holds in flags.items() if holds))
 
 

@@ -228,7 +228,7 @@ class Counter:
 
     def _draw(self, db: sqlite3.Connection, who: Rater) -> tuple[int, str] | None:
         """(question, purpose) of what the rater is to do next."""
-        purpose = "label" if who.is_owner else self._purpose(db, who)
+        purpose = "label" if who.is_owner or not self._is_going_on(db) else self._purpose(db, who)
         if purpose != "label" and (marked := self._marked(db, who)) is not None:
             return marked, purpose
         values = self._order(db, who) | {"now": self.queue.now()}
@@ -246,6 +246,11 @@ class Counter:
             if row is not None:
                 return row["id"], "label"
         return None
+
+    def _is_going_on(self, db: sqlite3.Connection) -> bool:
+        """Whether what a rater learns in practice will be of use, and paid by a trainer who is there or comes back."""
+        is_open = db.execute("SELECT 1 FROM question WHERE state = 'queued' LIMIT 1").fetchone()
+        return is_open is not None or self.queue.has_trainer()
 
     def _purpose(self, db: sqlite3.Connection, who: Rater) -> str:
         number = db.execute("SELECT COUNT(*) FROM assignment WHERE rater = ?", (who.id,)).fetchone()[0]

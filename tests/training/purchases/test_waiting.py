@@ -69,6 +69,7 @@ class People:
         """gives_up: once, all that is open, where nothing was asked for six looks, which happens at the end of a run."""
         self.open, self.looks, self.most_open, self.given, self.silent_from = {}, 0, 0, 0, silent_from
         self.expired, self.gives_up, self.asked_at, self.given_up = [], gives_up, 0, []
+        self.works = []
 
     def submit(self, questions):
         self.open |= {question.key: question for question in questions}
@@ -80,6 +81,8 @@ class People:
             self.given_up = list(self.open)
             self.open.clear()
             return [Declined(key, "given up") for key in self.given_up]
+        if self.works:
+            return [self.works.pop()]
         if self.looks % 2 or not self.open or self.given >= self.silent_from:
             return []
         key, question = next(iter(self.open.items()))
@@ -113,7 +116,7 @@ def with_people(tiny, monkeypatch):
     return make
 
 
-def test_a_run_waits_for_people_pays_what_they_took_and_buys_again_what_they_gave_up(with_people, capsys):
+def test_a_run_waits_for_people_pays_what_they_took_also_late_and_buys_again_what_they_gave_up(with_people, capsys):
     people = People(gives_up=True)
     config = with_people(people, "labeler.ahead=5", "labeler.ceiling=2")
     with closing(Ledger.open(f"{config.run.dir}/ledger.db")) as ledger:
@@ -133,6 +136,14 @@ def test_a_run_waits_for_people_pays_what_they_took_and_buys_again_what_they_gav
     assert {answer.rater for answer in read} == {"ann", "bob"} and read[0] == replace(
         read[0], seconds=2.0, price_micro=1_500_000
     )
+    people.works = [Work("late", "cat", 9.0, 20_000, "practice")]  # while no trainer was there
+    train(config, resume=Path(config.run.dir))
+    with closing(Ledger.open(f"{config.run.dir}/ledger.db")) as ledger:
+        assert ledger.by_rater()["cat"]["work_spent"] == 20_000
+    people.works = [Work("later", "cat", 9.0, 99_000_000, "practice")]  # more than is left
+    with pytest.raises(UserError, match="is finished; give it a larger one"):
+        train(config, resume=Path(config.run.dir))
+    assert "99 coins owed to cat wait for budget.total" in capsys.readouterr().out
 
 
 def test_where_nobody_answers_any_more_the_run_ends_with_all_its_money_and_goes_on(with_people):
