@@ -16,7 +16,7 @@ from ...worldmodel.replay.journal.labels import Entry, LabelJournal
 from ...worldmodel.replay.label_store import Asked, LabelStore
 from ..stop import Stop
 from .heard import Heard, checked
-from .items import Drawer, Item, requests
+from .items import Drawer, Item, num_scored, requests
 from .looks import Looks
 from .sellers import SellerFailed, calling
 from .terms import Terms
@@ -108,7 +108,8 @@ class LabelDesk:
             return 0
         wanted = number if offer is None else max(1, int(number / offer.answers))
         wanted = min(wanted, self.ledger.remaining // self._first_price(offer))
-        items = self.drawer.draw(wanted, self.num_items, self.num_uniform, rng)
+        scored = num_scored(self.labels) if self.drawer.kind == "pair" else 0
+        items = self.drawer.draw(wanted, self.num_items, self.num_uniform, rng, scored)
         wishes = list(requests(items, rng, offer))
         if offer is None or number < offer.answers:
             wishes = wishes[:number]
