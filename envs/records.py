@@ -148,6 +148,7 @@ class Declined:
 
     key: str
     reason: str
+    is_given_up: bool = False  # by the owner of the run, so that nobody has refused it
 
 
 @dataclass(frozen=True)

@@ -69,6 +69,8 @@ def _train(config: Config, resume: Path | None, team: Solo, is_exact: bool = Tru
             while not run.progress.is_over:
                 spend(run, decide(run))
                 finish_phase(run)
+        for line in run.desk.till.lines():
+            run.logger.line(line)
         run.onlooker.write_page(run.folder.path)
         run.logger.finished()
         run.logger.line(f"done: {last_word(run.progress)}; see it with: tensorboard --logdir {run.folder.path}")
@@ -211,8 +213,12 @@ def hear(run: Run) -> int:
 
 
 def tell(run: Run, heard: Heard) -> None:
-    for line in heard.lines():
+    """What a person should know of it, and what people are owed, where that has changed."""
+    owed = run.desk.till.news()
+    for line in [*heard.lines(), *([] if owed is None else run.desk.till.lines())]:
         run.logger.line(line)
+    if owed is not None and run.desk.is_showing:
+        run.desk.told({"owed": {name: micro / MICRO for name, micro in owed.items()}})
 
 
 def transitions_left(run: Run, plan: Plan) -> int:
@@ -246,7 +252,7 @@ def finish_phase(run: Run) -> None:
     if progress.stage == "buy":
         hear(run)
         if progress.phase == progress.phases:
-            wait_for_answers(run)
+            spend_the_rest(run)
         progress.stage = "learn"
     if progress.stage == "learn":
         if progress.phase == progress.phases:
@@ -321,21 +327,34 @@ def look(run: Run, findings: Findings) -> None:
     )
 
 
-def wait_for_answers(run: Run) -> None:
-    """At the end of a run: for whoever has to look as long as it takes, for the others a little while."""
+def spend_the_rest(run: Run) -> None:
+    """At the end of a run: what questions that were declined gave back, and answers that cost less than was reserved for
+    them, buys other labels, until all is answered or nobody is waited for any longer."""
+    while wait_for_answers(run):
+        plan = run.progress.plan
+        assert plan is not None, "the phase had a plan"
+        if not has_more_once_booked(run, plan):
+            return
+        spend(run, plan)
+
+
+def wait_for_answers(run: Run) -> bool:
+    """For whoever has to look as long as it takes, for the others a little while. -> whether all have answered"""
     if run.config.labeler.is_looking:
-        if not wait(run, lambda: not run.labels.pending):
+        has_heard = wait(run, lambda: not run.labels.pending)
+        if not has_heard:
             coins = run.ledger.remaining / MICRO
             run.logger.line(
                 f"warning: {coins:,.4g} coins are left, nobody answered in time: a larger budget.total goes on"
             )
-        return
+        return has_heard
     for _ in range(LAST_CALLS):
         if run.labels.pending and not hear(run):
             with run.watch("labels"):
                 time.sleep(0.01)
     if run.labels.pending:
         run.logger.line(f"{len(run.labels.pending)} labels are not answered yet: --resume takes them in later")
+    return not run.labels.pending
 
 
 def go_on(run: Run) -> None:
@@ -351,7 +370,23 @@ def go_on(run: Run) -> None:
     if now > progress.total:  # granted now, or before a crash that left no checkpoint of it
         progress.phases += max(1, round(run.config.allocator.phases * (now - progress.total) / progress.total))
         progress.total = now
-    if progress.is_over:
-        if not run.labels.pending:
-            raise ConfigError(f"budget.total: the run in {run.folder.path} is finished; give it a larger one to go on")
+    if progress.is_over and run.labels.pending:
         progress.phase, progress.stage = progress.phases, "buy"
+    elif progress.is_over and not pay_late_work(run):
+        raise ConfigError(f"budget.total: the run in {run.folder.path} is finished; give it a larger one to go on")
+
+
+def pay_late_work(run: Run) -> int:
+    """People's time of after the end of the run, as far as the money goes. -> micro-coins"""
+    if not run.config.labeler.asks_people:
+        return 0
+    spent = run.ledger.balance().spent
+    while run.desk.ahead:
+        hear(run)
+    for _ in range(2):  # by the second look the labeler knows that the first was kept
+        hear(run)
+    run.save()
+    paid = run.ledger.balance().spent - spent
+    if paid:
+        run.logger.line(f"{paid / MICRO:,.4g} coins are paid for people's time that came after the end")
+    return paid

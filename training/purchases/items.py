@@ -8,6 +8,8 @@ import numpy as np
 from ...budget.offers import LabelOffer
 from ...envs.labelers.question_keys import DEFAULT, key_of
 from ...envs.records import Clip, Question, QuestionKind
+from ...worldmodel.replay.label_store import LabelStore
+from ...worldmodel.replay.labels import LabelReplay
 from ...worldmodel.replay.transitions import TransitionReplay
 from .choice import Choice
 
@@ -36,12 +38,15 @@ class Drawer:
     anchors: int = 0  # of pairs: clips that are scored first
     choice: Choice | None = None  # of rows; uniform without one
 
-    def draw(self, number: int, asked: int, asked_uniform: int, rng: np.random.Generator) -> list[Item]:
-        """At most `number` items: fewer where no row is left. asked: items so far, asked_uniform: those drawn uniformly."""
+    def draw(
+        self, number: int, asked: int, asked_uniform: int, rng: np.random.Generator, scored: int = 0
+    ) -> list[Item]:
+        """At most `number` items: fewer where no row is left. asked: items so far, asked_uniform: those drawn uniformly,
+        scored: of pairs, the anchors that are there (`num_scored`)."""
         if self.kind != "pair":
             return self._single(self.kind, number, asked, asked_uniform, rng)
-        scored = self._single("clip", min(number, max(0, self.anchors - asked)), asked, asked_uniform, rng)
-        return scored + self._pairs(number - len(scored), asked + len(scored), asked_uniform + len(scored), rng)
+        anchors = self._single("clip", min(number, max(0, self.anchors - scored)), asked, asked_uniform, rng)
+        return anchors + self._pairs(number - len(anchors), asked + len(anchors), asked_uniform + len(anchors), rng)
 
     def _single(
         self, kind: QuestionKind, number: int, asked: int, asked_uniform: int, rng: np.random.Generator
@@ -76,6 +81,18 @@ class Drawer:
         if self.choice is None:
             return [(row, True) for row in self.transitions.open.draw(number, rng)]
         return self.choice.draw(self.transitions, number, asked, asked_uniform, rng)
+
+
+def num_scored(labels: LabelStore) -> int:
+    """Clips that somebody has scored, or is asked to: of pairs those that give the unit. What was declined, and what people
+    said who were retracted, gives none."""
+    assert isinstance(labels, LabelReplay), "coupled mode asks about rows alone"
+    pending = [one.question for one in labels.pending.values() if one.question.kind == "clip"]
+    clips = {(question.clip.env, question.clip.step) for question in pending}
+    for is_heldout in (False, True):
+        answers = labels.answers(is_heldout)
+        clips |= set(zip(answers.env.tolist(), answers.step.tolist(), strict=True))
+    return len(clips)
 
 
 def requests(items: list[Item], rng: np.random.Generator, offer: LabelOffer | None) -> Iterator[tuple[Item, str, int]]:

@@ -16,7 +16,7 @@ from ...worldmodel.replay.journal.labels import Entry, LabelJournal
 from ...worldmodel.replay.label_store import Asked, LabelStore
 from ..stop import Stop
 from .heard import Heard, checked
-from .items import Drawer, Item, requests
+from .items import Drawer, Item, num_scored, requests
 from .looks import Looks
 from .sellers import SellerFailed, calling
 from .terms import Terms
@@ -108,7 +108,8 @@ class LabelDesk:
             return 0
         wanted = number if offer is None else max(1, int(number / offer.answers))
         wanted = min(wanted, self.ledger.remaining // self._first_price(offer))
-        items = self.drawer.draw(wanted, self.num_items, self.num_uniform, rng)
+        scored = num_scored(self.labels) if self.drawer.kind == "pair" else 0
+        items = self.drawer.draw(wanted, self.num_items, self.num_uniform, rng, scored)
         wishes = list(requests(items, rng, offer))
         if offer is None or number < offer.answers:
             wishes = wishes[:number]
@@ -275,11 +276,12 @@ class LabelDesk:
                 self.labeler.expire([one.key for one in heard.declined])  # type: ignore[attr-defined]
 
     def _count(self, heard: Heard) -> None:
-        self.declined_in_a_row = 0 if heard.answers else self.declined_in_a_row + len(heard.declined)
-        if self.terms.refusals and self.declined_in_a_row >= self.terms.refusals:
+        refused = [one for one in heard.declined if not one.is_given_up]
+        self.declined_in_a_row = 0 if heard.answers else self.declined_in_a_row + len(refused)
+        if refused and self.terms.refusals and self.declined_in_a_row >= self.terms.refusals:
             number, self.declined_in_a_row = self.declined_in_a_row, 0
-            last = heard.declined[-1]
-            raise SellerFailed(f"labeler.refusals: {number} questions in a row were declined, the last: {last.reason}")
+            last = refused[-1].reason
+            raise SellerFailed(f"labeler.refusals: {number} questions in a row were declined, the last: {last}")
 
     @property
     def label_price(self) -> int | None:

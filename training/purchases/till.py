@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass, field
 
 from ...budget.ledger import Ledger
-from ...budget.money import Paid
+from ...budget.money import MICRO, Paid
 from ...envs.records import Answer, Work
 from .heard import Heard
 
@@ -17,6 +17,7 @@ class Till:
     declined: list[str] = field(default_factory=list)
     works: list[Work] = field(default_factory=list)
     unpaid: list[str] = field(default_factory=list)
+    _told: dict[str, int] | None = field(default=None, init=False)  # what was owed when it was last asked
 
     def take(self, heard: Heard) -> None:
         self.answered |= {answer.key: answer for answer in heard.answers}
@@ -31,6 +32,27 @@ class Till:
             self.unpaid = self.ledger.pay(self.works)
             works = [work for work in self.works if work.key in self.unpaid]
         self.answered, self.declined, self.works = {}, [], works
+
+    @property
+    def owed(self) -> dict[str, int]:
+        """rater -> micro-coins of work for which the money does not suffice, as far as it was tried."""
+        owed: dict[str, int] = {}
+        for work in self.works:
+            if work.key in self.unpaid:
+                owed[work.rater] = owed.get(work.rater, 0) + work.price_micro
+        return owed
+
+    def news(self) -> dict[str, int] | None:
+        """`owed`, where it is another than when this was called last."""
+        before, self._told = self._told, self.owed
+        return None if self._told == before else self._told
+
+    def lines(self) -> list[str]:
+        """What is owed, for a person."""
+        return [
+            f"warning: {micro / MICRO:,.4g} coins owed to {name} wait for budget.total: it has nothing free for them"
+            for name, micro in self.owed.items()
+        ]
 
     def _settle(self, keys: list[str]) -> None:
         answers = {key: self.answered[key] for key in keys}

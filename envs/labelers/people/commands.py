@@ -19,7 +19,10 @@ from .raters import Raters, login_address
 from .schema import QueueRefused
 from .serving import base, served_at, where
 
-COLUMNS = ("rater", "today", "answers", "s each", "per hour", "wage", "earned", "skips", "agreement", "gold", "")
+COLUMNS = (
+    *("rater", "today", "answers", "s each", "per hour", "wage", "earned", "owed"),
+    *("skips", "agreement", "gold", ""),
+)
 EXPORTED = {
     "jsonl": "a line of JSON for each answer, and for each question without any",
     "csv": "the same as a table",
@@ -68,7 +71,7 @@ def _understood(arguments: list[str]) -> argparse.Namespace:
     for name, told in pauses:
         verb(name, told).add_argument("name", nargs="?", metavar="NAME")
     verb("retract", "let the rater's labels weigh nothing; the pay stays").add_argument("name", metavar="NAME")
-    verb("expire", "give up all open questions; their money goes back")
+    verb("expire", "give up all open questions; their money goes back, and others are asked")
     exporting = verb("export", "write questions and answers").add_mutually_exclusive_group(required=True)
     for form in FORMS:
         exporting.add_argument(f"--{form.replace('_', '-')}", type=Path, metavar="FILE", help=EXPORTED[form])
@@ -111,7 +114,7 @@ def _status(queue: Queue, options: argparse.Namespace) -> list[str]:
     table = [COLUMNS, *(_row(shift) for shift in shifts)] if shifts else []
     widths = [max(len(row[column]) for row in table) for column in range(len(COLUMNS))] if table else []
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
-    trainer = "the trainer is there" if overview.has_trainer() else "no trainer asks for answers now"
+    trainer = "the trainer is there" if queue.has_trainer() else "no trainer asks for answers now"
     return [overview.line(), f"{numbers or 'no questions yet'}; {trainer}", *lines]
 
 
@@ -121,7 +124,7 @@ def _row(shift: Shift) -> tuple[str, ...]:
     flags["there"] = shift.is_active
     agreement = "-" if shift.agreement is None else f"{shift.agreement:.2f}"
     numbers = (str(shift.today), str(shift.answers), f"{shift.median_seconds:.1f}", f"{shift.hourly:.0f}")
-    money = (f"{shift.wage:g}", f"{shift.coins:.2f}", str(shift.skips), agreement, gold)
+    money = (f"{shift.wage:g}", f"{shift.coins:.2f}", f"{shift.owed:.2f}", str(shift.skips), agreement, gold)
     return (shift.rater.name, *numbers, *money, ", ".join(name for name, holds in flags.items() if holds))
 
 

@@ -154,7 +154,7 @@ class Counter:
     def skip(self, rater: str, question: int, uuid: str, seconds: float = 0.0, outcome: str = "skipped") -> None:
         """Leave a question to somebody else; outcome cannot_tell says why. The time is paid.
 
-        After two raters, or all that are active, it is given up.
+        After two raters, or all that are there, it is given up.
         """
         check_id(question)
         check_uuid(uuid)
@@ -215,14 +215,7 @@ class Counter:
 
     def _is_left(self, who: Rater) -> bool:
         """Whether the trainer has found the rater biased, and somebody else is there whom it has not."""
-        known = self.queue.meta("facts", {}).get("raters", {})
-        if not known.get(who.name, {}).get("is_left"):
-            return False
-        others = self.queue.read(
-            "SELECT name FROM rater WHERE is_owner = 0 AND is_paused = 0 AND is_retracted = 0 AND seen > ? AND id != ?",
-            (self.queue.now() - PRESENT_SECONDS, who.id),
-        )
-        return any(not known.get(row["name"], {}).get("is_left") for row in others)
+        return not who.is_owner and who.name not in _working(self.queue)
 
     def _holding(self, db: sqlite3.Connection, who: Rater) -> list[int]:
         """Questions that the rater holds and whose answers would be of use, the oldest first."""
@@ -235,7 +228,7 @@ class Counter:
 
     def _draw(self, db: sqlite3.Connection, who: Rater) -> tuple[int, str] | None:
         """(question, purpose) of what the rater is to do next."""
-        purpose = "label" if who.is_owner else self._purpose(db, who)
+        purpose = "label" if who.is_owner or not self._is_going_on(db) else self._purpose(db, who)
         if purpose != "label" and (marked := self._marked(db, who)) is not None:
             return marked, purpose
         values = self._order(db, who) | {"now": self.queue.now()}
@@ -253,6 +246,11 @@ class Counter:
             if row is not None:
                 return row["id"], "label"
         return None
+
+    def _is_going_on(self, db: sqlite3.Connection) -> bool:
+        """Whether what a rater learns in practice will be of use, and paid by a trainer who is there or comes back."""
+        is_open = db.execute("SELECT 1 FROM question WHERE state = 'queued' LIMIT 1").fetchone()
+        return is_open is not None or self.queue.has_trainer()
 
     def _purpose(self, db: sqlite3.Connection, who: Rater) -> str:
         number = db.execute("SELECT COUNT(*) FROM assignment WHERE rater = ?", (who.id,)).fetchone()[0]
@@ -344,16 +342,26 @@ def midnight(now: float) -> float:
     return time.mktime((day.tm_year, day.tm_mon, day.tm_mday, 0, 0, 0, 0, 0, -1))
 
 
+def _working(queue: Queue) -> set[str]:
+    """Names of the raters who are there and get questions; those found biased only while nobody else is there."""
+    rows = queue.read(
+        "SELECT name FROM rater WHERE NOT (is_owner OR is_paused OR is_retracted) AND seen > ?",
+        (queue.now() - PRESENT_SECONDS,),
+    )
+    present, known = {row["name"] for row in rows}, queue.meta("facts", {}).get("raters", {})
+    return {name for name in present if not known.get(name, {}).get("is_left")} or present
+
+
 def give_up_skipped(queue: Queue, db: sqlite3.Connection) -> None:
-    """Decline what two raters have skipped, or everybody who might answer it."""
+    """Decline what two raters have skipped, or everybody who is there and might answer it."""
     rows = db.execute(
         """SELECT q.id, COUNT(*) AS skips, MAX(a.outcome) AS last FROM assignment a CROSS JOIN question q
         WHERE a.outcome IN ('skipped', 'cannot_tell') AND q.id = a.question AND q.state = 'queued' GROUP BY q.id
         HAVING skips >= ? OR NOT EXISTS (
-            SELECT 1 FROM rater r WHERE NOT (r.is_owner OR r.is_paused OR r.is_retracted) AND q.tier IN ('default', r.name)
+            SELECT 1 FROM rater r WHERE r.name IN (SELECT value FROM json_each(?)) AND q.tier IN ('default', r.name)
             AND NOT EXISTS (SELECT 1 FROM assignment b WHERE b.question = q.id AND b.rater = r.id
                             AND b.outcome IN ('skipped', 'cannot_tell')))""",
-        (SKIPS,),
+        (SKIPS, json.dumps(sorted(_working(queue)))),
     ).fetchall()
     for row in rows:
         reason = f"{row['skips']} {'rater has' if row['skips'] == 1 else 'raters have'} skipped it"

@@ -16,7 +16,6 @@ from .serving import where
 from .verdict import CHOICES, check_id, checked
 
 ACTIVE_SECONDS = 120.0  # since a rater was last heard of
-TRAINER_SECONDS = 60.0
 LEAST_GOLDS, POOR_GOLD = 5, 0.75  # off by more than a key of five on average, over so many clips
 GIVEN_UP = "given up by the owner"
 
@@ -31,6 +30,7 @@ class Shift:
     answers: int  # all of them
     median_seconds: float
     coins: float  # earned, all of it
+    owed: float  # of these: time that is not booked, as the trainer has not heard of it or the budget has nothing free
     skips: int
     agreement: float | None  # with others on the same clips, from 0 to 1; None: there are none
     gold: float | None  # the same with the owner, on marked clips that looked like any other
@@ -94,11 +94,6 @@ class Overview:
         )
         return rows[0][0] / MICRO
 
-    def has_trainer(self) -> bool:
-        """Whether a trainer has asked for answers in the last minute."""
-        trainer = self.queue.meta("trainer")
-        return trainer is not None and self.queue.now() - trainer["seen"] < TRAINER_SECONDS
-
     def line(self) -> str:
         """Such as "37 open, oldest 12 min, 2 raters, 410/h, http://127.0.0.1:8600"; at last how to serve it while nobody does."""
         shifts = [shift for shift in self.shifts() if shift.is_active]
@@ -138,6 +133,8 @@ class Overview:
             (rater.id,),
         )
         work = self.queue.read("SELECT SUM(price_micro) FROM work WHERE rater = ?", (rater.id,))[0][0] or 0
+        late = self.queue.read("SELECT TOTAL(price_micro) FROM work WHERE rater = ? AND state = 'open'", (rater.id,))
+        owed = self.queue.meta("facts", {}).get("owed", {}).get(rater.name, 0.0)
         golds = self._golds(rater)
         counted = sum(row["price_micro"] for row in rows if row["state"] == "counted")
         skips = self.queue.read(
@@ -150,6 +147,7 @@ class Overview:
             answers=len(rows),
             median_seconds=statistics.median([row["seconds"] for row in rows[-50:]] or [0.0]),
             coins=(counted + work) / MICRO,
+            owed=owed + late[0][0] / MICRO,
             skips=skips,
             agreement=self._agreement(rater),
             gold=_nearness(golds),

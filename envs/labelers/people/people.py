@@ -14,7 +14,7 @@ from . import pay
 from .answers import demote, owe, promote
 from .counter import give_up_skipped
 from .films import drop_sights, packed
-from .overview import Overview
+from .overview import GIVEN_UP, Overview
 from .queue import FILE, IDENTITY, Queue
 from .raters import Raters
 from .schema import QueueRefused
@@ -193,7 +193,7 @@ class People:
     def _declined(self, db: sqlite3.Connection) -> list[Declined]:
         rows = db.execute("SELECT * FROM question WHERE state = 'declined' ORDER BY id").fetchall()
         self._hand(db, rows)
-        return [Declined(row["key"], row["reason"]) for row in rows]
+        return [Declined(row["key"], row["reason"], row["reason"] == GIVEN_UP) for row in rows]
 
     def _hand(self, db: sqlite3.Connection, rows: list[sqlite3.Row]) -> None:
         for row in rows:

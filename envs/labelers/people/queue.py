@@ -16,6 +16,7 @@ from .schema import TABLES, VERSION, QueueRefused
 
 FILE, IDENTITY = "questions.db", "questions.id"
 BUSY_SECONDS = 10.0
+TRAINER_SECONDS = 60.0
 FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE}
 
 
@@ -101,6 +102,11 @@ class Queue:
         with self.writing() as db:
             rows = [(key, json.dumps(value)) for key, value in facts.items()]
             db.executemany("INSERT INTO meta VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", rows)
+
+    def has_trainer(self) -> bool:
+        """Whether a trainer has asked for answers in the last minute."""
+        trainer = self.meta("trainer")
+        return trainer is not None and self.now() - trainer["seen"] < TRAINER_SECONDS
 
     def note(
         self, db: sqlite3.Connection, what: str, question: int | None = None, rater: int | None = None, detail: str = ""

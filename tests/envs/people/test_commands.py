@@ -87,7 +87,7 @@ def test_status_shows_what_is_open_and_what_each_rater_does(booth, command):
     first, numbers, head, ann, bob = command("status").splitlines()
     assert first.startswith("2 open, oldest ") and numbers.startswith("2 queued, 1 answered; ")
     assert head.split()[:3] == ["rater", "today", "answers"]
-    assert ann.split() == ["ann", "1", "1", "6.0", "600", "12", "0.02", "0", "-", "-"] or ann.split()[1] == "0"
+    assert ann.split() == ["ann", "1", "1", "6.0", "600", "12", "0.02", "0.00", "0", "-", "-"] or ann.split()[1] == "0"
     assert bob.split()[:3] == ["bob", "0", "0"]
 
 

@@ -158,6 +158,7 @@ def test_an_answer_can_be_undone_until_the_trainer_fetches_it(booth):
 def test_a_question_is_declined_after_two_raters_and_each_skip_is_paid(booth):
     trainer = booth.trainers[0]
     booth.raters.add("cat")
+    booth.counter.heartbeat("bob"), booth.counter.heartbeat("cat")
     trainer.submit(asked("clip", 1))
     for rater, outcome in (("ann", "skipped"), ("bob", "cannot_tell")):
         item, uuid = booth.take(rater), booth.uuid()
@@ -173,15 +174,41 @@ def test_a_question_is_declined_after_two_raters_and_each_skip_is_paid(booth):
     ]
 
 
-def test_a_question_is_declined_once_all_who_are_active_have_skipped_it(booth):
+def test_a_question_is_declined_once_all_who_are_there_have_skipped_it(booth):
     trainer = booth.trainers[0]
     trainer.submit(asked("clip", 1))
+    booth.counter.heartbeat("bob")
     booth.counter.skip("ann", booth.take("ann").question, booth.uuid())
     assert booth.state("key/1") == "queued"
     booth.raters.pause("bob")
     assert [reply for reply in trainer.collect() if isinstance(reply, Declined)] == [
         Declined("key/1", "1 rater has skipped it")
     ]
+
+
+def test_nobody_waits_for_a_rater_who_never_came_or_went_an_hour_ago(booth):
+    trainer = booth.trainers[0]
+    trainer.submit(asked("clip", 1, 2))
+    booth.counter.skip("ann", booth.take("ann").question, booth.uuid())
+    assert len(declined(trainer)) == 1
+    booth.counter.heartbeat("bob")
+    booth.counter.skip("ann", booth.take("ann").question, booth.uuid())
+    assert declined(trainer) == []
+    booth.time += 3601
+    assert len(declined(trainer)) == 1
+
+
+def test_nobody_waits_for_a_rater_who_gets_no_questions_any_more(booth):
+    trainer = booth.trainers[0]
+    trainer.submit(asked("clip", 1))
+    booth.counter.heartbeat("bob")
+    trainer.told({"raters": {"bob": {"is_left": True}}})
+    booth.counter.skip("ann", booth.take("ann").question, booth.uuid())
+    assert len(declined(trainer)) == 1
+
+
+def declined(trainer) -> list[Declined]:
+    return [reply for reply in trainer.collect() if isinstance(reply, Declined)]
 
 
 def test_a_directed_question_goes_to_its_rater_alone(booth):
@@ -252,7 +279,7 @@ def test_the_owner_gives_up_what_is_open(booth):
     trainer.submit(asked("clip", 1, 2))
     booth.score("ann")
     assert Overview(booth.queue).expire() == 1
-    assert [reply.reason for reply in trainer.collect()] == ["given up by the owner"]
+    assert [(reply.reason, reply.is_given_up) for reply in trainer.collect()] == [("given up by the owner", True)]
 
 
 def test_events_are_never_changed(booth):

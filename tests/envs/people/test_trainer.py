@@ -65,6 +65,7 @@ def test_a_run_that_went_back_behind_a_collected_answer_gets_it_again(booth):
 
 def test_what_was_declined_is_declined_again(booth):
     booth.trainers[0].submit(asked("clip", 1))
+    booth.counter.heartbeat("bob")
     for rater in ("ann", "bob"):
         booth.counter.skip(rater, booth.take(rater).question, booth.uuid())
     (told,) = [reply for reply in booth.trainers[0].collect() if isinstance(reply, Declined)]
@@ -75,6 +76,7 @@ def test_what_was_declined_is_declined_again(booth):
 
 def test_work_is_told_again_under_its_key_until_the_trainer_has_shown_that_it_lives(booth):
     booth.trainers[0].submit(asked("clip", 1))
+    booth.counter.heartbeat("bob")
     booth.counter.skip("ann", booth.take("ann").question, booth.uuid())
     (work,) = booth.trainers[0].collect()
     assert isinstance(work, Work)
@@ -239,6 +241,36 @@ def test_new_raters_practise_on_what_the_owner_has_marked(booth):
     assert booth.score("bob").state == "counted"  # nothing else is marked
     (bob,) = [shift for shift in overview.shifts() if shift.rater.name == "bob"]
     assert bob.agreement == 0.5
+
+
+def test_nobody_practises_where_nothing_is_open_and_no_trainer_is_there_to_pay(booth):
+    trainer = booth.trainers[0]
+    trainer.submit(asked("clip", 1))
+    booth.score("ann", 0.0)
+    booth.time += 10
+    trainer.collect(), trainer.collect()
+    Overview(booth.queue).mark(1, 1.0), Films(booth.queue).put(1, [Film(b"", {})])
+    booth.time += 100  # the run is over
+    assert booth.counter.next("bob") is None
+    trainer.collect()
+    assert booth.take("bob").question == 1
+
+
+def test_what_a_rater_is_owed_is_what_is_not_fetched_or_not_booked(booth):
+    trainer = booth.trainers[0]
+    trainer.submit(asked("clip", 1))
+    item = booth.take("ann")
+    booth.time += 6
+    booth.counter.skip("ann", item.question, booth.uuid(), 6.0)
+    assert owed(booth) == {"ann": 0.02, "bob": 0.0}  # 6 s at 12 an hour
+    trainer.collect()
+    assert owed(booth) == {"ann": 0.0, "bob": 0.0}
+    trainer.told({"owed": {"bob": 1.5}})
+    assert owed(booth) == {"ann": 0.0, "bob": 1.5}
+
+
+def owed(booth) -> dict[str, float]:
+    return {shift.rater.name: shift.owed for shift in Overview(booth.queue).shifts()}
 
 
 def test_gold_looks_like_any_other_item_and_gets_no_feedback(booth):

@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,6 +13,10 @@ from tandem.envs.records import Answer, Declined
 from tandem.envs.vault import RewardVault
 from tandem.errors import UserError
 from tandem.training.phases import train
+from tandem.training.purchases.heard import Heard
+from tandem.training.purchases.labels import LabelDesk
+from tandem.training.purchases.sellers import SellerFailed
+from tandem.training.purchases.terms import Terms
 from tandem.worldmodel.replay.journal.labels import LabelJournal
 
 
@@ -95,3 +100,12 @@ def test_a_reward_that_is_no_number_is_not_sold(tiny, monkeypatch, audit, reward
     assert audit(folder)["remaining"] < 4
     train(replace(config, budget=BudgetConfig(400.0)), resume=folder)
     audit(folder)
+
+
+def test_what_the_owner_gives_up_is_no_refusal():
+    desk = SimpleNamespace(terms=Terms({}, refusals=3), declined_in_a_row=0)
+    given_up = [Declined(f"key/{number}", "given up", is_given_up=True) for number in range(5)]
+    LabelDesk._count(desk, Heard(declined=[*given_up, Declined("a", "dark"), Declined("b", "dark")]))
+    assert desk.declined_in_a_row == 2
+    with pytest.raises(SellerFailed, match="3 questions in a row were declined, the last: too dark"):
+        LabelDesk._count(desk, Heard(declined=[Declined("c", "too dark"), *given_up]))

@@ -7,7 +7,10 @@ import torch
 from tandem.envs.labelers.question_keys import key_of, question_of
 from tandem.envs.records import Answer, Clip, Declined, ObsSpec, Question, Spaces, Transition
 from tandem.training.purchases.heard import usable_answer
-from tandem.training.purchases.items import Drawer
+from tandem.training.purchases.items import Drawer, num_scored
+from tandem.worldmodel.replay.label_form import LabelForm
+from tandem.worldmodel.replay.label_store import Asked
+from tandem.worldmodel.replay.labels import LabelReplay, LabelReplayConfig
 from tandem.worldmodel.replay.tick import Tick
 from tandem.worldmodel.replay.transitions import ReplayConfig, TransitionReplay
 
@@ -50,7 +53,23 @@ def test_anchors_come_before_pairs():
     drawer = Drawer(replay_of(8), "pair", 4, anchors=5)
     kinds = [item.kind for item in drawer.draw(8, 0, 0, np.random.default_rng(0))]
     assert kinds == ["clip"] * 5 + ["pair"] * 3
-    assert [item.kind for item in drawer.draw(2, 5, 5, np.random.default_rng(0))] == ["pair"] * 2
+    assert [item.kind for item in drawer.draw(2, 5, 5, np.random.default_rng(0), 5)] == ["pair"] * 2
+
+
+def test_an_anchor_that_nobody_scored_is_replaced_by_another():
+    replay = replay_of(8)
+    labels = LabelReplay(LabelReplayConfig(burn_in=1), replay.spaces, 1, 4, form=LabelForm("pair", 4))
+    drawer, rng = Drawer(replay, "pair", 4, anchors=5), np.random.default_rng(0)
+    for item in drawer.draw(5, 0, 0, rng):
+        labels.ask(Asked(item.question("default", 0), labels.copies(replay, [item.clip])[0], True))
+    first, second, third, *_ = list(labels.pending)
+    assert num_scored(labels) == 5
+    labels.decline(first)
+    labels.answer(Answer(second, 1.0, "ann")), labels.answer(Answer(third, 1.0, "bob"))
+    assert num_scored(labels) == 4
+    labels.retract(frozenset({"bob"}))
+    assert num_scored(labels) == 3
+    assert [item.kind for item in drawer.draw(4, 5, 5, rng, 3)] == ["clip"] * 2 + ["pair"] * 2
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 
 import tandem.training.build
 from tandem.budget.ledger import Ledger
-from tandem.envs.records import Answer, Work
+from tandem.envs.records import Answer, Declined, Work
 from tandem.errors import UserError
 from tandem.training.phases import train
 from tandem.training.purchases.labels import LabelDesk
@@ -65,16 +65,24 @@ def test_it_is_told_at_once_and_then_once_a_minute():
 class People:
     """Answers one of the open questions at every third look, at a price of its own."""
 
-    def __init__(self, silent_from=10**9):
+    def __init__(self, silent_from=10**9, gives_up=False):
+        """gives_up: once, all that is open, where nothing was asked for six looks, which happens at the end of a run."""
         self.open, self.looks, self.most_open, self.given, self.silent_from = {}, 0, 0, 0, silent_from
-        self.expired = []
+        self.expired, self.gives_up, self.asked_at, self.given_up = [], gives_up, 0, []
+        self.works = []
 
     def submit(self, questions):
         self.open |= {question.key: question for question in questions}
-        self.most_open = max(self.most_open, len(self.open))
+        self.most_open, self.asked_at = max(self.most_open, len(self.open)), self.looks
 
     def collect(self):
         self.looks += 1
+        if self.gives_up and not self.given_up and self.looks > self.asked_at + 6:
+            self.given_up = list(self.open)
+            self.open.clear()
+            return [Declined(key, "given up") for key in self.given_up]
+        if self.works:
+            return [self.works.pop()]
         if self.looks % 2 or not self.open or self.given >= self.silent_from:
             return []
         key, question = next(iter(self.open.items()))
@@ -108,12 +116,13 @@ def with_people(tiny, monkeypatch):
     return make
 
 
-def test_a_run_waits_for_people_and_pays_what_they_took(with_people, capsys):
-    people = People()
+def test_a_run_waits_for_people_pays_what_they_took_also_late_and_buys_again_what_they_gave_up(with_people, capsys):
+    people = People(gives_up=True)
     config = with_people(people, "labeler.ahead=5", "labeler.ceiling=2")
     with closing(Ledger.open(f"{config.run.dir}/ledger.db")) as ledger:
-        raters, balance = ledger.by_rater(), ledger.balance()
+        raters, balance, last = ledger.by_rater(), ledger.balance(), ledger.decisions()[-1]
     assert people.most_open <= 5 and not people.open and balance.reserved == 0
+    assert people.given_up and balance.labels == last["inputs"]["labels"] + last["outputs"]["labels"]
     assert set(raters) == {"ann", "bob"}
     labels = sum(one["labels"] for one in raters.values())
     assert (
@@ -127,6 +136,14 @@ def test_a_run_waits_for_people_and_pays_what_they_took(with_people, capsys):
     assert {answer.rater for answer in read} == {"ann", "bob"} and read[0] == replace(
         read[0], seconds=2.0, price_micro=1_500_000
     )
+    people.works = [Work("late", "cat", 9.0, 20_000, "practice")]  # while no trainer was there
+    train(config, resume=Path(config.run.dir))
+    with closing(Ledger.open(f"{config.run.dir}/ledger.db")) as ledger:
+        assert ledger.by_rater()["cat"]["work_spent"] == 20_000
+    people.works = [Work("later", "cat", 9.0, 99_000_000, "practice")]  # more than is left
+    with pytest.raises(UserError, match="is finished; give it a larger one"):
+        train(config, resume=Path(config.run.dir))
+    assert "99 coins owed to cat wait for budget.total" in capsys.readouterr().out
 
 
 def test_where_nobody_answers_any_more_the_run_ends_with_all_its_money_and_goes_on(with_people):

@@ -124,7 +124,8 @@ def test_replies_come_back_in_their_order_with_the_call_they_came_at(address_str
     journal.write(Entry(0, asked[:12]))
     journal.write(Entry(3, (), answers[:2], (Declined("q5", "dark"),)))
     LabelJournal(tmp_path).write(Entry(3, asked[12:]))
-    LabelJournal(tmp_path).write(Entry(4, (), answers[2:]))
+    given_up = (Declined("q6", "dark"), Declined("q7", "late", is_given_up=True))
+    LabelJournal(tmp_path).write(Entry(4, (), answers[2:], given_up))
     for item in asked:
         labels.ask(item)
     for answer in answers:
@@ -133,6 +134,7 @@ def test_replies_come_back_in_their_order_with_the_call_they_came_at(address_str
     entries = list(LabelJournal(tmp_path).read())
     assert [entry.call for entry in entries] == [0, 3, 3, 4]
     assert entries[1].declined == (Declined("q5", "dark"),) and entries[3].answers == answers[2:]
+    assert entries[3].declined == given_up
     again = labels_of(streams)
     for entry in entries:
         for item in entry.asked:

@@ -31,6 +31,8 @@ def reply_arrays(
     if declined:
         arrays["declined/key"] = np.array([one.key for one in declined])
         arrays["declined/reason"] = np.array([one.reason for one in declined])
+    if any(one.is_given_up for one in declined):
+        arrays["declined/is_given_up"] = np.array([one.is_given_up for one in declined])
     if works:
         for name in ("key", "rater", "reason"):
             arrays[f"works/{name}"] = np.array([getattr(work, name) for work in works])
@@ -43,7 +45,8 @@ def reply_arrays(
 
 def replies_of(arrays: Arrays) -> tuple[tuple[Answer, ...], tuple[Declined, ...], tuple[Work, ...], tuple[str, ...]]:
     """Answers, refusals, other work, people retracted."""
-    declined = zip(arrays.get("declined/key", ()), arrays.get("declined/reason", ()), strict=True)
+    keys, reasons = arrays.get("declined/key", np.zeros(0)), arrays.get("declined/reason", np.zeros(0))
+    given_up = arrays.get("declined/is_given_up", np.zeros(len(keys), bool))
     works = zip(
         *(
             arrays.get(f"works/{name}", np.zeros(0)).tolist()
@@ -53,7 +56,7 @@ def replies_of(arrays: Arrays) -> tuple[tuple[Answer, ...], tuple[Declined, ...]
     )
     return (
         tuple(_answer(arrays, place) for place in range(len(arrays.get("answers/key", ())))),
-        tuple(Declined(str(key), str(reason)) for key, reason in declined),
+        tuple(Declined(*one) for one in zip(keys.tolist(), reasons.tolist(), given_up.tolist(), strict=True)),
         tuple(Work(*work) for work in works),
         tuple(map(str, arrays.get("retracted/rater", ()))),
     )

@@ -105,7 +105,7 @@ class Owning:
         overview = Overview(self.queue)
         facts = self.queue.meta("facts", {})
         shifts = overview.shifts()
-        is_training = overview.has_trainer()
+        is_training = self.queue.has_trainer()
         return {
             "task": self.queue.path.parent.resolve().name,
             "trainer": f"{facts.get('trainer') or 'The trainer is there.'}" if is_training else NO_TRAINER,
@@ -162,6 +162,7 @@ def _rater(shift: Shift, facts: dict) -> dict:
         "seconds_each": shift.median_seconds,
         "wage": shift.wage,
         "coins": shift.coins,
+        "owed": shift.owed,
         "skip_rate": shift.skips / asked if asked else None,
         "agreement": shift.agreement,
         "gold": shift.gold,

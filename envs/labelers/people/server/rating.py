@@ -9,7 +9,6 @@ from starlette.routing import Route
 
 from ..counter import Counter, Item, Receipt
 from ..films import Film, Films
-from ..overview import Overview
 from ..queue import Queue
 from ..raters import Rater
 from ..schema import QueueRefused
@@ -95,7 +94,7 @@ class Rating:
                 raise
             return _waiting(words.PAUSED, str(error).capitalize(), words.AGAIN_SECONDS)
         if item is None:
-            text = words.NO_QUESTION if Overview(self.queue).has_trainer() else words.NO_TRAINER
+            text = words.NO_QUESTION if self.queue.has_trainer() else words.NO_TRAINER
             return _waiting(words.NOTHING, text, words.AGAIN_SECONDS)
         shown = self._shown(item)
         return {"question": shown} if shown else _waiting(words.DRAWING_TITLE, words.DRAWING, words.DRAWING_SECONDS)

@@ -122,6 +122,7 @@ def test_an_answer_is_taken_back_until_the_trainer_has_it(site):
 
 
 def test_what_two_raters_skip_is_declined(site):
+    assert site.client("bob").post("/api/heartbeat", json={"question": 1}).status_code == 200  # bob is there
     for name in ("ann", "bob"):
         client = site.client(name)
         for _ in range(6):

@@ -82,7 +82,7 @@ function row(one, least) {
     }
     return made;
   });
-  for (const [is, words, look] of [[one.is_paused, "paused", "tag"], [one.is_retracted, "retracted", "tag wrong"], [one.is_left, "left by the chooser", "tag wrong"], [one.is_off_gold, "sees it otherwise than you", "tag wrong"], [one.wage < least, `wage under ${least}`, "tag wrong"]]) {
+  for (const [is, words, look] of [[one.is_paused, "paused", "tag"], [one.is_retracted, "retracted", "tag wrong"], [one.is_left, "left by the chooser", "tag wrong"], [one.owed > 0, `${number(one.owed, 2)} not paid yet`, "tag"], [one.is_off_gold, "sees it otherwise than you", "tag wrong"], [one.wage < least, `wage under ${least}`, "tag wrong"]]) {
     if (is) cells[0].append(make("span", { textContent: words, className: look }));
   }
   const buttons = one.is_retracted ? [] : [
@@ -114,7 +114,7 @@ function sure(title, text, words, then) {
 }
 
 $("sure-no").onclick = () => $("sure").close();
-$("expire").onclick = () => sure("Expire all open questions?", "Nobody answers them any more, and their money goes back to the budget. The trainer plans anew.", "Expire", () => act("expire", {}, "Expired."));
+$("expire").onclick = () => sure("Expire all open questions?", "Nobody answers them any more, and their money goes back to the budget. The trainer asks about others with it.", "Expire", () => act("expire", {}, "Expired."));
 $("add").onsubmit = async (event) => {
   event.preventDefault();
   const wage = $("wage").value === "" ? {} : { wage: Number($("wage").value) };
