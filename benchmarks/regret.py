@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tandem.budget.adaptive import divide_phase, item_market, smoothed
+from tandem.budget.adaptive import divide_phase, item_market, smoothed, sureness
 from tandem.budget.allocator import make_allocator
 from tandem.budget.market import Market
 from tandem.budget.money import MICRO, to_micro
@@ -149,12 +149,14 @@ class Gauge:
 class ByLaws:
     """All that the adaptive allocator does, with a law for each side that `law` makes of its curve.
 
-    Without a memory the phase's money is split as if nothing were held.
+    Without a memory the phase's money is split as if nothing were held. One that is sure takes its laws at their word;
+    another leaves half of the spend each as far as the adaptive one does.
     """
 
     config: AllocatorConfig
     law: Callable[[Curve, np.random.Generator], ErrorLaw]
     has_memory: bool = True
+    is_sure: bool = False
 
     def plan(self, evidence: Evidence, ledger: Purse) -> Plan:
         if evidence.phase == 0:
@@ -166,7 +168,7 @@ class ByLaws:
         rng = np.random.default_rng(evidence.phase)
         laws = [self.law(curve, rng) for curve in (evidence.measured.dynamics, evidence.measured.reward)]
         weights = smoothed(evidence.weights_before, evidence.measured.weights)
-        held = divide_phase(evidence, market, *laws, weights)
+        held = divide_phase(evidence, market, *laws, weights, 1.0 if self.is_sure else sureness(evidence, ledger))
         transitions, labels = (now - before for now, before in zip(held, market.stock, strict=True))
         label_cost = labels * market.prices[1]
         cost = transitions * market.prices[0] + label_cost
@@ -175,7 +177,7 @@ class ByLaws:
 
 def least_squares(config: AllocatorConfig) -> ByLaws:
     """The straight line through the log errors taken at its word; all else as the adaptive allocator."""
-    return ByLaws(config, lambda curve, _: line(curve))
+    return ByLaws(config, lambda curve, _: line(curve), is_sure=True)
 
 
 def line(curve: Curve) -> PowerLaw:

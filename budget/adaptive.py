@@ -77,6 +77,12 @@ def best_share(evidence: Evidence, ledger: Purse) -> float | None:
     return _share_facts(evidence, ledger, belief, _best_offer(evidence, ledger, belief))["best_share"]
 
 
+def sureness(evidence: Evidence, ledger: Purse) -> float:
+    """0 where the best share may lie anywhere, 1 where it is known: how far a plan made now leaves half of the spend each."""
+    belief = _believe(evidence)
+    return _sureness(_share_facts(evidence, ledger, belief, _best_offer(evidence, ledger, belief)))
+
+
 @dataclass(frozen=True)
 class PerItem:
     """An error as it falls with items, each worth `offer.clean` clean labels, together with the offer's bias: the two have

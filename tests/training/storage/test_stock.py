@@ -86,8 +86,7 @@ def test_labels_that_do_not_fit_are_refused_in_a_line(tiny, earlier):
         config = with_stock(tiny(*settings, folder="other"), earlier)
         with pytest.raises(UserError, match=rf"^data\.labels: .*{why}") as error:
             build(config, is_resumed=False)
-        assert "\n" not in str(error.value) and not RunFolder(Path(config.run.dir)).config.exists()
-        shutil.rmtree(config.run.dir)
+        assert "\n" not in str(error.value) and not Path(config.run.dir).exists()
 
 
 def test_a_folder_that_is_no_run_is_refused(tiny, tmp_path):
