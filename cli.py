@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 
 from . import __version__
@@ -194,7 +195,7 @@ def _refuse_dashes(arguments: list[str]) -> None:
     """UsageError where a setting is written as an option, which says how it is written: seed=1 for --seed 1."""
     from .training.keys import closest, leaves
 
-    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+    for argument, following in pairwise([*arguments, ""]):
         name, equals, value = argument.removeprefix("--").partition("=")
         if not argument.startswith("--") or name in TRAIN_OPTIONS:
             continue

@@ -89,6 +89,13 @@ def test_a_mistake_ends_with_status_2_and_one_line_and_leaves_nothing(capsys, fo
     assert list(folder.iterdir()) == [] and trained == []
 
 
+def test_train_alone_is_the_quickstart(folder, trained):
+    assert tandem.cli.main(["train"]) == 0
+    [(config, resume)] = trained
+    told = load_config(["quickstart"])
+    assert (config.task, config.budget, config.train, resume) == (told.task, told.budget, told.train, None)
+
+
 def test_train_gets_the_configuration_and_a_named_folder_that_is_not_made_yet(folder, trained):
     assert tandem.cli.main(["train", "smoke", "seed=4", "run.name=first"]) == 0
     [(config, resume)] = trained
