@@ -32,6 +32,7 @@ from .settings import read_config, save_config
 from .stop import HungUp, Interrupted, listening
 
 LAST_CALLS = 100  # times that the end of a run asks for answers still on their way
+LARGER = "a larger budget.total goes on"
 GAPS = {  # kept in the record, for the picture of bounds
     "dynamics": "gap/dynamics",
     "reward": "gap/reward",
@@ -128,6 +129,9 @@ def wait_for_room(run: Run, plan: Plan) -> Plan:
         return plan
     if run.desk.num_bought <= run.progress.stock[1]:
         return plan  # nobody has said anything in this phase: its questions are asked anew
+    if run.progress.phase == run.progress.phases:  # no plan comes after it
+        left = labels_left(run, plan)
+        run.logger.line(f"warning: nobody answered in time: {left:,} labels stay unbought; {LARGER}")
     plan = replace(plan, labels=run.desk.num_bought - run.progress.stock[1])
     run.progress.plan = plan
     return plan
@@ -344,9 +348,7 @@ def wait_for_answers(run: Run) -> bool:
         has_heard = wait(run, lambda: not run.labels.pending)
         if not has_heard:
             coins = run.ledger.remaining / MICRO
-            run.logger.line(
-                f"warning: {coins:,.4g} coins are left, nobody answered in time: a larger budget.total goes on"
-            )
+            run.logger.line(f"warning: nobody answered in time: {coins:,.4g} coins are left; {LARGER}")
         return has_heard
     for _ in range(LAST_CALLS):
         if run.labels.pending and not hear(run):

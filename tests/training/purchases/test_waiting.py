@@ -11,6 +11,7 @@ import tandem.training.build
 from tandem.budget.ledger import Ledger
 from tandem.envs.records import Answer, Declined, Work
 from tandem.errors import UserError
+from tandem.training import phases
 from tandem.training.phases import train
 from tandem.training.purchases.labels import LabelDesk
 from tandem.training.purchases.transitions import Collector
@@ -159,6 +160,24 @@ def test_where_nobody_answers_any_more_the_run_ends_with_all_its_money_and_goes_
     with closing(Ledger.open(f"{config.run.dir}/ledger.db")) as ledger:
         balance = ledger.balance()
     assert balance.labels == people.given > 12 and balance.reserved == 0
+
+
+@pytest.mark.slow
+def test_labels_that_nobody_answers_for_in_the_last_phase_are_told_of(with_people, monkeypatch, capsys):
+    """No plan comes after it that could buy something else with their money."""
+    people, decide = People(), phases.decide
+
+    def deciding(run):
+        if run.progress.phase == run.progress.phases:
+            people.silent_from = people.given + 6
+        return decide(run)
+
+    monkeypatch.setattr(phases, "decide", deciding)
+    config = with_people(people, "labeler.ahead=2", "labeler.patience=0.01", "labeler.refusals=0")
+    with closing(Ledger.open(f"{config.run.dir}/ledger.db")) as ledger:
+        balance, last = ledger.balance(), ledger.decisions()[-1]
+    left = last["inputs"]["labels"] + last["outputs"]["labels"] - balance.labels
+    assert left > 0 and f"nobody answered in time: {left} labels stay unbought" in capsys.readouterr().out
 
 
 class Crash(BaseException):
