@@ -2,7 +2,7 @@
 
 import math
 import re
-from dataclasses import dataclass, is_dataclass, replace
+from dataclasses import asdict, dataclass, is_dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any, cast, get_type_hints
@@ -139,7 +139,8 @@ def save_config(config: Config, path: Path, before: Config | None = None) -> Non
 
 
 def to_yaml(config: Config) -> str:
-    return OmegaConf.to_yaml(OmegaConf.structured(config))
+    """From plain values: what a Config holds was checked when it was read, and to check it again takes twice as long."""
+    return OmegaConf.to_yaml(OmegaConf.create(asdict(config)))
 
 
 def preset_files() -> dict[str, str]:

@@ -50,10 +50,11 @@ class MeasureConfig:
     episodes: int = 8  # newest held-out episodes
     windows: int = 32  # of them at most, 48 scored rows each
     labels: int = 8192  # newest labels that the reward refits use
+    refit_steps: int = 600  # of each of them, at most
     snapshots: int = 12  # past phases whose models are kept on disk to draw the dynamics curve
 
     def __post_init__(self):
-        for name in ("samples", "episodes", "windows", "labels"):
+        for name in ("samples", "episodes", "windows", "labels", "refit_steps"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: must be at least 1, got {getattr(self, name)}")
         if self.snapshots < 0:
@@ -223,7 +224,7 @@ class Measurer:
             is_uniform = is_uniform.to(self.models.device)
             clips = only_answers(labels)
             labelled = LabelledFeatures(features, labels.value, labels.weight, labels.fold, is_uniform, clips)
-            refits = refit_errors(labelled, self.models.reward.config, generator)
+            refits = refit_errors(labelled, self.models.reward.config, generator, self.config.refit_steps)
         heldout, is_uniform = self.labels.newest(self.config.labels, is_heldout=True)
         if not len(heldout.value):
             return refits, heldout.value

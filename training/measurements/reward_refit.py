@@ -18,7 +18,7 @@ from .features import SampledFeatures, answered
 
 FRACTIONS = (1 / 8, 1 / 4, 1 / 2, 1.0)
 BATCH = 256
-LEAST_STEPS, MOST_STEPS, PASSES = 120, 600, 8
+LEAST_STEPS, PASSES = 120, 8  # of descent, where no fewer are allowed
 LEAST_VARIANCE = 1e-8  # of answers
 LEARNING_RATE = 3e-2  # of Adam, falling to 0: 3e-3 was far from fitted after as many steps
 
@@ -60,7 +60,9 @@ class Scored:
         return 1 - left / clean if variance > noise_variance + LEAST_VARIANCE else 0.0
 
 
-def refit_errors(labels: LabelledFeatures, config: RewardConfig, generator: torch.Generator) -> list[RefitError]:
+def refit_errors(
+    labels: LabelledFeatures, config: RewardConfig, generator: torch.Generator, most_steps: int
+) -> list[RefitError]:
     """One error a fraction, over nested random subsets. None where fewer than three episodes or a single member makes
     folds that mean nothing, and none where no label may score: an error over no label is not a number."""
     if not labels.is_uniform.any():
@@ -71,14 +73,16 @@ def refit_errors(labels: LabelledFeatures, config: RewardConfig, generator: torc
         return []
     order = torch.randperm(number, generator=generator, device=generator.device)
     counts = sorted({round(number * fraction) for fraction in FRACTIONS} - {0})
-    return [_refit(labels, order[:count], config, generator) for count in counts]
+    return [_refit(labels, order[:count], config, generator, most_steps) for count in counts]
 
 
-def _refit(labels: LabelledFeatures, subset: Tensor, config: RewardConfig, generator: torch.Generator) -> RefitError:
+def _refit(
+    labels: LabelledFeatures, subset: Tensor, config: RewardConfig, generator: torch.Generator, most_steps: int
+) -> RefitError:
     model = _fresh_model(config, labels.features.size, generator)
     weight = fold_weights(labels.fold, labels.weight, config.members)  # (L, M)
     optimizer = torch.optim.Adam(model.parameters(), LEARNING_RATE)
-    steps = min(max(LEAST_STEPS, PASSES * len(subset) // BATCH), MOST_STEPS)
+    steps = min(max(LEAST_STEPS, PASSES * len(subset) // BATCH), most_steps)
     with torch.enable_grad():
         for step in range(steps):
             for group in optimizer.param_groups:

@@ -45,6 +45,7 @@ ADDED = {  # version -> settings that a config.yaml of the versions before it la
         "log.every_updates",
         "log.films",
         "log.sinks",
+        "measure.refit_steps",
         "labeler.kind",
         "labeler.length",
         "labeler.anchors",

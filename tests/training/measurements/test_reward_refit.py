@@ -52,7 +52,7 @@ def labelled(number: int, episodes: int, seed: int = 0) -> LabelledFeatures:
 
 
 def refit(labels: LabelledFeatures, config: RewardConfig = CONFIG, seed: int = 0) -> list[RefitError]:
-    return refit_errors(labels, config, torch.Generator().manual_seed(seed))
+    return refit_errors(labels, config, torch.Generator().manual_seed(seed), 600)
 
 
 def test_errors_fall_with_labels():
