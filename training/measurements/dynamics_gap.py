@@ -67,9 +67,13 @@ class Rolled:
     def share(self, trust: float) -> float:
         """The absolute error as a part of what there is to foresee, the deviation of what the filtered path promises: a unit
         in which models of different phases can be compared. NaN where there is nothing."""
-        promised = self.promised_rewards + trust * self.promised_value
-        deviation = float(promised.std(correction=0)) if len(promised) else 0.0
+        deviation = self.deviation(trust)
         return self.absolute(trust) / deviation if deviation > LEAST_DEVIATION else math.nan
+
+    def deviation(self, trust: float) -> float:
+        """Of what the filtered path promises."""
+        promised = self.promised_rewards + trust * self.promised_value
+        return float(promised.std(correction=0)) if len(promised) else 0.0
 
 
 @torch.no_grad()

@@ -24,7 +24,16 @@ from ..models import Models
 from . import raters
 from .block import SCORED, Block, block_of
 from .bounds import bounds
-from .dynamics_gap import DynamicsGap, Rolled, adjoint_gap, dynamics_gap, explained_variance, horizon_for, rolled
+from .dynamics_gap import (
+    LEAST_DEVIATION,
+    DynamicsGap,
+    Rolled,
+    adjoint_gap,
+    dynamics_gap,
+    explained_variance,
+    horizon_for,
+    rolled,
+)
 from .errors_in_time import (
     UNLIKE,
     USUAL_CORRELATION,
@@ -113,7 +122,7 @@ class Measurer:
         blind = rolled(self.models, block, footing.far, self.config.samples, generator)
         curve = reward_curve(refits, noises, live, self.labels.num_training, known["clean_labels"], rows)
         together = self.reward_in_time(refits, noises[0], footing)
-        dreamed = Dreamed(gap.rolled, blind, footing, together.foreseeable)
+        dreamed = Dreamed(gap.rolled, blind, footing, together.foreseeable, explained)
         measured = self.measured(phase, block, dreamed, (curve, together), (variance, explained), generator)
         scalars = {
             **_dynamics_scalars(gap, adjoint_gap(self.models, block, footing.near, self.config.samples, generator)),
@@ -307,14 +316,18 @@ class Dreamed:
     far: Rolled
     footing: Footing
     foreseeable: float  # what there is to foresee of rewards, by the answers of all episodes; NaN where none are known
+    explained: float  # of the variance of answers, by the reward model
 
     @property
     def level(self) -> float:
-        """Return units. Of rewards it is the part of what there was to foresee on the block, of what there is by the answers:
-        a reward model that knows little promises the same everywhere, in a few held-out episodes hardly anything may
-        happen, and either would make a poor dynamics model look good."""
-        far = self.far.share(0.0) * self.foreseeable
-        return self.footing.blend(self.near.absolute(1.0), far if math.isfinite(far) else self.far.absolute(0.0))
+        """Return units. Either of two things would make a poor dynamics model look good, as far as rewards go: a reward model
+        that knows little, which promises nearly the same everywhere, and a held-out episode in which hardly anything
+        happens. The first makes all promises smaller by a known factor. As for the second, one episode tells as much of how
+        lively others are as the answers do, n of them n times as much."""
+        flat = math.sqrt(max(self.explained, LEAST_EXPLAINED))
+        lively = flat * self.foreseeable / max(self.far.deviation(0.0), LEAST_DEVIATION)
+        alike = lively ** (1 / (1 + len(self.far.episode.unique()))) if lively > 0 else 1.0
+        return self.footing.blend(self.near.absolute(1.0), self.far.absolute(0.0) / flat * alike)
 
     @property
     def by(self) -> float:
