@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 TINY = (
     *("smoke", "envs.repeat=1", "envs.time_limit=20", "budget.total=320", "train.updates=4", "train.batch=2"),
     *("train.length=6", "evaluate.episodes=1", "evaluate.final_episodes=1", "log.figures=false"),
+    *("measure.samples=2", "measure.refit_steps=20"),
 )
 THEIRS = {  # what a person's folder may hold, each file named like one of ours
     "my_env.py": "from envs.wrappers import START\n",  # and then the class of examples/my_env.py

@@ -45,7 +45,7 @@ def test_a_flipped_bit_is_noticed_or_harmless(busy, content):
     assert flip_bits(busy.path, content, every=211) > 100
 
 
-@pytest.mark.run
+@pytest.mark.slow
 def test_a_flipped_bit_anywhere_is_noticed_or_harmless(busy, content):
     busy.close()
     assert flip_bits(busy.path, content, every=41) > 500

@@ -85,6 +85,7 @@ def test_a_ledger_is_verified_while_another_process_writes(tmp_path):
         told, deadline = [verify_ledger(path)[0]], time.monotonic() + 60
         while len(set(told)) < 5 and time.monotonic() < deadline:  # the writer goes on
             told.append(verify_ledger(path)[0])
+            time.sleep(0.02)  # who reads without a pause leaves a writer no turn
         writer.kill()
     counts = [[int(word.replace(",", "")) for word in line.split() if word[0].isdigit()] for line in told]
     assert all(bookings == 2 * decisions + 1 for bookings, _, decisions in counts)  # one instant
