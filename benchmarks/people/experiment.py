@@ -1,12 +1,13 @@
 """Five simulated people teach an agent through the label server, and what an hour of their work brings.
 
-    python benchmarks/people [--tasks pendulum,swingup] [--methods clip,pair,step] [--seeds 0,1,2] [--runs FOLDER] [--results FOLDER]
+    python benchmarks/people [--tasks pendulum,swingup] [--methods clip,slider,pair,step] [--seeds 0,1,2] [--runs FOLDER]
 
-`clip`: scores of clips of 16 rows with five keys; `pair`: which of two clips is better, after 30 scores; both from raters who
-press anything in a tenth of all cases, rest and take breaks, skip clips without anything in them, and are asked
-through HTTP by the same server that people use. `step`: the true reward of single rows, without any error, for the same
-money. A label is planned at 5 seconds of somebody who earns 12 coins an hour. Time passes faster for raters, server and
-trainer alike: what is told is their work in hours. Finished cells are kept. Writes results/people.{json,md,png}.
+`clip`: scores of clips of 16 rows with five keys; `slider`: the same with anything between; `pair`: which of two clips is
+better, after 30 scores; all from raters who press anything in a tenth of all cases, rest and take breaks, skip clips without
+anything in them, and are asked through HTTP by the same server that people use. `step`: the true reward of single rows,
+without any error, for the same money. A label is planned at 5 seconds of somebody who earns 12 coins an hour. Time passes
+faster for raters, server and trainer alike: what is told is their work in hours. Finished cells are kept. Writes
+people.{json,md,png} into --results.
 """
 
 import argparse
@@ -43,13 +44,14 @@ from .raters import Clock, Crew, when
 RESULTS = Path(__file__).parents[1] / "results"
 SPEED = 60.0
 NAMES = ("ann", "bob", "cem", "dee", "eve")
-LENGTH, SECONDS, WAGE = 16, 5.0, 12.0
+LENGTH, SECONDS, WAGE, KEYS = 16, 5.0, 12.0, 5
 PRICE = SECONDS * WAGE / 3600
 UPDATES = {"pendulum": 1800, "swingup": 4000}
 TASKS = {  # preset, transitions, labels, reward of a row at the worst and at the best, goal
     "pendulum": ("quick_pendulum", 4000, 720, -24.0, 0.0, -200.0),
     "swingup": ("quickstart", 14000, 720, 0.0, 8.0, 600.0),
 }
+METHODS = {"clip": "scores of clips", "slider": "the same by slider", "pair": "pairs", "step": "true rewards of steps"}
 NO_FILM = Film(b"none", {"frames": 1, "columns": 1, "width": 1, "height": 1, "fps": 1, "context": 0})
 COMMON = ("dynamics.free_nats=0.1", "log.films=false", "log.figures=false", "threads=1", "allocator.name=fixed")
 
@@ -57,7 +59,7 @@ COMMON = ("dynamics.free_nats=0.1", "log.films=false", "log.figures=false", "thr
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tasks", default=",".join(TASKS))
-    parser.add_argument("--methods", default="clip,pair,step")
+    parser.add_argument("--methods", default=",".join(METHODS))
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--runs", type=Path, default=Path("runs/people"))
     parser.add_argument("--results", type=Path, default=RESULTS)
@@ -80,7 +82,8 @@ def settings(task: str, method: str) -> list[str]:
     chosen += [f"allocator.label_share={PRICE * labels / total:.4f}", f"train.updates={UPDATES[task]}"]
     if method == "step":
         return chosen
-    people = [f"labeler.kind={method}", f"labeler.length={LENGTH}", f"labeler.low={low}", f"labeler.high={high}"]
+    kind = "pair" if method == "pair" else "clip"
+    people = [f"labeler.kind={kind}", f"labeler.length={LENGTH}", f"labeler.low={low}", f"labeler.high={high}"]
     return [*chosen, *people, "labeler.name=people", f"labeler.wage={WAGE}", "labeler.ahead=40", "labeler.anchors=30"]
 
 
@@ -89,7 +92,7 @@ def taught(task: str, method: str, seed: int, runs: Path) -> dict:
     folder = runs / f"{task}-{method}-{seed}"
     config = load_config([*settings(task, method), f"seed={seed}", f"run.dir={folder}"])
     begun = time.time()
-    failures = [] if method == "step" else with_people(config, task, folder, seed)
+    failures = [] if method == "step" else with_people(config, task, folder, seed, 0 if method == "slider" else KEYS)
     if method == "step":
         train(config)
     return found_in(folder, method) | {"minutes": rounded((time.time() - begun) / 60), "failures": failures}
@@ -121,8 +124,8 @@ def row_before(rows: list[dict], row: dict, key: str) -> float:
     return float(values[-1]) if values else 0.0
 
 
-def with_people(config, task: str, folder: Path, seed: int) -> list[str]:
-    """Train while raters answer. -> what failed of theirs."""
+def with_people(config, task: str, folder: Path, seed: int, levels: int) -> list[str]:
+    """Train while raters answer, with so many keys, 0: a slider. -> what failed of theirs."""
     clock = Clock(SPEED, time.time())
     make, crews = tandem.training.build.make_labeler, []
     tandem.envs.labelers.make.People = partial(People, now=clock.now)
@@ -130,7 +133,7 @@ def with_people(config, task: str, folder: Path, seed: int) -> list[str]:
     def hiring(labeler_config, vault, *rest):
         _, _, _, low, high, _ = TASKS[task]
         skip = 0.02 if low == 0 else 0.0  # of nothing at all in a clip, where nothing is what happens mostly
-        simulated = SimulatedConfig(low, high, mistake=0.1, levels=5, skip=skip, margin=LENGTH * (high - low))
+        simulated = SimulatedConfig(low, high, mistake=0.1, levels=levels, skip=skip, margin=LENGTH * (high - low))
         crews.append((vault, simulated))
         return make(labeler_config, vault, *rest)
 
@@ -186,7 +189,7 @@ def report(cells: dict) -> str:
         "|---|---|---|---|---|---|---|---|",
     ]
     for task, (*_, goal) in TASKS.items():
-        for method in ("clip", "pair", "step"):
+        for method in METHODS:
             found = [cell for name, cell in sorted(cells.items()) if name.startswith(f"{task}/{method}/")]
             if found:
                 ends = ", ".join(f"{cell['returns'][-1]:g}" for cell in found)
@@ -208,11 +211,11 @@ def figure(cells: dict) -> Figure:
     picture = Figure(figsize=(4.6 * len(tasks), 3.6), layout="constrained")
     for place, task in enumerate(tasks, 1):
         axes = picture.add_subplot(1, len(tasks), place)
-        for color, method in enumerate(("clip", "pair", "step")):
+        for color, method in enumerate(METHODS):
             for name, cell in sorted(cells.items()):
                 if name.startswith(f"{task}/{method}/"):
-                    label = {"clip": "scores of clips", "pair": "pairs", "step": "true rewards of steps"}[method]
-                    axes.plot(cell["hours"], cell["returns"], "o-", ms=3, color=f"C{color}", label=label, alpha=0.8)
+                    style = {"color": f"C{color}", "label": METHODS[method], "alpha": 0.8}
+                    axes.plot(cell["hours"], cell["returns"], "o-", ms=3, **style)
         axes.set_title(task)
         axes.set_xlabel("hours of people's work")
         axes.set_ylabel("true return")
