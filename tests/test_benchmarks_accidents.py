@@ -98,7 +98,14 @@ def test_a_process_that_dies_and_one_that_hangs_are_built_anew_and_said(done):
 
 
 @pytest.mark.parametrize(
-    "name", ["observation of nan", "reward of 1e+300", "answer of -inf", "loss of inf", "action of nan"]
+    "name",
+    [
+        "observation of nan",
+        "reward of 1e+300",
+        pytest.param("answer of -inf", marks=pytest.mark.slow),
+        "loss of inf",
+        pytest.param("action of nan", marks=pytest.mark.slow),
+    ],
 )
 def test_a_number_that_is_none_is_told_never_kept_and_stops_nobody(script, tmp_path, monkeypatch, name):
     runs = script("poison.runs")

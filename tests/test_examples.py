@@ -17,13 +17,7 @@ from tandem.worldmodel.replay.journal.labels import LabelJournal
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 TINY = (
     *("threads=1", "envs.repeat=1", "train.updates=16", "train.batch=2", "train.length=6", "train.horizon=3"),
-    *(
-        "evaluate.episodes=1",
-        "evaluate.final_episodes=1",
-        "log.figures=false",
-        "measure.samples=2",
-        "measure.refit_steps=20",
-    ),
+    *("evaluate.episodes=1", "evaluate.final_episodes=1", "log.figures=false"),
 )
 
 

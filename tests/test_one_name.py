@@ -13,7 +13,6 @@ ROOT = Path(__file__).resolve().parents[1]
 TINY = (
     *("smoke", "envs.repeat=1", "envs.time_limit=20", "budget.total=320", "train.updates=4", "train.batch=2"),
     *("train.length=6", "evaluate.episodes=1", "evaluate.final_episodes=1", "log.figures=false"),
-    *("measure.samples=2", "measure.refit_steps=20"),
 )
 THEIRS = {  # what a person's folder may hold, each file named like one of ours
     "my_env.py": "from envs.wrappers import START\n",  # and then the class of examples/my_env.py
@@ -46,7 +45,7 @@ def run(*command: str, folder: Path, **env: str) -> str:
 
 
 @pytest.mark.run
-@pytest.mark.parametrize("processes", ["false", "true"])
+@pytest.mark.parametrize("processes", [pytest.param("false", marks=pytest.mark.slow), "true"])
 def test_a_folder_with_modules_named_like_ours_plans_trains_and_loads(theirs, processes):
     plan = run(sys.executable, "-m", "tandem", "plan", "--budget", "1e5", "--price-label", "10", folder=theirs)
     assert "labels (stock included)" in plan

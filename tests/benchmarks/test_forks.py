@@ -13,13 +13,7 @@ from tandem.training.settings import load_config
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = ("smoke", "task=toy_lq", "envs.repeat=1", "envs.time_limit=40", "train.updates=6", "log.figures=false")
-MEASURED = (
-    "measure.samples=1",
-    "measure.episodes=1",
-    "measure.windows=1",
-    "measure.labels=32",
-    "measure.refit_steps=20",
-)
+MEASURED = ("measure.samples=1", "measure.episodes=1", "measure.windows=1", "measure.labels=32")
 
 
 @pytest.fixture(scope="module")

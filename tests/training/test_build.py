@@ -37,7 +37,7 @@ def test_a_run_in_use_is_refused(tiny):
 
 
 @pytest.mark.parametrize("missing", ["transitions", "labels", "vault"])
-@pytest.mark.parametrize("is_exact", [True, False])
+@pytest.mark.parametrize("is_exact", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_a_missing_journal_is_named(tiny, missing, is_exact):
     config = tiny()
     train(config)

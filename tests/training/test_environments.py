@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from tandem.worldmodel.replay.journal.transitions import TransitionJournal
 
 ZOO = str(Path(__file__).parents[1] / "envs")
 EVERYTHING = ("task=zoo:Everything", "envs.keys=[-mission]", "envs.size=16")
+slow = partial(pytest.param, marks=pytest.mark.slow)
 DTYPES = {"arm/place": "float32", "arm/grips": "int32", "eye": "uint8", "sides/0": "int32", "sides/1": "uint8"}
 
 
@@ -80,11 +82,11 @@ def test_a_mended_environment_goes_on_where_the_run_was_saved(tiny, audit, monke
 @pytest.mark.parametrize(
     ("name", "processes", "said"),
     [
-        ("FailingOnce", "false", "raised RuntimeError: simulator connection lost (" + ZOO),
+        slow("FailingOnce", "false", "raised RuntimeError: simulator connection lost (" + ZOO),
         ("FailingOnce", "true", "raised RuntimeError: simulator connection lost (" + ZOO),
-        ("Dying", "true", "is gone: its process was ended by signal 9"),
+        slow("Dying", "true", "is gone: its process was ended by signal 9"),
         ("Hanging", "true", "did not answer within 4 seconds (envs.timeout)"),
-        ("Hanging", "false", "did not answer within 4 seconds (envs.timeout)"),
+        slow("Hanging", "false", "did not answer within 4 seconds (envs.timeout)"),
     ],
 )
 def test_a_failure_costs_an_episode_and_is_told_in_the_console(tiny, audit, tmp_path, name, processes, said):

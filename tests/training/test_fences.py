@@ -64,7 +64,11 @@ def assert_trained_alike(first: Path, second: Path) -> None:
 
 @pytest.mark.parametrize(
     "settings",
-    [(), ("labeler.delay=3", "labeler.name=noisy"), pytest.param(("task=gym:CartPole-v1",), marks=pytest.mark.slow)],
+    [
+        (),
+        pytest.param(("labeler.delay=3", "labeler.name=noisy"), marks=pytest.mark.slow),
+        pytest.param(("task=gym:CartPole-v1",), marks=pytest.mark.slow),
+    ],
     ids=str,
 )
 def test_unsold_rewards_change_nothing(tiny, monkeypatch, settings):

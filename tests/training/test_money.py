@@ -153,6 +153,16 @@ def answers_on_disk(config):
 
 
 CASES = {"argvalues": [case[:4] for case in WINDOWS], "ids": [case[4] for case in WINDOWS]}
+USUAL = {
+    "in the middle of a chunk",
+    "chunk written, not settled",
+    "answers written, not settled",
+    WINDOWS[5][4],
+    WINDOWS[11][4],
+}
+MOST_SLOW = [
+    pytest.param(*case[:4], id=case[4], marks=() if case[4] in USUAL else pytest.mark.slow) for case in WINDOWS
+]
 
 
 @pytest.mark.slow
@@ -169,7 +179,7 @@ def test_what_a_crash_left_can_be_taken_in_as_a_whole(answers_after_crash, audit
     assert answers.items() <= answers_on_disk(config).items()
 
 
-@pytest.mark.parametrize(("owner", "name", "call", "is_after"), **CASES)
+@pytest.mark.parametrize(("owner", "name", "call", "is_after"), MOST_SLOW)
 def test_a_crash_between_two_steps_of_a_purchase_loses_and_doubles_nothing(
     answers_after_crash, audit, whole_run, differences, owner, name, call, is_after
 ):

@@ -26,13 +26,15 @@ def command(*arguments) -> int:
 @pytest.mark.parametrize(
     ("name", "transitions", "labels"),
     [
-        ("transitions/00000003.npz", True, False),
+        pytest.param("transitions/00000003.npz", True, False, marks=pytest.mark.slow),
         ("transitions/00000006.npz", True, False),
         ("labels/answers-00000002.npz", False, True),
-        ("labels/asked-00000002.npz", False, False),  # asked of its rows again, the answers are there
-        ("vault/00000003.npz", False, False),
+        pytest.param(
+            "labels/asked-00000002.npz", False, False, marks=pytest.mark.slow
+        ),  # asked of its rows again, the answers are there
+        pytest.param("vault/00000003.npz", False, False, marks=pytest.mark.slow),
         ("ledger.db", False, False),
-        ("checkpoints/000000000160-1/learner.pt", False, False),
+        pytest.param("checkpoints/000000000160-1/learner.pt", False, False, marks=pytest.mark.slow),
     ],
 )
 @pytest.mark.parametrize("kind", ["half", pytest.param("flip", marks=pytest.mark.slow)])

@@ -137,7 +137,16 @@ def journal_answers(entries):
         pytest.param(TIERS, id="tiers", marks=pytest.mark.slow),
     ],
 )
-@pytest.mark.parametrize("lost", [("transitions",), ("labels",), ("vault",), ("ledger.db",), ("transitions", "labels")])
+@pytest.mark.parametrize(
+    "lost",
+    [
+        ("transitions",),
+        pytest.param(("labels",), marks=pytest.mark.slow),
+        pytest.param(("vault",), marks=pytest.mark.slow),
+        ("ledger.db",),
+        pytest.param(("transitions", "labels"), marks=pytest.mark.slow),
+    ],
+)
 def test_whatever_is_gone_as_a_whole_the_run_goes_on(stopped_in, tiny_arguments, tmp_path, said, settings, lost):
     run = stopped_in(tmp_path / "run", tiny_arguments(*settings), 45)
     with closing(Ledger.open(run / "ledger.db")) as ledger:
@@ -209,7 +218,7 @@ def test_a_damaged_configuration_is_taken_from_a_checkpoint(stopped, said, damag
     assert not [line for line in lines if "going on with everything" in line]  # it is what it would have been
 
 
-@pytest.mark.parametrize("damage", ["empty", "half", "delete", "flip"])
+@pytest.mark.parametrize("damage", [pytest.param("empty", marks=pytest.mark.slow), "half", "delete", "flip"])
 def test_a_damaged_card_is_taken_from_its_copy(stopped, said, damage):
     path = stopped / "run.json"
     content = path.read_bytes()
