@@ -59,7 +59,7 @@ class MeasureConfig:
     episodes: int = 8  # newest held-out episodes
     windows: int = 32  # of them at most, 48 scored rows each
     labels: int = 8192  # newest labels that the reward refits use
-    refit_steps: int = 600  # of each of them, at most
+    refit_steps: int = 600  # of descent in a reward refit, at most
     snapshots: int = 12  # past phases whose models are kept on disk to draw the dynamics curve
 
     def __post_init__(self):
