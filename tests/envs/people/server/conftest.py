@@ -10,7 +10,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import pytest
 import uvicorn
 from PIL import Image, ImageDraw
 from starlette.testclient import TestClient
+from websockets.exceptions import WebSocketException
 from websockets.sync.client import connect
 
 from tandem.envs.labelers.base import LabelerConfig
@@ -160,7 +161,9 @@ class Chromium:
         port, path = told.read_text().split()
         self._open = ExitStack()
         address = f"ws://127.0.0.1:{port}{path}"
-        self._socket = self._open.enter_context(connect(address, max_size=None, compression=None, proxy=None))
+        self._socket = self._open.enter_context(
+            connect(address, max_size=None, compression=None, proxy=None, ping_interval=None)
+        )
         self._numbers = itertools.count(1)
 
     def page(self) -> "Page":
@@ -180,10 +183,13 @@ class Chromium:
                 return said["result"]
 
     def close(self) -> None:
-        self.call("Browser.close")
-        self._open.close()
-        self._process.wait(timeout=PATIENCE)
-        self._folder.cleanup()
+        """It is gone then, also where it no longer answers."""
+        self._open.callback(self._folder.cleanup)
+        self._open.callback(self._process.wait)
+        self._open.callback(self._process.kill)
+        with self._open, suppress(WebSocketException, TimeoutError, subprocess.TimeoutExpired):
+            self.call("Browser.close")
+            self._process.wait(timeout=PATIENCE)
 
 
 class Page:
@@ -248,7 +254,7 @@ def until(is_so: Callable[[], Any], what: str) -> None:
         time.sleep(0.03)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # to keep its pages open for all other tests costs a tenth of a core
 def chromium() -> Iterator[Chromium]:
     """Debian's, spoken to by the DevTools protocol; skips where there is none."""
     if PROGRAM is None:
