@@ -70,7 +70,7 @@ def test_every_suite_task_has_the_form_it_states():
         env.close()
 
 
-@pytest.mark.run
+@pytest.mark.slow
 def test_every_suite_task_but_lqr_ends_by_itself_after_1000_steps():
     from dm_control import suite
 

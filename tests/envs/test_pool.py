@@ -98,6 +98,7 @@ def test_twenty_workers_that_die_are_twenty_rebuilt(made, tmp_path):
     assert sum(row.is_first[0] for row in rows) == 21 and rows[-1].is_last[0]
 
 
+@pytest.mark.slow
 def test_twenty_kills_from_outside_are_twenty_rebuilt_and_told_with_the_patience_there_is(made):
     said, rows = [], []
     env = made("Drift", said, num=1)

@@ -93,7 +93,7 @@ def test_a_stream_that_is_taken_up_is_as_one_that_never_stopped(task, num, first
 
 
 @pytest.mark.run
-@pytest.mark.parametrize("num", [1, 4])
+@pytest.mark.parametrize("num", [pytest.param(1, marks=pytest.mark.slow), 4])
 @pytest.mark.parametrize("task", TASKS)
 def test_so_it_is_in_processes(task, num):
     assert_goes_on(task, EnvConfig(num=num, time_limit=12, heldout_share=0.3, processes=True, patience=9), first=9)

@@ -36,7 +36,7 @@ def test_a_run_in_use_is_refused(tiny):
     build(config, is_resumed=True).close()
 
 
-@pytest.mark.parametrize("missing", ["transitions", "labels", "vault"])
+@pytest.mark.parametrize("missing", [pytest.param("transitions", marks=pytest.mark.slow), "labels", "vault"])
 @pytest.mark.parametrize("is_exact", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_a_missing_journal_is_named(tiny, missing, is_exact):
     config = tiny()

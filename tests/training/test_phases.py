@@ -206,7 +206,7 @@ def test_a_finished_run_is_refused_and_goes_on_with_a_larger_budget(tiny, audit)
         train(richer, folder)
 
 
-@pytest.mark.parametrize("setting", ["measure.labels=6", "labels.capacity=20"])
+@pytest.mark.parametrize("setting", ["measure.labels=6", pytest.param("labels.capacity=20", marks=pytest.mark.slow)])
 def test_a_run_whose_measured_labels_were_all_chosen_ends_and_goes_on(tiny, audit, setting):
     """Chosen labels score no error: where none was drawn uniformly among the newest, there is no error to score."""
     config = tiny("labels.choice=disagreement", setting)

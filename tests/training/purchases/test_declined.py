@@ -72,7 +72,11 @@ def test_a_labeler_may_decline(answered_badly, capsys):
 
 
 @pytest.mark.parametrize(
-    "reply", [lambda key: [Answer(key, 1.0)] * 2, lambda key: [Answer("never", 1.0), Answer(key, 1.0)]]
+    "reply",
+    [
+        pytest.param(lambda key: [Answer(key, 1.0)] * 2, marks=pytest.mark.slow),
+        lambda key: [Answer("never", 1.0), Answer(key, 1.0), Answer(key, 1.0)],
+    ],
 )
 def test_an_answer_given_twice_or_to_no_question_is_left_aside(answered_badly, capsys, reply):
     folder = answered_badly(reply)

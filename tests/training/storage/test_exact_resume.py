@@ -75,7 +75,11 @@ def test_stopped_twice_and_killed_once_it_is_what_it_would_have_been(
 
 
 @pytest.mark.parametrize(
-    "settings", [("task=gym:Pendulum-v1",), (*COUPLED, "envs.num=3")], ids=["decoupled", "coupled"]
+    "settings",
+    [
+        pytest.param(("task=gym:Pendulum-v1",), id="decoupled"),
+        pytest.param((*COUPLED, "envs.num=3"), id="coupled", marks=pytest.mark.slow),
+    ],
 )
 def test_an_evaluation_that_borrows_the_environments_leaves_no_trace(tiny, differences, settings):
     own, borrowed = tiny(*settings, folder="own"), tiny(*settings, "evaluate.borrow=true", folder="borrowed")
@@ -151,7 +155,7 @@ def test_an_environment_that_raises_in_the_middle_of_a_phase_is_saved_before(tin
     assert audit(Path(config.run.dir))["spent"] == 320
 
 
-@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+@pytest.mark.parametrize("number", [float("nan"), pytest.param(float("inf"), marks=pytest.mark.slow)])
 def test_an_action_that_is_no_number_is_refused_and_kept_nowhere(tiny, audit, monkeypatch, at_ticks, number):
     config, original = tiny(), Agent.act
 

@@ -199,7 +199,7 @@ def test_lost_rewards_are_declined_and_cost_nothing(stopped, said):
     goes_on(stopped, said)
 
 
-@pytest.mark.parametrize("damage", ["", "seed", "budget", "half"])
+@pytest.mark.parametrize("damage", ["", pytest.param("seed", marks=pytest.mark.slow), "budget", "half"])
 def test_a_damaged_configuration_is_taken_from_a_checkpoint(stopped, said, damage):
     path = stopped / "config.yaml"
     text = path.read_text()

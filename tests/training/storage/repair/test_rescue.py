@@ -155,7 +155,7 @@ def test_all_rows_of_a_whole_ledger_prove_themselves(ledger):
     assert (found.entries, found.decisions, found.prices) == (rows.entries, rows.decisions, rows.prices)
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", [*range(4), *(pytest.param(one, marks=pytest.mark.slow) for one in range(4, 8))])
 def test_a_damaged_ledger_keeps_what_is_whole_and_adds_up(ledger, seed):
     rng, content = np.random.default_rng(seed), ledger.read_bytes()
     damaged = bytearray(content)
