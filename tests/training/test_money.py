@@ -157,8 +157,8 @@ USUAL = {
     "in the middle of a chunk",
     "chunk written, not settled",
     "answers written, not settled",
-    WINDOWS[5][4],
-    WINDOWS[11][4],
+    "nothing of a chunk committed, its questions not written",
+    "phase bought, no checkpoint of it",
 }
 MOST_SLOW = [
     pytest.param(*case[:4], id=case[4], marks=() if case[4] in USUAL else pytest.mark.slow) for case in WINDOWS

@@ -29,9 +29,8 @@ def command(*arguments) -> int:
         pytest.param("transitions/00000003.npz", True, False, marks=pytest.mark.slow),
         ("transitions/00000006.npz", True, False),
         ("labels/answers-00000002.npz", False, True),
-        pytest.param(
-            "labels/asked-00000002.npz", False, False, marks=pytest.mark.slow
-        ),  # asked of its rows again, the answers are there
+        # Asked of its rows again, the answers are there.
+        pytest.param("labels/asked-00000002.npz", False, False, marks=pytest.mark.slow),
         pytest.param("vault/00000003.npz", False, False, marks=pytest.mark.slow),
         ("ledger.db", False, False),
         pytest.param("checkpoints/000000000160-1/learner.pt", False, False, marks=pytest.mark.slow),
