@@ -12,6 +12,7 @@ from ....usage import Parser, file_to_write
 from .exchange.forms import FORMS, read_strangers
 from .exchange.imports import import_answers
 from .exchange.records import records
+from .films import Films
 from .overview import Overview, Shift
 from .pay import shortfall
 from .queue import Queue
@@ -26,7 +27,7 @@ COLUMNS = (
 EXPORTED = {
     "jsonl": "a line of JSON for each answer, and for each question without any",
     "csv": "the same as a table",
-    "label_studio": "tasks with their answers for Label Studio; without pictures, so that nobody can label there by it alone",
+    "label_studio": "tasks with their answers for Label Studio, and moving pictures of the open ones that are drawn",
 }
 
 Look = Callable[[Path, bool], dict[str, Any]]  # (the run, whether its code is trusted) -> what the darkroom is told
@@ -146,14 +147,19 @@ def _expire(queue: Queue, options: argparse.Namespace) -> list[str]:
 def _export(queue: Queue, options: argparse.Namespace) -> list[str]:
     form, path = next((form, getattr(options, form)) for form in FORMS if getattr(options, form))
     place = file_to_write(f"--{form.replace('_', '-')}", path)
-    found = records(queue)
+    found, films = records(queue), Films(queue)
     try:
         with whole_file(place, "w") as file:
-            file.write(FORMS[form](found))
+            file.write(FORMS[form](found, films))
     except OSError as error:  # which names the unfinished file
         raise UserError(f"{path}: cannot be written ({error.strerror})") from error
     answers = sum(record["verdict"] is not None for record in found)
-    return [f"{path}: {answers} answers to {len({record['key'] for record in found})} questions"]
+    told = [f"{path}: {answers} answers to {len({record['key'] for record in found})} questions"]
+    if form == "label_studio":
+        is_open = sum(record["state"] == "queued" for record in found)
+        drawn = len({key for key, _, film in films.open_films() if film.webp})
+        told += [f"{drawn} of {is_open} open questions have a film; `tandem label serve` draws the next ones"]
+    return told
 
 
 def _import(queue: Queue, options: argparse.Namespace) -> list[str]:

@@ -3,7 +3,7 @@
 import io
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,6 +66,15 @@ class Films:
         """None where it is not drawn yet. side: as in `Item.sides`."""
         rows = self.queue.read("SELECT webp, facts FROM film WHERE question = ? AND side = ?", (question, side))
         return Film(rows[0]["webp"], json.loads(rows[0]["facts"])) if rows else None
+
+    def open_films(self) -> Iterator[tuple[str, int, Film]]:
+        """Of questions that wait for an answer and are drawn: key, side, film."""
+        rows = self.queue.read(
+            """SELECT q.key, f.side, f.webp, f.facts FROM question q JOIN film f ON f.question = q.id
+            WHERE q.state = 'queued' ORDER BY q.id, f.side"""
+        )
+        for row in rows:
+            yield row["key"], row["side"], Film(row["webp"], json.loads(row["facts"]))
 
     def is_shown_to(self, rater: str, question: int) -> bool:
         """Whether the rater holds or held the question."""

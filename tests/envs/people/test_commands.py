@@ -3,11 +3,14 @@
 import json
 import os
 
+import numpy as np
 import pytest
 
 import tandem.cli
+from tandem.envs.labelers.people.films import Films
 from tandem.envs.labelers.people.raters import Raters
 from tandem.envs.labelers.people.serving import held
+from tandem.envs.sights.film import strip
 
 from .conftest import asked
 
@@ -133,10 +136,13 @@ def test_export_and_import(booth, command, tmp_path):
     assert f"{file}: is empty\n" in command("import", file, status=2)
 
 
-def test_help_says_that_an_export_for_label_studio_has_no_pictures(capsys):
-    with pytest.raises(SystemExit) as ended:
-        tandem.cli.main(["label", "export", "--help"])
-    assert not ended.value.code and "without pictures" in " ".join(capsys.readouterr().out.split())
+def test_an_export_for_label_studio_says_how_much_of_it_can_be_seen(booth, command, tmp_path):
+    booth.trainers[0].submit(asked("clip", 1, 2))
+    Films(booth.queue).put(1, [strip([np.zeros((40, 60, 3), np.uint8)], context=0)])
+    file = tmp_path / "tasks.json"
+    told = command("export", "--label-studio", file)
+    assert told.startswith(f"{file}: 0 answers to 2 questions\n1 of 2 open questions have a film; ")
+    assert [bool(task["data"].get("film")) for task in json.loads(file.read_text())] == [True, False]
 
 
 def test_a_place_that_cannot_be_written_or_read_is_named_as_it_was_given(command, tmp_path):

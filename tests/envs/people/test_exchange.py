@@ -1,16 +1,22 @@
 """Answers go out and come in: as JSON lines, CSV, and what Label Studio reads and writes."""
 
+import base64
+import io
 import json
 import shutil
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from tandem.envs.labelers.people.exchange.forms import FORMS, read_strangers
 from tandem.envs.labelers.people.exchange.imports import Imported, import_answers
 from tandem.envs.labelers.people.exchange.records import records
+from tandem.envs.labelers.people.films import Film, Films
 from tandem.envs.labelers.people.queue import Queue
 from tandem.envs.labelers.people.schema import QueueRefused
 from tandem.envs.labelers.people.verdict import Given
+from tandem.envs.sights.film import FPS, strip
 
 from .conftest import asked
 
@@ -41,7 +47,7 @@ def answered(booth):
 @pytest.mark.parametrize("form", FORMS)
 def test_what_was_exported_is_imported_as_it_was_and_only_once(answered, form):
     booth, copy = answered
-    text = FORMS[form](records(booth.queue))
+    text = FORMS[form](records(booth.queue), Films(booth.queue))
     assert text.count("key/9") == 1  # open, for others to answer
     with Queue.open(copy, booth.now) as other:
         assert import_answers(other, read_strangers(text)) == Imported(counted=3)
@@ -166,3 +172,34 @@ def test_a_rating_beyond_all_numbers_is_refused_in_a_line(booth):
     text = json.dumps([{"data": {"key": "key/1", "kind": "clip"}, "annotations": [annotation]}])
     with pytest.raises(QueueRefused, match=r"^task 1: not as Label Studio exports it \(OverflowError"):
         read_strangers(text)
+
+
+def test_label_studio_is_shown_what_is_open_and_drawn(booth):
+    trainer, films = booth.trainers[0], Films(booth.queue)
+    trainer.submit(asked("clip", 1)), trainer.submit(asked("pair", 2)), trainer.submit(asked("clip", 3))
+    shades = [np.full((40, 60, 3), shade, np.uint8) for shade in (200, 40, 120, 240)]
+    drawn = strip(shades, context=1)
+    films.put(1, [drawn])
+    films.put(2, [drawn, Film(b"", {"traces": []})])  # no picture could be made of the right one
+    one, pair, undrawn = (task["data"] for task in json.loads(FORMS["label_studio"](records(booth.queue), films)))
+    assert "film" not in undrawn and "film_right" not in pair and pair["film"] == one["film"]
+    kind, _, picture = one["film"].partition("base64,")
+    assert kind == "data:image/webp;"
+    with Image.open(io.BytesIO(base64.b64decode(picture))) as moving:
+        assert (moving.n_frames, moving.size) == (4, (60, 40))
+        seen, times = [], []
+        for place in range(4):
+            moving.seek(place)
+            seen.append(np.asarray(moving.convert("RGB")).mean())
+            times.append(moving.info["duration"])
+    np.testing.assert_allclose(seen, [90, 40, 120, 240], atol=3)  # what led there is dimmed
+    assert times[:3] == [round(1000 / FPS)] * 3 and times[3] == 700
+
+
+def test_films_are_not_sent_with_what_is_answered(booth):
+    booth.trainers[0].submit(asked("clip", 1))
+    Films(booth.queue).put(1, [strip([np.zeros((40, 60, 3), np.uint8)], context=0)])
+    item = booth.take("ann")
+    booth.counter.answer("ann", Given(item.question, booth.uuid(), 6.0, value=0.5))
+    (task,) = json.loads(FORMS["label_studio"](records(booth.queue), Films(booth.queue)))
+    assert len(task["annotations"]) == 1 and "film" not in task["data"]

@@ -1,25 +1,35 @@
-"""Label Studio's JSON: a task for each question, an annotation for each answer. Nothing to look at is in it."""
+"""Label Studio's JSON: a task for each question, an annotation for each answer, and the films of what is open."""
 
+import base64
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from ..films import Films
 from ..schema import QueueRefused
+from .moving import moving
 from .records import Stranger
 
 MOST_ROWS = 100_000  # of a clip: a range that is longer is cut, and then refused
 SIGNS = {"success": 1, "failure": -1}
 WORST_RATING, BEST_RATING = 1, 5
+SIDES = ("film", "film_right")  # of a task's data: the clip, or the left one of a pair, and the right one
 
 
-def tasks_of(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Tasks in the order of the questions. A row of a clip is a frame, counted from 1 there."""
+def tasks_of(records: Sequence[Mapping[str, Any]], films: Films) -> list[dict[str, Any]]:
+    """Tasks in the order of the questions. A row of a clip is a frame, counted from 1 there.
+
+    What an open question is about is in its data, as a moving picture in a data: address, once it is drawn.
+    """
     tasks: dict[str, dict[str, Any]] = {}
     for record in records:
         data = {name: record[name] for name in ("key", "kind", "tier", "prompt", "clips")}
         task = tasks.setdefault(record["key"], {"id": len(tasks) + 1, "data": data, "annotations": []})
         if record["verdict"] is not None:
             task["annotations"].append(_annotation(record))
+    for key, side, film in films.open_films():
+        if key in tasks and film.webp:
+            tasks[key]["data"][SIDES[side]] = "data:image/webp;base64," + base64.b64encode(moving(film)).decode()
     return list(tasks.values())
 
 
