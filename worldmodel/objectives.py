@@ -6,6 +6,8 @@ it is shown, so that an answer's noise moves no prediction on average. A gradien
 steep as the outermost bin is far (1e8): it does not learn.
 """
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -34,14 +36,17 @@ def clip_sum(mean: Tensor, scored: Tensor) -> Tensor:
     return (mean * scored).sum(-1)
 
 
-def clip_targets(mean: Tensor, value: Tensor, scored: Tensor) -> Tensor:
+def clip_targets(mean: Tensor, value: Tensor, scored: Tensor, reach: float = math.inf) -> Tensor:
     """Where the rows of a clip should move, so that their sum comes to the answer: what is missing, in equal parts.
 
-    A step of descent on the squared error of the sum (least-squares reward redistribution). mean (..., B, R) predicted,
-    value (B,) of the sum, scored (B, R) -> (..., B, R). A clip of one row is a step: its target is the answer.
+    A step of descent on the squared error of the sum (least-squares reward redistribution), or on Huber's where no row
+    moves further than `reach`, in reward units: then an answer that was pressed at random pulls no harder than one that is
+    off by so much a row. mean (..., B, R) predicted, value (B,) of the sum, scored (B, R) -> (..., B, R). A clip of one row
+    is a step: its target is the answer.
     """
     missing = value - clip_sum(mean, scored)
-    return mean + (missing / scored.sum(-1).clamp(min=1)).unsqueeze(-1)
+    each = (missing / scored.sum(-1).clamp(min=1)).clamp(-reach, reach)
+    return mean + each.unsqueeze(-1)
 
 
 def preference_log_likelihood(difference: Tensor, preference: Tensor, sensitivity: Tensor, lapse: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """What travels from the replays to the models: windows of rows. B windows, T rows, A action numbers, D deter, S groups."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Self
@@ -75,6 +76,7 @@ class LabelBatch(Window):
         Tensor  # (B,) int64, one number for an episode; modulo the members it deals folds. Negative: all learn from it
     )
     length: int = 1  # R
+    reach: float = math.inf  # reward units: an answer about a clip moves no row further at once
     rows: Tensor | None = None  # (B,) int64, how many rows each is about; None: the last alone
     marks: Tensor | None = None  # (B, R) float32, the rewards of the rows, where moments were marked
     right: Side | None = None  # of pairs; a copy of the left ones where an answer is about one clip

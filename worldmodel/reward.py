@@ -102,13 +102,13 @@ class RewardModel(nn.Module):
         scored = is_scored(labels.rows, labels.length)
         if labels.is_pair is None or labels.right is None or labels.judgement is None:
             error = (clip_sum(mean, scored).mean(0) - labels.value).abs()
-            target = clip_targets(mean, labels.value, scored) if labels.marks is None else labels.marks
+            target = clip_targets(mean, labels.value, scored, labels.reach) if labels.marks is None else labels.marks
             return target, scored, error
         both = torch.stack([scored, is_scored(labels.right.rows, labels.length)])
         left, right = clip_sum(mean, both).unbind(1)  # (M, B) each
         sensitivity, lapse = labels.judgement.unbind(-1)
         step = pair_step(left - right, labels.value, sensitivity, lapse)
-        as_clips = clip_targets(mean, labels.value.expand(2, -1), both)
+        as_clips = clip_targets(mean, labels.value.expand(2, -1), both, labels.reach)
         target = torch.where(labels.is_pair[:, None], pair_targets(mean, both, step), as_clips)
         difference = (left - right).mean(0)
         unlikely = 1 - preference_log_likelihood(difference, labels.value, sensitivity, lapse).exp()

@@ -36,6 +36,9 @@ class LabelerConfig:
     ceiling: float = 3.0  # times price.label: reserved for an answer of people, and the most that it may cost
     low: float = 0.0  # reward of a row, raw reward units, that people's worst score stands for
     high: float = 1.0  # and their best
+    huber: float = (
+        0.1  # of that scale: an answer of people that is further off pulls no harder (Huber's loss); 0: squared
+    )
     prompt: str = ""  # the question that people read about `kind`; empty: ours
     anchor_prompt: str = ""  # and about the clips that are scored before pairs; empty: ours
     look: Literal["auto", "snapshots", "frames", "traces"] = "auto"  # how clips are drawn; auto: the first that works
@@ -49,7 +52,7 @@ class LabelerConfig:
         check_name(self.name, LABELERS)
         if self.kind not in QUESTION_KINDS:
             raise ValueError(f"kind: must be one of {', '.join(QUESTION_KINDS)}, got {self.kind!r}")
-        for name in ("sigma", "item_price", "patience", "wage", "fee"):
+        for name in ("sigma", "item_price", "patience", "wage", "fee", "huber"):
             if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
                 raise ValueError(f"{name}: must be at least 0 and finite, got {getattr(self, name)}")
         for name, least in (
@@ -119,6 +122,11 @@ class LabelerConfig:
     def rows(self) -> int:
         """That an answer is about, at most."""
         return 1 if self.kind == "step" else self.length
+
+    @property
+    def reach(self) -> float:
+        """Reward units that an answer about a clip moves a row by, at most: people press a wrong key at times."""
+        return self.huber * (self.high - self.low) if self.asks_people and self.huber else math.inf
 
     @property
     def gold_tier(self) -> str:

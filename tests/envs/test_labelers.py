@@ -240,3 +240,13 @@ def test_a_labeler_of_ones_own_that_cannot_be_made_names_the_setting(own, name, 
 def test_a_tier_needs_a_name_that_a_key_can_hold(name):
     with pytest.raises(ValueError, match=f"^tiers.{name}: must be named"):
         LabelerConfig(tiers={name: TierConfig(price=1.0)})
+
+
+def test_answers_of_people_alone_have_a_reach():
+    scale = {"low": -1.0, "high": 3.0, "kind": "clip"}
+    assert LabelerConfig(name="people", **scale).reach == pytest.approx(0.4)  # a tenth of the scale
+    assert LabelerConfig(name="people", huber=0.0, **scale).reach == math.inf
+    assert LabelerConfig(name="env_reward", **scale).reach == math.inf  # whose noise must bias no mean
+    assert LabelerConfig(command=("judge",), **scale).reach == math.inf
+    with pytest.raises(ValueError, match="huber: must be at least 0"):
+        LabelerConfig(huber=-0.1)

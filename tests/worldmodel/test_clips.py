@@ -41,6 +41,14 @@ def test_what_a_sum_lacks_is_shared_by_its_rows():
     assert clip_targets(mean, torch.tensor([12.0, 2.0]), SCORED)[1].tolist() == [0.5] * 4
 
 
+def test_an_answer_that_is_far_off_pulls_no_harder_than_its_reach():
+    mean, told = torch.tensor([[9.0, 1, 2, 3], [1, 1, 1, 1]]), torch.tensor([12.0, 2.0])
+    near = clip_targets(mean, told, SCORED, reach=0.75)
+    assert near[0, 1:].tolist() == [1.75, 2.75, 3.75]  # 2 each were missing
+    assert near[1].tolist() == [0.5] * 4  # half was too much: within reach
+    assert clip_targets(mean, -told, SCORED, reach=0.75)[1].tolist() == [0.25] * 4
+
+
 def test_a_clip_of_one_row_is_a_step():
     target = clip_targets(torch.tensor([[5.0]]), torch.tensor([2.5]), torch.ones(1, 1, dtype=torch.bool))
     assert target.tolist() == [[2.5]]
@@ -113,6 +121,19 @@ def test_noise_in_sums_biases_no_mean():
     labels = clips((6 + 3 * quantiles).tolist(), [3] * 64)
     found = trained(labels, torch.ones(64, 3, 1)).predict(torch.ones(1, 1))
     assert found.item() == pytest.approx(2.0, rel=0.01)
+
+
+def test_answers_at_random_move_a_mean_less_far_where_reach_is_short():
+    """90 say 0 of a scale of three rows up to 10 each, ten say 1, 2, .. 10 a row: the mean is .55. With a reach of 1 nine of
+    the ten pull by 1 and one by 1 - m, against 90 m: m = 10 / 91."""
+    anything = torch.linspace(0, 30, 11)[1:].tolist()
+    said = [0.0] * 90 + anything
+    squared, huber = (
+        trained(clips(said, [3] * 100, reach=reach), torch.ones(100, 3, 1)).predict(torch.ones(1, 1)).item()
+        for reach in (math.inf, 1.0)
+    )
+    assert squared == pytest.approx(sum(said) / 300, abs=0.02)  # .55
+    assert huber == pytest.approx(10 / 91, abs=0.02)
 
 
 def test_marked_moments_are_rewards_of_their_rows():

@@ -58,6 +58,7 @@ ADDED = {  # version -> settings that a config.yaml of the versions before it la
         "labeler.ceiling",
         "labeler.low",
         "labeler.high",
+        "labeler.huber",
         "labeler.prompt",
         "labeler.anchor_prompt",
         "labeler.look",

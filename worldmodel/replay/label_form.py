@@ -1,5 +1,6 @@
 """What a run's labels are about, and so which columns the label replay keeps of each."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +21,7 @@ class LabelForm:
 
     kind: QuestionKind = "step"
     length: int = 1  # rows that an answer is about, at most
+    reach: float = math.inf  # reward units, as in LabelBatch
 
     def __post_init__(self):
         assert (self.kind == "step") == (self.length == 1), (self.kind, self.length)

@@ -267,7 +267,7 @@ class LabelReplay:
         numbers = {"value": rings.take("value", slot) - rings.take("correction", slot)}
         numbers |= {"weight": torch.from_numpy(self.precision[rings.columns["tier"][slot]])}
         numbers |= {"fold": rings.take("env", slot) + rings.take("episode", slot)}
-        more: dict[str, Any] = {"length": self.form.length}
+        more: dict[str, Any] = {"length": self.form.length, "reach": self.form.reach}
         if self.form.length > 1:
             more |= {"rows": rings.take("num_rows", slot)}
         if self.form.kind == "moments":
