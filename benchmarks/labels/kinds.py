@@ -1,15 +1,17 @@
 """What is an answer worth? Scores of steps and of clips, marked moments and pairs teach the same small reward model.
 
-    python benchmarks/labels [--kinds step,clip,pair] [--counts 50,150,500] [--seeds 3] [--results FOLDER]
+    python benchmarks/labels [--kinds step,clip,keys,keys-squared,pair] [--counts 50,150,500] [--seeds 3] [--results FOLDER]
 
 Episodes of Pendulum-v1 under random torques that are held for a while. Answers are about single rows, or about clips of 16;
-of pairs the first 30 are clip scores, 5 % of the others are pressed at random. Noise is a part of the spread of what is
+of pairs the first 30 are clip scores, 5 % of the others are pressed at random. `keys` are clip scores by five keys, a tenth of
+which are pressed at random, learned as a run learns from people; `keys-squared` the same as other clip scores are learned. Noise is a part of the spread of what is
 judged. A RewardModel of three members, each of which leaves a third of the episodes out, sees the angle, the speed and the
 torque, and learns as a run does. What is told is the correlation of its mean with the true reward of each row of unseen
 episodes, and the mean error in percent of the reward's spread. Writes results/labels.md.
 """
 
 import argparse
+import math
 from pathlib import Path
 
 import gymnasium
@@ -19,12 +21,15 @@ from torch import Tensor
 
 from cells import MACHINE
 from tandem.envs.gymnasium_env import GymnasiumEnv
+from tandem.envs.labelers.base import LabelerConfig
 from tandem.worldmodel.optimizer import LaProp, OptimizerConfig
 from tandem.worldmodel.records import LabelBatch, Side
 from tandem.worldmodel.reward import RewardConfig, RewardModel, fold_weights
 
 RESULTS = Path(__file__).parents[1] / "results"
-KINDS = ("step", "clip", "pair")
+KINDS = ("step", "clip", "pair", "keys", "keys-squared")  # in this order: each has its own random numbers
+KEYS, ANY_KEY = 5, 0.1
+SCALE = LabelerConfig(name="people", kind="clip", low=-16.3, high=0.0)
 NOISES = (0.0, 0.3, 1.0)
 LENGTH, ANCHORS, LAPSE = 16, 30, 0.05
 EPISODES, UNSEEN, ROWS = 60, 20, 200
@@ -130,6 +135,9 @@ class World:
             return LabelBatch(**none, value=seen[0], **fields), feat[0]
         if kind == "clip":
             return LabelBatch(**none, value=seen[0], rows=rows, **fields), feat[0]
+        if kind.startswith("keys"):
+            reach = SCALE.reach if kind == "keys" else math.inf
+            return LabelBatch(**none, value=by_keys(seen[0], rng), rows=rows, reach=reach, **fields), feat[0]
         is_pair = torch.arange(count) >= ANCHORS
         is_random = torch.from_numpy(rng.random(count) < LAPSE)
         better = torch.where(is_random, torch.from_numpy(rng.random(count) < 0.5), seen[0] > seen[1]).float()
@@ -138,3 +146,12 @@ class World:
         value = torch.where(is_pair, better, seen[0])
         labels = LabelBatch(**none, value=value, rows=rows, right=right, is_pair=is_pair, judgement=judgement, **fields)
         return labels, feat
+
+
+def by_keys(seen: Tensor, rng: np.random.Generator) -> Tensor:
+    """What sums (n,) are said to be by keys, now and then by any."""
+    low, high = SCALE.low * LENGTH, SCALE.high * LENGTH
+    key = ((seen - low) / (high - low) * (KEYS - 1)).round().clamp(0, KEYS - 1)
+    is_any = torch.from_numpy(rng.random(len(seen)) < ANY_KEY)
+    any_key = torch.from_numpy(rng.integers(KEYS, size=len(seen))).float()
+    return low + torch.where(is_any, any_key, key) / (KEYS - 1) * (high - low)

@@ -11,6 +11,7 @@ from ....links import refuse_links
 from ....usage import Parser, file_to_write
 from .exchange.forms import FORMS, read_strangers
 from .exchange.imports import import_answers
+from .exchange.mp4 import can_make
 from .exchange.records import records
 from .films import Films
 from .overview import Overview, Shift
@@ -27,7 +28,7 @@ COLUMNS = (
 EXPORTED = {
     "jsonl": "a line of JSON for each answer, and for each question without any",
     "csv": "the same as a table",
-    "label_studio": "tasks with their answers for Label Studio, and moving pictures of the open ones that are drawn",
+    "label_studio": "tasks with their answers for Label Studio, and what is to be seen of the open ones that are drawn",
 }
 
 Look = Callable[[Path, bool], dict[str, Any]]  # (the run, whether its code is trusted) -> what the darkroom is told
@@ -158,7 +159,8 @@ def _export(queue: Queue, options: argparse.Namespace) -> list[str]:
     if form == "label_studio":
         is_open = sum(record["state"] == "queued" for record in found)
         drawn = len({key for key, _, film in films.open_films() if film.webp})
-        told += [f"{drawn} of {is_open} open questions have a film; `tandem label serve` draws the next ones"]
+        what = "a film" if can_make() else "their pictures in a strip (as a film with the extra `video`)"
+        told += [f"{drawn} of {is_open} open questions have {what}; `tandem label serve` draws the next ones"]
     return told
 
 

@@ -141,8 +141,8 @@ def test_an_export_for_label_studio_says_how_much_of_it_can_be_seen(booth, comma
     Films(booth.queue).put(1, [strip([np.zeros((40, 60, 3), np.uint8)], context=0)])
     file = tmp_path / "tasks.json"
     told = command("export", "--label-studio", file)
-    assert told.startswith(f"{file}: 0 answers to 2 questions\n1 of 2 open questions have a film; ")
-    assert [bool(task["data"].get("film")) for task in json.loads(file.read_text())] == [True, False]
+    assert told.startswith(f"{file}: 0 answers to 2 questions\n1 of 2 open questions have ")
+    assert [bool(task["data"].get("strip")) for task in json.loads(file.read_text())] == [True, False]
 
 
 def test_a_place_that_cannot_be_written_or_read_is_named_as_it_was_given(command, tmp_path):

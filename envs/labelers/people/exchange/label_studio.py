@@ -7,19 +7,23 @@ from typing import Any
 
 from ..films import Films
 from ..schema import QueueRefused
-from .moving import moving
+from .mp4 import can_make, mp4
 from .records import Stranger
 
 MOST_ROWS = 100_000  # of a clip: a range that is longer is cut, and then refused
 SIGNS = {"success": 1, "failure": -1}
 WORST_RATING, BEST_RATING = 1, 5
-SIDES = ("film", "film_right")  # of a task's data: the clip, or the left one of a pair, and the right one
+SIDES = (
+    "",
+    "_right",
+)  # after the names of a film in a task's data: the clip, or the left one of a pair, and the right one
 
 
 def tasks_of(records: Sequence[Mapping[str, Any]], films: Films) -> list[dict[str, Any]]:
     """Tasks in the order of the questions. A row of a clip is a frame, counted from 1 there.
 
-    What an open question is about is in its data, as a moving picture in a data: address, once it is drawn.
+    What an open question is about is in its data once it is drawn, as data: addresses: all its pictures as one (`strip`) and, with
+    the extra `video`, an mp4 (`film`).
     """
     tasks: dict[str, dict[str, Any]] = {}
     for record in records:
@@ -27,9 +31,13 @@ def tasks_of(records: Sequence[Mapping[str, Any]], films: Films) -> list[dict[st
         task = tasks.setdefault(record["key"], {"id": len(tasks) + 1, "data": data, "annotations": []})
         if record["verdict"] is not None:
             task["annotations"].append(_annotation(record))
+    has_videos = can_make()
     for key, side, film in films.open_films():
         if key in tasks and film.webp:
-            tasks[key]["data"][SIDES[side]] = "data:image/webp;base64," + base64.b64encode(moving(film)).decode()
+            data = tasks[key]["data"]
+            data["strip" + SIDES[side]] = _address("image/webp", film.webp)
+            if has_videos:
+                data["film" + SIDES[side]] = _address("video/mp4", mp4(film))
     return list(tasks.values())
 
 
@@ -47,6 +55,10 @@ def strangers_of_tasks(text: str) -> list[Stranger]:
             told = f"{type(error).__name__}: {error}"
             raise QueueRefused("invalid", f"task {number}: not as Label Studio exports it ({told})") from error
     return found
+
+
+def _address(form: str, content: bytes) -> str:
+    return f"data:{form};base64,{base64.b64encode(content).decode()}"
 
 
 def _annotation(record: Mapping[str, Any]) -> dict[str, Any]:
