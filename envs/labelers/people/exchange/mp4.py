@@ -3,6 +3,7 @@
 import io
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -30,7 +31,8 @@ def mp4(film: Film) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "clip.mp4"
         # Blocks of 2 pixels: the codec needs even sides; the default of 16 would resize most pictures.
-        with imageio.get_writer(path, fps=facts["fps"], macro_block_size=2) as writer:
+        video: Any = imageio.get_writer(path, fps=facts["fps"], macro_block_size=2)
+        with video as writer:
             for place in range(facts["context"], facts["frames"]):
                 left, top = place % columns * width, place // columns * height
                 writer.append_data(np.asarray(grid.crop((left, top, left + width, top + height))))
