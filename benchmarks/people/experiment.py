@@ -185,8 +185,8 @@ def report(cells: dict) -> str:
         f"Made by `python benchmarks/people` ({MACHINE}). Returns of mode actions at the end; hours of people's work, of which",
         "the last column is what it took to the goal (each seed; none: not reached).",
         "",
-        "| task | labels | seeds | return at the end | labels bought | hours of work | goal | hours to it |",
-        "|---|---|---|---|---|---|---|---|",
+        "| task | labels | updates | seeds | return at the end | labels bought | hours of work | goal | hours to it |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for task, (*_, goal) in TASKS.items():
         for method in METHODS:
@@ -195,10 +195,17 @@ def report(cells: dict) -> str:
                 ends = ", ".join(f"{cell['returns'][-1]:g}" for cell in found)
                 to_goal = ", ".join(hours_to(cell, goal) for cell in found)
                 labels, hours = (np.mean([cell[key] for cell in found]) for key in ("labels", "hours_of_work"))
+                updates = ", ".join(sorted({updates_of(cell) for cell in found}))
                 lines.append(
-                    f"| {task} | {method} | {len(found)} | {ends} | {labels:.0f} | {hours:.2f} | {goal:g} | {to_goal} |"
+                    f"| {task} | {method} | {updates} | {len(found)} | {ends} | {labels:.0f} | {hours:.2f} | {goal:g} | "
+                    f"{to_goal} |"
                 )
     return "\n".join([*lines, ""])
+
+
+def updates_of(cell: dict) -> str:
+    words, _ = json.loads(cell["settings"])
+    return next(word.partition("=")[2] for word in words if word.startswith("train.updates="))
 
 
 def hours_to(cell: dict, goal: float) -> str:

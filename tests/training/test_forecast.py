@@ -9,14 +9,17 @@ from tandem.errors import UserError
 from tandem.training.build import build
 from tandem.training.forecast import forecast as forecasts
 from tandem.training.forecast.forecast import (
+    LEARNING,
     Forecast,
     Room,
     bought,
     forecast,
     label_bytes,
+    measuring_bytes,
     replay_bytes,
     row_bytes,
     shared_rows,
+    update_bytes,
 )
 from tandem.training.forecast.machine import free_memory
 from tandem.training.settings import load_config
@@ -69,6 +72,30 @@ def test_mapped_rows_count_on_the_disk_and_not_in_memory(tmp_path):
     )
     assert held["memory"].parts["replay"] == mapped["disk"].parts["replay"] > 60e6
     assert "replay" not in mapped["memory"].parts and "replay" not in held["disk"].parts
+
+
+@pytest.mark.parametrize(
+    ("topology", "depth", "side", "measured"),
+    [
+        ("strided", 6, 64, 0.285),
+        ("strided", 8, 64, 0.354),
+        ("pooled", 6, 64, 0.432),
+        ("pooled", 16, 64, 1.028),
+        ("pooled", 8, 96, 1.214),
+    ],
+)
+def test_measuring_takes_what_the_encoder_was_seen_to_take(topology, depth, side, measured):
+    """GB at the peak of 2,048 images through the encoder without gradients, as the system told them."""
+    settings = (f"dynamics.images.topology={topology}", f"dynamics.images.depth={depth}")
+    spaces = Spaces({"image": ObsSpec((side, side, 3), kind="image")}, 1)
+    assert (measuring_bytes(config(*settings), spaces) - LEARNING) / 1e9 == pytest.approx(measured, rel=0.05)
+
+
+def test_a_small_batch_of_images_takes_less_than_measuring():
+    small, large = (config(f"train.batch={batch}", "train.length=16") for batch in (4, 64))
+    told = [forecast(one, IMAGE, 10**6).rooms["memory"].parts["updates"] for one in (small, large)]
+    assert told == [measuring_bytes(small, IMAGE), update_bytes(large, IMAGE)]
+    assert measuring_bytes(small, VECTOR) == 0
 
 
 def test_a_gpu_holds_what_learns():

@@ -14,8 +14,10 @@ import torch
 
 from ...envs.records import ObsSpec, Spaces
 from ...errors import UserError
+from ...worldmodel.observations.images import MOST_IMAGES
 from ..config import Config
 from ..learner import Learner
+from ..measurements.block import BURN_IN, SCORED
 from ..parallel.place import Place
 from .machine import free_memory
 
@@ -93,8 +95,8 @@ def forecast(
     transitions = own + stock
     rows = replay_bytes(config, spaces, transitions)
     copies = label_bytes(config, spaces, transitions, labels)
-    models, update = 16.0 * parameters, update_bytes(config, spaces)  # parameters, gradients and two moments
-    learning = {"models": models, "updates": update}
+    models = 16.0 * parameters  # parameters, gradients and two moments
+    learning = {"models": models, "updates": max(update_bytes(config, spaces), measuring_bytes(config, spaces))}
     latents = latent_bytes(config) * min(transitions, _held(config))
     disk = {
         "journals": journal_bytes(config, spaces, own, labels, stock) + stock_bytes(spaces, stock),
@@ -197,6 +199,17 @@ def update_bytes(config: Config, spaces: Spaces) -> float:
     imagined = 3 * dynamics.feat_size + 3.5 * critic.units * (critic.actor_layers + critic.critic_layers)
     imagined += 8 * critic.bins + 3 * members * config.reward.bins
     return LEARNING + 4.0 * (rows * observed + rows * (train.horizon + 1) * imagined)
+
+
+def measuring_bytes(config: Config, spaces: Spaces) -> float:
+    """Of a phase's end, when nothing of an update is held: the images of held-out windows on their way in, a portion at a time."""
+    images = [spec.shape for spec in spaces.obs.values() if spec.kind == "image"]
+    if not images:
+        return 0.0
+    topology, (first, *_) = config.dynamics.images.topology, config.dynamics.images.channels
+    first_map = (2.3 if topology == "strided" else 1.9) * first  # held beside the image itself
+    portion = min(MOST_IMAGES, config.measure.windows * (BURN_IN + SCORED))
+    return LEARNING + 4.0 * portion * sum(height * width * (depth + first_map) for height, width, depth in images)
 
 
 def image_numbers(spec: ObsSpec, config: Config) -> float:
