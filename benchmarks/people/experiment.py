@@ -2,7 +2,7 @@
 
     python benchmarks/people [--tasks pendulum,swingup] [--methods clip,slider,pair,step] [--seeds 0,1,2] [--runs FOLDER]
 
-`clip`: scores of clips of 16 rows with five keys; `slider`: the same with anything between; `pair`: which of two clips is
+`clip`: scores of clips of 16 rows with five keys; `slider`: the same with anything between, off by 6 % of the scale; `pair`: which of two clips is
 better, after 30 scores; all from raters who press anything in a tenth of all cases, rest and take breaks, skip clips without
 anything in them, and are asked through HTTP by the same server that people use. `step`: the true reward of single rows,
 without any error, for the same money. A label is planned at 5 seconds of somebody who earns 12 coins an hour. Time passes
@@ -12,6 +12,7 @@ people.{json,md,png} into --results.
 
 import argparse
 import json
+import math
 import socket
 import threading
 import time
@@ -45,6 +46,8 @@ RESULTS = Path(__file__).parents[1] / "results"
 SPEED = 60.0
 NAMES = ("ann", "bob", "cem", "dee", "eve")
 LENGTH, SECONDS, WAGE, KEYS = 16, 5.0, 12.0, 5
+SLIDER_SPREAD = 0.06  # of the scale: standard deviation of where a slider is put
+GUMBEL_SPREAD = math.sqrt(6) / math.pi  # the inverse of a Gumbel number's own
 PRICE = SECONDS * WAGE / 3600
 UPDATES = {"pendulum": 1800, "swingup": 4000}
 TASKS = {  # preset, transitions, labels, reward of a row at the worst and at the best, goal
@@ -133,7 +136,9 @@ def with_people(config, task: str, folder: Path, seed: int, levels: int) -> list
     def hiring(labeler_config, vault, *rest):
         _, _, _, low, high, _ = TASKS[task]
         skip = 0.02 if low == 0 else 0.0  # of nothing at all in a clip, where nothing is what happens mostly
-        simulated = SimulatedConfig(low, high, mistake=0.1, levels=levels, skip=skip, margin=LENGTH * (high - low))
+        scale = LENGTH * (high - low)
+        beta = math.inf if levels else 1 / (SLIDER_SPREAD * scale * GUMBEL_SPREAD)
+        simulated = SimulatedConfig(low, high, beta=beta, mistake=0.1, levels=levels, skip=skip, margin=scale)
         crews.append((vault, simulated))
         return make(labeler_config, vault, *rest)
 

@@ -61,6 +61,18 @@ def test_clips_are_scored_by_keys_undone_and_skipped(chromium, site, listening):
     assert {row[0]: row[1] for row in outcomes} == {"answered": 2, "skipped": 1, "cannot_tell": 1}
 
 
+def test_arrows_move_the_slider_and_enter_sends_it(chromium, site, listening):
+    page = log_in(chromium, listening(site), site, "ann")
+    ready(page)
+    page.press("Enter")  # nobody has moved it: it says nothing
+    for key in ("ArrowLeft", "ArrowLeft", "ArrowRight"):
+        page.press(key)
+    page.wait("document.querySelector('#slider-value').innerText === '2.8'")
+    page.press("Enter")
+    page.wait("document.querySelector('#tally').innerText.includes('1 today')")
+    assert verdicts(site) == [("ann", "0.45")]
+
+
 def test_the_film_stands_still_goes_frame_by_frame_and_is_dimmed_before_the_clip(chromium, site, listening):
     page = log_in(chromium, listening(site), site, "ann")
     page.press(" ")

@@ -6,6 +6,8 @@ const MARKS = { 1: ["▲", "good"], "-1": ["▼", "poor"] };
 /** 0 .. 1 as people see it: 1 .. 5. */
 export const points = (score) => (1 + 4 * score).toFixed(1);
 
+const STEP = 5; // of the slider's hundred: a fifth of the way from key to key
+
 export class Answers {
   /** send(fields): the answer is given. changed(): the draft is another one. */
   constructor(send, changed) {
@@ -38,6 +40,13 @@ export class Answers {
     $("send-slider").disabled = !this.isSet;
     $("slider").classList.toggle("unset", !this.isSet);
     if (isNew) this.changed();
+  }
+
+  /** By so many of its hundred, from the middle at first. */
+  slide(by) {
+    $("slider").value = Number($("slider").value) + by; // it ends where its range does
+    this.slid();
+    return true;
   }
 
   /** A mark on the frame that is seen; the same mark again takes it away. Frames of the context cannot be marked. */
@@ -79,6 +88,8 @@ export class Answers {
   obey(key, isInRange) {
     if (this.kind === "clip" && "12345".includes(key)) return this.press(document.querySelectorAll("[data-score]")[Number(key) - 1]);
     if (this.kind === "clip" && key === "Enter") return this.press($("send-slider"));
+    if (this.kind === "clip" && !isInRange && key === "ArrowLeft") return this.slide(-STEP);
+    if (this.kind === "clip" && !isInRange && key === "ArrowRight") return this.slide(STEP);
     if (this.kind === "pair" && !isInRange && key === "ArrowLeft") return this.press(document.querySelector('[data-choice="left"]'));
     if (this.kind === "pair" && !isInRange && key === "ArrowRight") return this.press(document.querySelector('[data-choice="right"]'));
     if (this.kind === "pair" && key === "e") return this.press(document.querySelector('[data-choice="same"]'));

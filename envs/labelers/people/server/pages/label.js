@@ -226,7 +226,7 @@ function pressed(event) {
   if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]") || !me) return;
   const [key, target] = [event.key.length === 1 ? event.key.toLowerCase() : event.key, event.target];
   if (target.closest("button") && (key === " " || key === "Enter")) return; // the button's own
-  const isMove = ",.<>".includes(key);
+  const isMove = ",.<>".includes(key) || (question?.kind === "clip" && ["ArrowLeft", "ArrowRight"].includes(key));
   if (event.repeat && !isMove) return;
   const isTaken = question && player && (answers.obey(key, target.matches("input[type=range]")) || (question.kind === "clip" && examples.obey(key)));
   if (!isTaken && !KEYS[key]) return;
