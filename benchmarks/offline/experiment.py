@@ -1,6 +1,6 @@
 """Can a data set whose rewards are withheld be labelled on a budget, and a policy be learned from it alone?
 
-    python benchmarks/offline [--episodes 60] [--labels 300] [--updates 2400] [--seeds 0] [--told]
+    python benchmarks/offline [--episodes 60] [--labels 300] [--updates 4800] [--seeds 0,1,2] [--told]
 
 A Minari set of Pendulum-v1 is written by Minari's own tools: a third of its episodes is played at random, a third by somebody
 who wavers, a third by somebody able. A run takes it as stock at no price, with every reward withheld, buys so many of them as
@@ -37,8 +37,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--episodes", type=int, default=60, help=f"of the data set, {STEPS} steps each")
     parser.add_argument("--labels", type=int, default=300, help="to buy, at a coin each")
-    parser.add_argument("--updates", type=int, default=2400)
-    parser.add_argument("--seeds", default="0", help="of the runs, such as 0,1; the data set is always the same")
+    parser.add_argument("--updates", type=int, default=4800)
+    parser.add_argument("--seeds", default="0,1,2", help="of the runs, such as 0,1; the data set is always the same")
     parser.add_argument("--told", action="store_true", help="also a run each that is told every reward")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
