@@ -2,8 +2,9 @@
 
 All kinds of answers come down to one loss. An answer about several rows says for each row where its prediction should move,
 and the rows learn that as answers about single steps are learned: by the two-hot loss, whose least mean is the mean of what
-it is shown, so that an answer's noise moves no prediction on average. A gradient through the two-hot mean itself would be as
-steep as the outermost bin is far (1e8): it does not learn.
+it is shown, so that an answer's noise moves no prediction on average; of scores with a reach, noise that is within it or alike
+on both sides. A gradient through the two-hot mean itself would be as steep as the outermost bin is far (1e8): it does not
+learn.
 """
 
 import math
@@ -42,7 +43,7 @@ def clip_targets(mean: Tensor, value: Tensor, scored: Tensor, reach: float = mat
     A step of descent on the squared error of the sum (least-squares reward redistribution), or on Huber's where no row
     moves further than `reach`, in reward units: then an answer that was pressed at random pulls no harder than one that is
     off by so much a row. mean (..., B, R) predicted, value (B,) of the sum, scored (B, R) -> (..., B, R). A clip of one row
-    is a step: its target is the answer.
+    is a step: its target is the answer, within reach.
     """
     missing = value - clip_sum(mean, scored)
     each = (missing / scored.sum(-1).clamp(min=1)).clamp(-reach, reach)

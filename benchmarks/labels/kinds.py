@@ -91,7 +91,7 @@ class World:
 
     def taught(self, kind: str, count: int, noise: float) -> tuple[float, float]:
         """-> correlation, error in percent of the spread."""
-        rng = np.random.default_rng([self.seed, count, int(10 * noise), KINDS.index(kind)])
+        rng = np.random.default_rng([self.seed, count, int(10 * noise), KINDS.index(kind.partition("-")[0])])
         length = 1 if kind == "step" else LENGTH
         labels, feat = self._answers(kind, length, count, noise, rng)
         torch.manual_seed(self.seed)

@@ -40,16 +40,19 @@ def main() -> None:
     parser.add_argument("--updates", type=int, default=4800)
     parser.add_argument("--seeds", default="0,1,2", help="of the runs, such as 0,1; the data set is always the same")
     parser.add_argument("--told", action="store_true", help="also a run each that is told every reward")
+    parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         returns = make_set(Path(place) / "sets", options.episodes)
-        kept = Kept(RESULTS / "offline.json", f"{options.episodes} episodes, {options.updates} updates")
+        settings = f"{options.episodes} episodes, {options.updates} updates, {options.labels} labels"
+        kept = Kept(options.results / "offline.json", settings)
         kept.cell("behaviour", lambda: {name: [rounded(one) for one in each] for name, each in returns.items()})
         for seed in map(int, options.seeds.split(",")):
             for name, settings in CELLS.items() if options.told else list(CELLS.items())[:1]:
                 where = Path(place) / f"{name}-{seed}"
                 kept.cell(f"{name}, seed {seed}", lambda: run(where, settings, options, seed))  # noqa: B023  called at once
-    (RESULTS / "offline.md").write_text(report(kept.cells, options))
+    chosen = {name: cell for name, cell in kept.cells.items() if cell["settings"] == kept.settings}
+    (options.results / "offline.md").write_text(report(chosen, options))
 
 
 def run(folder: Path, settings: tuple[str, ...], options: argparse.Namespace, seed: int) -> dict:

@@ -46,10 +46,11 @@ RESULTS = Path(__file__).parents[1] / "results"
 SPEED = 60.0
 NAMES = ("ann", "bob", "cem", "dee", "eve")
 LENGTH, SECONDS, WAGE, KEYS = 16, 5.0, 12.0, 5
+HUBER = 0.1  # of the scale, as by default
 SLIDER_SPREAD = 0.06  # of the scale: standard deviation of where a slider is put
-GUMBEL_SPREAD = math.sqrt(6) / math.pi  # the inverse of a Gumbel number's own
+GUMBEL_SPREAD = math.pi / math.sqrt(6)  # a Gumbel number's own
 PRICE = SECONDS * WAGE / 3600
-UPDATES = {"pendulum": 1800, "swingup": 4000}
+UPDATES = {"pendulum": 1800, "swingup": 8000}
 TASKS = {  # preset, transitions, labels, reward of a row at the worst and at the best, goal
     "pendulum": ("quick_pendulum", 4000, 720, -24.0, 0.0, -200.0),
     "swingup": ("quickstart", 14000, 720, 0.0, 8.0, 600.0),
@@ -70,7 +71,8 @@ def main() -> None:
     for seed in map(int, options.seeds.split(",")):
         for task in options.tasks.split(","):
             for method in options.methods.split(","):
-                kept = Kept(options.results / "people.json", json.dumps([settings(task, method), SPEED]))
+                spread = [SLIDER_SPREAD] if method == "slider" else []
+                kept = Kept(options.results / "people.json", json.dumps([settings(task, method), SPEED, *spread]))
                 kept.cell(f"{task}/{method}/{seed}", partial(taught, task, method, seed, options.runs))
     cells = Kept(options.results / "people.json", "").cells
     (options.results / "people.md").write_text(report(cells))
@@ -87,6 +89,7 @@ def settings(task: str, method: str) -> list[str]:
         return chosen
     kind = "pair" if method == "pair" else "clip"
     people = [f"labeler.kind={kind}", f"labeler.length={LENGTH}", f"labeler.low={low}", f"labeler.high={high}"]
+    people += [f"labeler.huber={HUBER}"]
     return [*chosen, *people, "labeler.name=people", f"labeler.wage={WAGE}", "labeler.ahead=40", "labeler.anchors=30"]
 
 
@@ -137,7 +140,7 @@ def with_people(config, task: str, folder: Path, seed: int, levels: int) -> list
         _, _, _, low, high, _ = TASKS[task]
         skip = 0.02 if low == 0 else 0.0  # of nothing at all in a clip, where nothing is what happens mostly
         scale = LENGTH * (high - low)
-        beta = math.inf if levels else 1 / (SLIDER_SPREAD * scale * GUMBEL_SPREAD)
+        beta = math.inf if levels else GUMBEL_SPREAD / (SLIDER_SPREAD * scale)
         simulated = SimulatedConfig(low, high, beta=beta, mistake=0.1, levels=levels, skip=skip, margin=scale)
         crews.append((vault, simulated))
         return make(labeler_config, vault, *rest)
@@ -190,8 +193,8 @@ def report(cells: dict) -> str:
         f"Made by `python benchmarks/people` ({MACHINE}). Returns of mode actions at the end; hours of people's work, of which",
         "the last column is what it took to the goal (each seed; none: not reached).",
         "",
-        "| task | labels | updates | seeds | return at the end | labels bought | hours of work | goal | hours to it |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| task | labels | loss | updates | seeds | return at the end | labels bought | hours of work | goal | hours to it |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for task, (*_, goal) in TASKS.items():
         for method in METHODS:
@@ -200,17 +203,22 @@ def report(cells: dict) -> str:
                 ends = ", ".join(f"{cell['returns'][-1]:g}" for cell in found)
                 to_goal = ", ".join(hours_to(cell, goal) for cell in found)
                 labels, hours = (np.mean([cell[key] for cell in found]) for key in ("labels", "hours_of_work"))
-                updates = ", ".join(sorted({updates_of(cell) for cell in found}))
+                loss, updates = (
+                    ", ".join(sorted({told_by(cell, key) for cell in found})) for key in ("huber", "updates")
+                )
                 lines.append(
-                    f"| {task} | {method} | {updates} | {len(found)} | {ends} | {labels:.0f} | {hours:.2f} | {goal:g} | "
+                    f"| {task} | {method} | {loss} | {updates} | {len(found)} | {ends} | {labels:.0f} | {hours:.2f} | {goal:g} | "
                     f"{to_goal} |"
                 )
     return "\n".join([*lines, ""])
 
 
-def updates_of(cell: dict) -> str:
-    words, _ = json.loads(cell["settings"])
-    return next(word.partition("=")[2] for word in words if word.startswith("train.updates="))
+def told_by(cell: dict, key: str) -> str:
+    """What the settings of a cell say of its loss (of scores) or its updates; cells without a word of the loss know no scores."""
+    words = dict(word.partition("=")[::2] for word in json.loads(cell["settings"])[0])
+    if key == "updates":
+        return words["train.updates"]
+    return {None: "-", "0.0": "squared"}.get(words.get("labeler.huber"), "Huber")
 
 
 def hours_to(cell: dict, goal: float) -> str:

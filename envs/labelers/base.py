@@ -36,9 +36,7 @@ class LabelerConfig:
     ceiling: float = 3.0  # times price.label: reserved for an answer of people, and the most that it may cost
     low: float = 0.0  # reward of a row, raw reward units, that people's worst score stands for
     high: float = 1.0  # and their best
-    huber: float = (
-        0.1  # of that scale: an answer of people that is further off pulls no harder (Huber's loss); 0: squared
-    )
+    huber: float = 0.1  # of high less low: a score of a clip that is further off pulls no harder; 0: squared errors
     prompt: str = ""  # the question that people read about `kind`; empty: ours
     anchor_prompt: str = ""  # and about the clips that are scored before pairs; empty: ours
     look: Literal["auto", "snapshots", "frames", "traces"] = "auto"  # how clips are drawn; auto: the first that works

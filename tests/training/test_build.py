@@ -1,5 +1,6 @@
 """What a run refuses when it is opened, and that looking changes nothing."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from tandem.errors import UserError
 from tandem.training.build import build, make_learner, task_spaces
 from tandem.training.config import ConfigError
 from tandem.training.learner import Noise
+from tandem.training.parts.stores import make_labels
 from tandem.training.phases import train
 from tandem.training.settings import to_yaml
 from tandem.training.storage import checkpoint
@@ -24,6 +26,12 @@ from tandem.worldmodel.replay.labels import NO_FOLD
 
 def learner_state(config) -> dict:
     return checkpoint.load(Path(config.run.dir) / "checkpoints").parts["learner"]
+
+
+def test_labels_of_people_have_the_reach_that_is_set_and_others_none(tiny):
+    people = ("labeler.name=people", "labeler.kind=clip", "labeler.low=-1", "labeler.high=3")
+    for config, reach in ((tiny(*people), 0.4), (tiny(*people, "labeler.huber=0"), math.inf), (tiny(), math.inf)):
+        assert make_labels(config, task_spaces(config)).form.reach == pytest.approx(reach)
 
 
 def test_a_run_in_use_is_refused(tiny):

@@ -88,14 +88,22 @@ def test_measuring_takes_what_the_encoder_was_seen_to_take(topology, depth, side
     """GB at the peak of 2,048 images through the encoder without gradients, as the system told them."""
     settings = (f"dynamics.images.topology={topology}", f"dynamics.images.depth={depth}")
     spaces = Spaces({"image": ObsSpec((side, side, 3), kind="image")}, 1)
-    assert (measuring_bytes(config(*settings), spaces) - LEARNING) / 1e9 == pytest.approx(measured, rel=0.05)
+    assert (measuring_bytes(config(*settings), spaces, labels=0) - LEARNING) / 1e9 == pytest.approx(measured, rel=0.05)
 
 
 def test_a_small_batch_of_images_takes_less_than_measuring():
     small, large = (config(f"train.batch={batch}", "train.length=16") for batch in (4, 64))
     told = [forecast(one, IMAGE, 10**6).rooms["memory"].parts["updates"] for one in (small, large)]
-    assert told == [measuring_bytes(small, IMAGE), update_bytes(large, IMAGE)]
-    assert measuring_bytes(small, VECTOR) == 0
+    assert told == [measuring_bytes(small, IMAGE, labels=1250), update_bytes(large, IMAGE)]
+    assert measuring_bytes(small, VECTOR, labels=1250) == 0
+
+
+def test_refits_read_the_images_of_all_labels_at_once():
+    one, clips = (config("labels.burn_in=2", *kind) for kind in ((), ("labeler.kind=clip", "labeler.length=16")))
+    told = [measuring_bytes(each, IMAGE, labels=1000) - measuring_bytes(each, IMAGE, labels=0) for each in (one, clips)]
+    assert told == [1000 * 3 * 12_288, 1000 * 18 * 12_288]
+    few = config("measure.labels=10", "labels.burn_in=2")
+    assert measuring_bytes(few, IMAGE, labels=1000) - measuring_bytes(few, IMAGE, labels=0) == 10 * 3 * 12_288
 
 
 def test_a_gpu_holds_what_learns():

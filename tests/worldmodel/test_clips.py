@@ -1,6 +1,7 @@
 """Answers about clips, pairs and moments come down to targets of rows, and noise in them moves no prediction on average."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -168,6 +169,12 @@ def test_a_clip_that_is_scored_in_a_run_of_pairs_teaches_nothing_of_its_right_si
     one, _ = model.judge(labels, feat, weight)
     other, _ = model.judge(labels, torch.stack([feat[0], 100 * feat[1]]), weight)
     assert one.item() == other.item()
+
+
+def test_clips_that_are_scored_in_a_run_of_pairs_have_a_reach_too():
+    """Three say 0, one says 10: 3 m = 1 with a reach of 1, and their mean is 2.5."""
+    far = trained(replace(pairs([0.0, 0.0, 0.0, 10.0], [False] * 4), reach=1.0), torch.ones(2, 4, 1, 1), steps=1000)
+    assert far.predict(torch.ones(1, 1)).item() == pytest.approx(1 / 3, abs=0.02)
 
 
 def test_no_gradient_reaches_what_a_target_is_moved_from():

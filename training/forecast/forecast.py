@@ -96,7 +96,7 @@ def forecast(
     rows = replay_bytes(config, spaces, transitions)
     copies = label_bytes(config, spaces, transitions, labels)
     models = 16.0 * parameters  # parameters, gradients and two moments
-    learning = {"models": models, "updates": max(update_bytes(config, spaces), measuring_bytes(config, spaces))}
+    learning = {"models": models, "updates": max(update_bytes(config, spaces), measuring_bytes(config, spaces, labels))}
     latents = latent_bytes(config) * min(transitions, _held(config))
     disk = {
         "journals": journal_bytes(config, spaces, own, labels, stock) + stock_bytes(spaces, stock),
@@ -152,6 +152,11 @@ def replay_bytes(config: Config, spaces: Spaces, transitions: int) -> float:
     return float(row_bytes(config, spaces) * min(transitions, _held(config)))
 
 
+def label_rows(config: Config) -> int:
+    """Of the clips that a label is about, those before them included."""
+    return (config.labels.burn_in + config.labeler.rows) * (2 if config.labeler.kind == "pair" else 1)
+
+
 def shared_rows(transitions: int, labels: int, length: int) -> float:
     """Rows that the copies of labels need, each `length` rows of an episode, at places drawn uniformly: each row once."""
     if not labels:
@@ -164,7 +169,8 @@ def label_bytes(config: Config, spaces: Spaces, transitions: int, labels: int) -
     """Of the label store; coupled mode keeps a number for each row."""
     if config.mode == "coupled":
         return 4.0 * transitions
-    held, length = min(labels, config.labels.capacity), config.labels.burn_in + 1
+    length = label_rows(config)
+    held = min(labels, config.labels.capacity // config.labeler.rows)
     row = obs_bytes(spaces) + 4 * spaces.action_size + 5
     rows = shared_rows(transitions, held, length)
     return rows * row + held * (LABEL + 4 * length + latent_bytes(config))
@@ -182,7 +188,7 @@ def journal_bytes(config: Config, spaces: Spaces, transitions: int, labels: int,
     size = float(transitions * (row + JOURNAL_FLAGS + latent + VAULT_ROW))
     if config.mode == "coupled":
         return size + labels * QUESTION
-    length = config.labels.burn_in + 1
+    length = label_rows(config)
     return (
         size + shared_rows(transitions + stock, labels, length) * (row + 1) + labels * (QUESTION + 8 * length + latent)
     )
@@ -201,15 +207,18 @@ def update_bytes(config: Config, spaces: Spaces) -> float:
     return LEARNING + 4.0 * (rows * observed + rows * (train.horizon + 1) * imagined)
 
 
-def measuring_bytes(config: Config, spaces: Spaces) -> float:
-    """Of a phase's end, when nothing of an update is held: the images of held-out windows on their way in, a portion at a time."""
+def measuring_bytes(config: Config, spaces: Spaces, labels: int) -> float:
+    """Of a phase's end, when nothing of an update is held: images on their way in, a portion at a time, and those that labels
+    are refitted on, all at once. labels: bought."""
     images = [spec.shape for spec in spaces.obs.values() if spec.kind == "image"]
     if not images:
         return 0.0
     topology, (first, *_) = config.dynamics.images.topology, config.dynamics.images.channels
     first_map = (2.3 if topology == "strided" else 1.9) * first  # held beside the image itself
     portion = min(MOST_IMAGES, config.measure.windows * (BURN_IN + SCORED))
-    return LEARNING + 4.0 * portion * sum(height * width * (depth + first_map) for height, width, depth in images)
+    read = min(labels, config.measure.labels) * label_rows(config) * sum(math.prod(image) for image in images)
+    encoded = 4.0 * portion * sum(height * width * (depth + first_map) for height, width, depth in images)
+    return LEARNING + encoded + (read if config.mode == "decoupled" else 0.0)
 
 
 def image_numbers(spec: ObsSpec, config: Config) -> float:

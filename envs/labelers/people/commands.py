@@ -1,6 +1,7 @@
 """`tandem label ...`: raters, what they do, and answers out and in."""
 
 import argparse
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from ....links import refuse_links
 from ....usage import Parser, file_to_write
 from .exchange.forms import FORMS, read_strangers
 from .exchange.imports import import_answers
-from .exchange.mp4 import can_make
+from .exchange.label_studio import open_tasks
 from .exchange.records import records
 from .films import Films
 from .overview import Overview, Shift
@@ -25,10 +26,12 @@ COLUMNS = (
     *("rater", "today", "answers", "s each", "per hour", "wage", "earned", "owed"),
     *("skips", "agreement", "gold", ""),
 )
+TASKS = "label_studio_tasks"
 EXPORTED = {
     "jsonl": "a line of JSON for each answer, and for each question without any",
     "csv": "the same as a table",
-    "label_studio": "tasks with their answers for Label Studio, and what is to be seen of the open ones that are drawn",
+    "label_studio": "the same as tasks with annotations, in the form of Label Studio; without pictures",
+    TASKS: "what can be labelled in Label Studio: open questions that are drawn, with what is to be seen of them",
 }
 
 Look = Callable[[Path, bool], dict[str, Any]]  # (the run, whether its code is trusted) -> what the darkroom is told
@@ -75,8 +78,8 @@ def _understood(arguments: list[str]) -> argparse.Namespace:
     verb("retract", "let the rater's labels weigh nothing; the pay stays").add_argument("name", metavar="NAME")
     verb("expire", "give up all open questions; their money goes back, and others are asked")
     exporting = verb("export", "write questions and answers").add_mutually_exclusive_group(required=True)
-    for form in FORMS:
-        exporting.add_argument(f"--{form.replace('_', '-')}", type=Path, metavar="FILE", help=EXPORTED[form])
+    for form, told in EXPORTED.items():
+        exporting.add_argument(f"--{form.replace('_', '-')}", type=Path, metavar="FILE", help=told)
     verb("import", "take in answers: an export of ours or of Label Studio").add_argument(
         "file", type=Path, metavar="FILE"
     )
@@ -146,21 +149,22 @@ def _expire(queue: Queue, options: argparse.Namespace) -> list[str]:
 
 
 def _export(queue: Queue, options: argparse.Namespace) -> list[str]:
-    form, path = next((form, getattr(options, form)) for form in FORMS if getattr(options, form))
+    form, path = next((form, getattr(options, form)) for form in EXPORTED if getattr(options, form))
     place = file_to_write(f"--{form.replace('_', '-')}", path)
-    found, films = records(queue), Films(queue)
+    found = records(queue)
+    if form == TASKS:
+        tasks, why = open_tasks(found, Films(queue))
+        text, waiting = json.dumps(tasks, indent=1), Overview(queue).counts().get("queued", 0)
+        told = [f"{path}: {len(tasks)} of {waiting} open questions; `tandem label serve RUN` draws the next ones"]
+        told += [f"warning: pictures in strips alone, no films: {why}"] if why else []
+    else:
+        text, answers = FORMS[form](found), sum(record["verdict"] is not None for record in found)
+        told = [f"{path}: {answers} answers to {len({record['key'] for record in found})} questions"]
     try:
         with whole_file(place, "w") as file:
-            file.write(FORMS[form](found, films))
+            file.write(text)
     except OSError as error:  # which names the unfinished file
         raise UserError(f"{path}: cannot be written ({error.strerror})") from error
-    answers = sum(record["verdict"] is not None for record in found)
-    told = [f"{path}: {answers} answers to {len({record['key'] for record in found})} questions"]
-    if form == "label_studio":
-        is_open = sum(record["state"] == "queued" for record in found)
-        drawn = len({key for key, _, film in films.open_films() if film.webp})
-        what = "a film" if can_make() else "their pictures in a strip (as a film with the extra `video`)"
-        told += [f"{drawn} of {is_open} open questions have {what}; `tandem label serve` draws the next ones"]
     return told
 
 

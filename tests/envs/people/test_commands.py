@@ -136,13 +136,17 @@ def test_export_and_import(booth, command, tmp_path):
     assert f"{file}: is empty\n" in command("import", file, status=2)
 
 
-def test_an_export_for_label_studio_says_how_much_of_it_can_be_seen(booth, command, tmp_path):
-    booth.trainers[0].submit(asked("clip", 1, 2))
-    Films(booth.queue).put(1, [strip([np.zeros((40, 60, 3), np.uint8)], context=0)])
+def test_an_export_to_be_labelled_elsewhere_says_how_much_of_it_there_is(booth, command, tmp_path):
+    booth.trainers[0].submit(asked("clip", 1, 2, 3))
+    booth.score("ann")
+    films = Films(booth.queue)
+    films.put(1, [strip([np.zeros((40, 60, 3), np.uint8)] * 2, context=1)])
+    films.put(2, [strip([np.zeros((40, 60, 3), np.uint8)] * 2, context=1)])
     file = tmp_path / "tasks.json"
-    told = command("export", "--label-studio", file)
-    assert told.startswith(f"{file}: 0 answers to 2 questions\n1 of 2 open questions have ")
-    assert [bool(task["data"].get("strip")) for task in json.loads(file.read_text())] == [True, False]
+    told = command("export", "--label-studio-tasks", file)
+    assert told.startswith(f"{file}: 1 of 2 open questions; ")
+    (task,) = json.loads(file.read_text())
+    assert task["data"]["strip"].startswith("data:image/webp;base64,")
 
 
 def test_a_place_that_cannot_be_written_or_read_is_named_as_it_was_given(command, tmp_path):

@@ -7,6 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
+from tandem.envs.labelers.people.exchange import label_studio
 from tandem.envs.labelers.people.exchange.forms import FORMS, read_strangers
 from tandem.envs.labelers.people.exchange.imports import Imported, import_answers
 from tandem.envs.labelers.people.exchange.mp4 import mp4
@@ -46,7 +47,7 @@ def answered(booth):
 @pytest.mark.parametrize("form", FORMS)
 def test_what_was_exported_is_imported_as_it_was_and_only_once(answered, form):
     booth, copy = answered
-    text = FORMS[form](records(booth.queue), Films(booth.queue))
+    text = FORMS[form](records(booth.queue))
     assert text.count("key/9") == 1  # open, for others to answer
     with Queue.open(copy, booth.now) as other:
         assert import_answers(other, read_strangers(text)) == Imported(counted=3)
@@ -176,19 +177,49 @@ def test_a_rating_beyond_all_numbers_is_refused_in_a_line(booth):
 SHADES = (200, 40, 120, 240)
 
 
-def drawn() -> Film:
-    return strip([np.full((40, 60, 3), shade, np.uint8) for shade in SHADES], context=1)
+def drawn(brighter: int = 0) -> Film:
+    return strip([np.full((40, 60, 3), shade + brighter, np.uint8) for shade in SHADES], context=1)
 
 
-def test_label_studio_is_shown_what_is_open_and_drawn(booth):
+def test_what_is_open_and_wholly_drawn_can_be_labelled_in_label_studio(booth, monkeypatch):
+    monkeypatch.setattr(label_studio, "missing", lambda: "")
+    monkeypatch.setattr(label_studio, "mp4", lambda film: b"video of " + film.webp)
     trainer, films = booth.trainers[0], Films(booth.queue)
-    trainer.submit(asked("clip", 1)), trainer.submit(asked("pair", 2)), trainer.submit(asked("clip", 3))
+    for kind, step in (("clip", 1), ("pair", 2), ("pair", 3), ("clip", 4), ("clip", 5)):
+        trainer.submit(asked(kind, step))
     films.put(1, [drawn()])
-    films.put(2, [drawn(), Film(b"", {"traces": []})])  # no picture could be made of the right one
-    one, pair, undrawn = (task["data"] for task in json.loads(FORMS["label_studio"](records(booth.queue), films)))
-    assert "strip" not in undrawn and "strip_right" not in pair and pair["strip"] == one["strip"]
-    kind, _, picture = one["strip"].partition("base64,")
-    assert kind == "data:image/webp;" and base64.b64decode(picture) == drawn().webp
+    films.put(2, [drawn(), drawn(10)])
+    films.put(3, [drawn(), Film(b"", {"traces": []})])  # no picture could be made of the right one
+    films.put(5, [drawn()])
+    tasks, why = label_studio.open_tasks(records(booth.queue), films)
+    assert not why and not any("annotations" in task for task in tasks)
+    one, pair = (
+        {name: data[name] for name in data if name[:4] in ("stri", "film")}
+        for data in (tasks[0]["data"], tasks[1]["data"])
+    )
+    left, right = (address("image/webp", film.webp) for film in (drawn(), drawn(10)))
+    left_video, right_video = (address("video/mp4", b"video of " + film.webp) for film in (drawn(), drawn(10)))
+    assert one == {"strip": left, "film": left_video}
+    assert pair == {"strip": left, "strip_right": right, "film": left_video, "film_right": right_video}
+    assert [task["data"]["key"] for task in tasks] == ["key/1", "key/2", "key/5"]
+
+
+def address(form: str, content: bytes) -> str:
+    return f"data:{form};base64,{base64.b64encode(content).decode()}"
+
+
+def test_without_a_working_codec_strips_are_left_and_it_is_said(booth, monkeypatch):
+    def broken(film: Film) -> bytes:
+        raise IndexError("list index out of range")
+
+    monkeypatch.setattr(label_studio, "missing", lambda: "")
+    monkeypatch.setattr(label_studio, "mp4", broken)
+    booth.trainers[0].submit(asked("clip", 1))
+    films = Films(booth.queue)
+    films.put(1, [drawn()])
+    (task,), why = label_studio.open_tasks(records(booth.queue), films)
+    assert why == "mp4 cannot be made (IndexError: list index out of range)"
+    assert "strip" in task["data"] and "film" not in task["data"]
 
 
 def test_a_frame_of_its_video_is_a_row_of_the_clip():
@@ -200,10 +231,11 @@ def test_a_frame_of_its_video_is_a_row_of_the_clip():
     np.testing.assert_allclose(seen, SHADES[1:], atol=4)  # what led there is not in it
 
 
-def test_films_are_not_sent_with_what_is_answered(booth):
+def test_what_is_answered_is_not_labelled_there_again(booth):
     booth.trainers[0].submit(asked("clip", 1))
-    Films(booth.queue).put(1, [strip([np.zeros((40, 60, 3), np.uint8)], context=0)])
+    films = Films(booth.queue)
+    films.put(1, [drawn()])
+    assert len(label_studio.open_tasks(records(booth.queue), films)[0]) == 1
     item = booth.take("ann")
     booth.counter.answer("ann", Given(item.question, booth.uuid(), 6.0, value=0.5))
-    (task,) = json.loads(FORMS["label_studio"](records(booth.queue), Films(booth.queue)))
-    assert len(task["annotations"]) == 1 and "strip" not in task["data"]
+    assert label_studio.open_tasks(records(booth.queue), films)[0] == []

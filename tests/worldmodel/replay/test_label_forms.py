@@ -52,6 +52,15 @@ def test_a_label_of_a_clip_holds_its_rows_and_those_before(address_streams):
     assert (batch.length, batch.rows.tolist(), batch.value.tolist(), labels.mean_rows) == (4, [4], [7.0], 4.0)
 
 
+def test_labels_tell_how_far_an_answer_may_move_a_row(address_streams):
+    streams = address_streams(num=2)
+    form = LabelForm("clip", 4, reach=0.4)
+    labels = LabelReplay(LabelReplayConfig(burn_in=BURN_IN), streams.spaces, streams.deter, streams.stoch, form=form)
+    labels.ask(asked(labels, transitions_of(streams, 30), "a", Clip(1, 18, 4)))
+    labels.answer(Answer("a", 7.0))
+    assert labels.sample(1, np.random.default_rng(0)).reach == labels.newest(1)[0].reach == 0.4
+
+
 def test_a_pair_keeps_both_clips_and_what_is_scored_stands_alone(address_streams):
     streams = address_streams(num=2)
     transitions, labels = transitions_of(streams, 30), labels_of(streams, "pair")

@@ -6,21 +6,19 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ..films import Films
 from ..schema import QueueRefused
 from .label_studio import strangers_of_tasks, tasks_of
 from .records import COLUMNS, Stranger
 
-Records = Sequence[Mapping[str, Any]]
 AS_JSON = ("clips", "verdict", "moments")  # columns of CSV that hold JSON
 NEEDED = ("key", "rater", "verdict")
 
 
-def to_jsonl(records: Records, films: Films) -> str:
+def to_jsonl(records: Sequence[Mapping[str, Any]]) -> str:
     return "".join(json.dumps(record) + "\n" for record in records)
 
 
-def to_csv(records: Records, films: Films) -> str:
+def to_csv(records: Sequence[Mapping[str, Any]]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
@@ -30,8 +28,8 @@ def to_csv(records: Records, films: Films) -> str:
     return text.getvalue()
 
 
-def to_label_studio(records: Records, films: Films) -> str:
-    return json.dumps(tasks_of(records, films), indent=1)
+def to_label_studio(records: Sequence[Mapping[str, Any]]) -> str:
+    return json.dumps(tasks_of(records), indent=1)
 
 
 FORMS = {"jsonl": to_jsonl, "csv": to_csv, "label_studio": to_label_studio}

@@ -1,4 +1,4 @@
-"""Label Studio's JSON: a task for each question, an annotation for each answer, and the films of what is open."""
+"""Label Studio's JSON: a task for each question, an annotation for each answer; and tasks to be labelled there."""
 
 import base64
 import json
@@ -7,7 +7,7 @@ from typing import Any
 
 from ..films import Films
 from ..schema import QueueRefused
-from .mp4 import can_make, mp4
+from .mp4 import missing, mp4
 from .records import Stranger
 
 MOST_ROWS = 100_000  # of a clip: a range that is longer is cut, and then refused
@@ -19,26 +19,45 @@ SIDES = (
 )  # after the names of a film in a task's data: the clip, or the left one of a pair, and the right one
 
 
-def tasks_of(records: Sequence[Mapping[str, Any]], films: Films) -> list[dict[str, Any]]:
-    """Tasks in the order of the questions. A row of a clip is a frame, counted from 1 there.
-
-    What an open question is about is in its data once it is drawn, as data: addresses: all its pictures as one (`strip`) and, with
-    the extra `video`, an mp4 (`film`).
-    """
+def tasks_of(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Tasks in the order of the questions. A row of a clip is a frame, counted from 1 there."""
     tasks: dict[str, dict[str, Any]] = {}
     for record in records:
-        data = {name: record[name] for name in ("key", "kind", "tier", "prompt", "clips")}
-        task = tasks.setdefault(record["key"], {"id": len(tasks) + 1, "data": data, "annotations": []})
+        task = tasks.setdefault(record["key"], _task(len(tasks) + 1, record) | {"annotations": []})
         if record["verdict"] is not None:
             task["annotations"].append(_annotation(record))
-    has_videos = can_make()
-    for key, side, film in films.open_films():
-        if key in tasks and film.webp:
-            data = tasks[key]["data"]
-            data["strip" + SIDES[side]] = _address("image/webp", film.webp)
-            if has_videos:
-                data["film" + SIDES[side]] = _address("video/mp4", mp4(film))
     return list(tasks.values())
+
+
+def open_tasks(records: Sequence[Mapping[str, Any]], films: Films) -> tuple[list[dict[str, Any]], str]:
+    """What can be labelled there: tasks of the open questions that are drawn, and why they have no videos (empty: they have).
+
+    In a task's data are data: addresses, of each clip all pictures as one (`strip`) and an mp4 (`film`): Label Studio takes
+    a task alone that has what its setup names, and no answer of somebody whom it does not know.
+    """
+    drawn: dict[str, dict[str, str]] = {}
+    why = missing()
+    for key, side, film in films.open_films():
+        if not film.webp:
+            continue
+        shown = drawn.setdefault(key, {})
+        shown["strip" + SIDES[side]] = _address("image/webp", film.webp)
+        if not why:
+            try:
+                shown["film" + SIDES[side]] = _address("video/mp4", mp4(film))
+            except Exception as error:  # noqa: BLE001  of imageio, ffmpeg or a full disk: strips are left
+                why = f"mp4 cannot be made ({type(error).__name__}: {error})"
+    tasks = {}
+    for record in records:
+        shown = drawn.get(record["key"], {})
+        if all("strip" + SIDES[side] in shown for side in range(len(record["clips"]))) and record["key"] not in tasks:
+            tasks[record["key"]] = _task(len(tasks) + 1, record)
+            tasks[record["key"]]["data"] |= {name: one for name, one in shown.items() if not why or name[:4] != "film"}
+    return list(tasks.values()), why
+
+
+def _task(number: int, record: Mapping[str, Any]) -> dict[str, Any]:
+    return {"id": number, "data": {name: record[name] for name in ("key", "kind", "tier", "prompt", "clips")}}
 
 
 def strangers_of_tasks(text: str) -> list[Stranger]:

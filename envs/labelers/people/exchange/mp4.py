@@ -11,14 +11,14 @@ from PIL import Image
 from ..films import Film
 
 
-def can_make() -> bool:
-    """Whether the extra `video` is installed."""
+def missing() -> str:
+    """What is missing to make one; empty: nothing."""
     try:
         import imageio.v2  # noqa: F401
         import imageio_ffmpeg  # noqa: F401  mp4 needs it, and imageio says so only after the first picture
     except ImportError:
-        return False
-    return True
+        return "mp4 needs imageio with ffmpeg: pip install 'tandem-worldmodel[video]'"
+    return ""
 
 
 def mp4(film: Film) -> bytes:

@@ -61,7 +61,7 @@ class Owning:
         form = request.path_params["form"]
         if form not in FORMS:
             raise Refused(404, f"an export is one of {', '.join(FORMS)}")
-        text = await answered(lambda: FORMS[form](records(self.queue), Films(self.queue)))
+        text = await answered(lambda: FORMS[form](records(self.queue)))
         ending, media_type = FILES[form]
         headers = {"content-disposition": f'attachment; filename="answers.{ending}"'}
         return Response(text, headers=headers, media_type=media_type)
