@@ -44,8 +44,8 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         returns = make_set(Path(place) / "sets", options.episodes)
-        settings = f"{options.episodes} episodes, {options.updates} updates, {options.labels} labels"
-        kept = Kept(options.results / "offline.json", settings)
+        made_with = f"{options.episodes} episodes, {options.updates} updates, {options.labels} labels"
+        kept = Kept(options.results / "offline.json", made_with)
         kept.cell("behaviour", lambda: {name: [rounded(one) for one in each] for name, each in returns.items()})
         for seed in map(int, options.seeds.split(",")):
             for name, settings in CELLS.items() if options.told else list(CELLS.items())[:1]:

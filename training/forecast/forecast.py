@@ -19,6 +19,7 @@ from ..config import Config
 from ..learner import Learner
 from ..measurements.block import BURN_IN, SCORED
 from ..parallel.place import Place
+from ..parts.stores import label_form
 from .machine import free_memory
 
 MARGIN = 0.9  # of what is free that a run may take: forecasts err, and others use the machine
@@ -154,7 +155,8 @@ def replay_bytes(config: Config, spaces: Spaces, transitions: int) -> float:
 
 def label_rows(config: Config) -> int:
     """Of the clips that a label is about, those before them included."""
-    return (config.labels.burn_in + config.labeler.rows) * (2 if config.labeler.kind == "pair" else 1)
+    form = label_form(config)
+    return (config.labels.burn_in + form.length) * len(form.sides)
 
 
 def shared_rows(transitions: int, labels: int, length: int) -> float:
@@ -170,7 +172,7 @@ def label_bytes(config: Config, spaces: Spaces, transitions: int, labels: int) -
     if config.mode == "coupled":
         return 4.0 * transitions
     length = label_rows(config)
-    held = min(labels, config.labels.capacity // config.labeler.rows)
+    held = min(labels, label_form(config).capacity(config.labels.capacity))
     row = obs_bytes(spaces) + 4 * spaces.action_size + 5
     rows = shared_rows(transitions, held, length)
     return rows * row + held * (LABEL + 4 * length + latent_bytes(config))

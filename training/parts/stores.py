@@ -52,6 +52,14 @@ def make_labels(config: Config, spaces: Spaces) -> LabelStore:
         return LabelColumn(config.envs.num)
     latent = (config.dynamics.deter, config.dynamics.stoch)
     tiers, members = (DEFAULT, *config.labeler.tiers), config.reward.members
-    form = LabelForm(config.labeler.kind, config.labeler.rows, config.labeler.reach)
-    kept = {"folds": members, "latents": config.replay.latents, "scratch": scratch_of(config), "form": form}
+    kept = {
+        "folds": members,
+        "latents": config.replay.latents,
+        "scratch": scratch_of(config),
+        "form": label_form(config),
+    }
     return LabelReplay(config.labels, spaces, *latent, tiers, **kept)
+
+
+def label_form(config: Config) -> LabelForm:
+    return LabelForm(config.labeler.kind, config.labeler.rows, config.labeler.reach)

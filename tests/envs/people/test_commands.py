@@ -136,6 +136,12 @@ def test_export_and_import(booth, command, tmp_path):
     assert f"{file}: is empty\n" in command("import", file, status=2)
 
 
+def test_help_says_that_an_export_for_label_studio_has_no_pictures(capsys):
+    with pytest.raises(SystemExit) as ended:
+        tandem.cli.main(["label", "export", "--help"])
+    assert not ended.value.code and "without pictures" in " ".join(capsys.readouterr().out.split())
+
+
 def test_an_export_to_be_labelled_elsewhere_says_how_much_of_it_there_is(booth, command, tmp_path):
     booth.trainers[0].submit(asked("clip", 1, 2, 3))
     booth.score("ann")

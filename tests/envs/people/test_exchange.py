@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from tandem.envs.labelers.people.exchange import label_studio
+from tandem.envs.labelers.people.exchange.clip_video import clip_video
 from tandem.envs.labelers.people.exchange.forms import FORMS, read_strangers
 from tandem.envs.labelers.people.exchange.imports import Imported, import_answers
-from tandem.envs.labelers.people.exchange.mp4 import mp4
 from tandem.envs.labelers.people.exchange.records import records
 from tandem.envs.labelers.people.films import Film, Films
 from tandem.envs.labelers.people.queue import Queue
@@ -183,7 +183,7 @@ def drawn(brighter: int = 0) -> Film:
 
 def test_what_is_open_and_wholly_drawn_can_be_labelled_in_label_studio(booth, monkeypatch):
     monkeypatch.setattr(label_studio, "missing", lambda: "")
-    monkeypatch.setattr(label_studio, "mp4", lambda film: b"video of " + film.webp)
+    monkeypatch.setattr(label_studio, "clip_video", lambda film: b"video of " + film.webp)
     trainer, films = booth.trainers[0], Films(booth.queue)
     for kind, step in (("clip", 1), ("pair", 2), ("pair", 3), ("clip", 4), ("clip", 5)):
         trainer.submit(asked(kind, step))
@@ -213,7 +213,7 @@ def test_without_a_working_codec_strips_are_left_and_it_is_said(booth, monkeypat
         raise IndexError("list index out of range")
 
     monkeypatch.setattr(label_studio, "missing", lambda: "")
-    monkeypatch.setattr(label_studio, "mp4", broken)
+    monkeypatch.setattr(label_studio, "clip_video", broken)
     booth.trainers[0].submit(asked("clip", 1))
     films = Films(booth.queue)
     films.put(1, [drawn()])
@@ -225,7 +225,7 @@ def test_without_a_working_codec_strips_are_left_and_it_is_said(booth, monkeypat
 def test_a_frame_of_its_video_is_a_row_of_the_clip():
     imageio = pytest.importorskip("imageio.v2", reason="the extra video is not installed")
     pytest.importorskip("imageio_ffmpeg", reason="the extra video is not installed")
-    with imageio.get_reader(mp4(drawn()), "mp4") as video:
+    with imageio.get_reader(clip_video(drawn()), "mp4") as video:
         assert video.get_meta_data()["fps"] == FPS and video.get_meta_data()["size"] == (60, 40)
         seen = [float(frame.mean()) for frame in video]
     np.testing.assert_allclose(seen, SHADES[1:], atol=4)  # what led there is not in it

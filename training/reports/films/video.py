@@ -4,7 +4,6 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import gymnasium
 import numpy as np
@@ -13,6 +12,7 @@ from PIL import Image
 from ....durable import publish, whole_file
 from ....envs.episodes import Trace
 from ....envs.make import EnvConfig, make_env, spaces_of
+from ....envs.sights.mp4 import missing, write_mp4
 from ....seeds import Channel, derive_seed
 from ....usage import place_of
 from ..evaluate import Policy, longest
@@ -41,7 +41,8 @@ def record_video(
     if path.suffix not in MOST_PICTURES:
         raise VideoError(f"{path}: a video's name must end in .mp4 or .gif")
     place = place_of("--video", path)
-    imageio = _imageio() if path.suffix == ".mp4" else None
+    if path.suffix == ".mp4" and (why := missing()):
+        raise VideoError(f"{why}; a name that ends in .gif needs neither")
     env = make_env(task, env_config, derive_seed(seed, Channel.EVALUATION), render=True)
     try:
         reel = _Reel(MOST_PICTURES[path.suffix])
@@ -51,8 +52,8 @@ def record_video(
         env.close()
     frames = _frames(reel, told(trace) if told else Track(trace.reward), task)
     place.parent.mkdir(parents=True, exist_ok=True)
-    if imageio:
-        _write_mp4(imageio, place, frames, fps / reel.stride)
+    if path.suffix == ".mp4":
+        _published(place, frames, fps / reel.stride)
     else:
         with whole_file(place) as file:
             file.write(gif(list(frames), speed(fps, range(0, len(trace.reward), reel.stride))).data)
@@ -113,25 +114,10 @@ def _own(obs: dict) -> dict[str, np.ndarray]:
     return {key: np.array(value) for key, value in obs.items()}
 
 
-def _write_mp4(imageio: Any, path: Path, frames: Iterator[Image.Image], fps: float) -> None:
+def _published(path: Path, frames: Iterator[Image.Image], fps: float) -> None:
     unfinished = path.with_name(f".{path.name}.tmp.mp4")
     try:
-        # Blocks of 2 pixels: the codec needs even sides; the default of 16 would resize most pictures.
-        with imageio.get_writer(unfinished, fps=max(1, round(fps)), macro_block_size=2) as writer:
-            for frame in frames:
-                writer.append_data(np.asarray(frame))
+        write_mp4(unfinished, map(np.asarray, frames), max(1, round(fps)))
         publish(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)
-
-
-def _imageio() -> Any:
-    try:
-        import imageio.v2 as imageio  # optional: the extra named in the message
-        import imageio_ffmpeg  # noqa: F401  mp4 needs it, and imageio says so only after the first picture
-    except ImportError as error:
-        raise VideoError(
-            "mp4 videos need imageio with ffmpeg: pip install 'tandem-worldmodel[video]', or -e '.[video]' in a checkout; "
-            "a name that ends in .gif needs neither"
-        ) from error
-    return imageio

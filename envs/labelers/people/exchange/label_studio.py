@@ -5,18 +5,16 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from ....sights.mp4 import missing
 from ..films import Films
 from ..schema import QueueRefused
-from .mp4 import missing, mp4
+from .clip_video import clip_video
 from .records import Stranger
 
 MOST_ROWS = 100_000  # of a clip: a range that is longer is cut, and then refused
 SIGNS = {"success": 1, "failure": -1}
 WORST_RATING, BEST_RATING = 1, 5
-SIDES = (
-    "",
-    "_right",
-)  # after the names of a film in a task's data: the clip, or the left one of a pair, and the right one
+SIDES = ("", "_right")  # after a film's name in a task's data: the clip, or the left one of a pair; the right one
 
 
 def tasks_of(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -44,7 +42,7 @@ def open_tasks(records: Sequence[Mapping[str, Any]], films: Films) -> tuple[list
         shown["strip" + SIDES[side]] = _address("image/webp", film.webp)
         if not why:
             try:
-                shown["film" + SIDES[side]] = _address("video/mp4", mp4(film))
+                shown["film" + SIDES[side]] = _address("video/mp4", clip_video(film))
             except Exception as error:  # noqa: BLE001  of imageio, ffmpeg or a full disk: strips are left
                 why = f"mp4 cannot be made ({type(error).__name__}: {error})"
     tasks = {}
