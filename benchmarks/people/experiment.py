@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import uvicorn
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import drawing
@@ -56,6 +57,7 @@ TASKS = {  # preset, transitions, labels, reward of a row at the worst and at th
     "swingup": ("quickstart", 14000, 720, 0.0, 8.0, 600.0),
 }
 METHODS = {"clip": "scores of clips", "slider": "the same by slider", "pair": "pairs", "step": "true rewards of steps"}
+SPENT = {"hours": "hours of people's work", "coins": "coins spent"}  # of the figure: a row each
 NO_FILM = Film(b"none", {"frames": 1, "columns": 1, "width": 1, "height": 1, "fps": 1, "context": 0})
 COMMON = ("dynamics.free_nats=0.1", "log.films=false", "log.figures=false", "threads=1", "allocator.name=fixed")
 
@@ -227,19 +229,23 @@ def hours_to(cell: dict, goal: float) -> str:
 
 
 def figure(cells: dict) -> Figure:
+    """True return against people's hours, and below it against all coins, those for transitions too."""
     tasks = [task for task in TASKS if any(name.startswith(f"{task}/") for name in cells)]
-    picture = Figure(figsize=(4.6 * len(tasks), 3.6), layout="constrained")
-    for place, task in enumerate(tasks, 1):
-        axes = picture.add_subplot(1, len(tasks), place)
-        for color, method in enumerate(METHODS):
-            for name, cell in sorted(cells.items()):
-                if name.startswith(f"{task}/{method}/"):
-                    style = {"color": f"C{color}", "label": METHODS[method], "alpha": 0.8}
-                    axes.plot(cell["hours"], cell["returns"], "o-", ms=3, **style)
-        axes.set_title(task)
-        axes.set_xlabel("hours of people's work")
-        axes.set_ylabel("true return")
-        axes.grid(alpha=0.3)
-        handles, labels = axes.get_legend_handles_labels()
-        axes.legend(*zip(*dict(zip(labels, zip(handles, labels, strict=True), strict=True)).values(), strict=True))
+    picture = Figure(figsize=(4.6 * len(tasks), 6.6), layout="constrained")
+    grid = picture.subplots(len(SPENT), len(tasks), squeeze=False)
+    for row, (spent, told) in zip(grid, SPENT.items(), strict=True):
+        for axes, task in zip(row, tasks, strict=True):
+            curves(axes, {name: cell for name, cell in cells.items() if name.startswith(f"{task}/")}, spent)
+            axes.set(title=task, xlabel=told, ylabel="true return")
+            axes.grid(alpha=0.3)
+    by_label = {line.get_label(): line for axes in grid[0] for line in axes.lines}
+    picture.legend(by_label.values(), by_label.keys(), loc="outside lower center", ncols=len(by_label))
     return picture
+
+
+def curves(axes: Axes, cells: dict, spent: str) -> None:
+    """A line a run, a colour a method."""
+    for name, cell in sorted(cells.items()):
+        method = name.split("/")[1]
+        color = f"C{list(METHODS).index(method)}"
+        axes.plot(cell[spent], cell["returns"], "o-", ms=3, color=color, label=METHODS[method], alpha=0.8)
