@@ -23,6 +23,7 @@ def script():
     sys.path.remove(str(ROOT / "benchmarks"))
 
 
+@pytest.mark.slow
 def test_every_cell_is_a_configuration_and_no_two_of_a_task_are_the_same(script):
     settings = script("settings")
     for task in settings.TASKS:

@@ -75,7 +75,7 @@ TASKS = (
     Task(
         "turns",
         (*PLANES, "task=benchmarks.ends.worlds:Turns", "envs.time_limit=30"),
-        *(4, 6_000, 1_500, -0.2, (5, 50), "below 15 %", EPISODES),
+        *(4, 6_000, 3_000, -0.2, (5, 50), "below 15 %", EPISODES),
     ),
     Task(
         "wishes",

@@ -70,7 +70,7 @@ def test_only_seeds_that_every_share_has_are_compared(script):
     assert "| 2 (2 seeds) | 0.50 |" in told and "| 2, true gap | 7.00 |" in told
 
 
-@pytest.mark.run
+@pytest.mark.slow
 def test_a_copied_run_goes_on_as_it_is_told(script, monkeypatch, tmp_path):
     fork, experiment = script("fork"), script("experiment")
     monkeypatch.setattr(experiment, "AT", (0, 1))

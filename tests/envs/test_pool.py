@@ -90,6 +90,7 @@ def test_failures_are_the_same_in_processes_and_without(made):
         np.testing.assert_array_equal(one.is_first, other.is_first)
 
 
+@pytest.mark.slow
 def test_twenty_workers_that_die_are_twenty_rebuilt(made, tmp_path):
     said = []
     env = made("Dying", said, num=1, patience=21, kwargs=failures(tmp_path, 20))

@@ -138,7 +138,7 @@ def shares(share, num, kind, total, seed=0):
 
 
 @pytest.mark.parametrize("num", [1, 4, 7])
-@pytest.mark.parametrize("share", [0.1, pytest.param(0.25, marks=pytest.mark.slow), 0.5])
+@pytest.mark.parametrize("share", [0.1, *(pytest.param(share, marks=pytest.mark.slow) for share in (0.25, 0.5))])
 @pytest.mark.parametrize("kind", ["long", "short", "uneven"])
 def test_the_share_is_steered_over_what_was_bought(num, share, kind):
     found = [shares(share, num, kind, total=20_000, seed=seed)[0] for seed in range(3)]

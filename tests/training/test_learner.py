@@ -106,7 +106,7 @@ def poisoned(place: str, value: float, batch, labels, noise):
 @pytest.mark.parametrize("settings", [(), COUPLED])
 @pytest.mark.parametrize("place", ["observation", "action", "latent", "label"])
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-@pytest.mark.parametrize("after", [0, 3])
+@pytest.mark.parametrize("after", [pytest.param(0, marks=pytest.mark.slow), 3])
 def test_an_update_that_is_not_finite_changes_nothing(inputs_of, settings, place, value, after):
     learner, inputs = inputs_of(after + 2, *settings)
     for one in inputs[:after]:

@@ -28,7 +28,7 @@ def command(*arguments) -> int:
     [
         pytest.param("transitions/00000003.npz", True, False, marks=pytest.mark.slow),
         ("transitions/00000006.npz", True, False),
-        ("labels/answers-00000002.npz", False, True),
+        pytest.param("labels/answers-00000002.npz", False, True, marks=pytest.mark.slow),
         # Asked of its rows again, the answers are there.
         pytest.param("labels/asked-00000002.npz", False, False, marks=pytest.mark.slow),
         pytest.param("vault/00000003.npz", False, False, marks=pytest.mark.slow),
