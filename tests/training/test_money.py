@@ -154,7 +154,6 @@ def answers_on_disk(config):
 
 CASES = {"argvalues": [case[:4] for case in WINDOWS], "ids": [case[4] for case in WINDOWS]}
 USUAL = {
-    "in the middle of a chunk",
     "chunk written, not settled",
     "answers written, not settled",
     "nothing of a chunk committed, its questions not written",

@@ -45,7 +45,7 @@ def decisions(folder: Path) -> list[dict]:
 def test_the_smoke_preset_runs_the_whole_loop(tmp_path, audit):
     folder = tmp_path / "smoke"
     command = [sys.executable, str(ROOT / "train.py"), "smoke", f"run.dir={folder}"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False)
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
     summary = audit(folder)
     assert 0 < summary["labels"] < summary["transitions"]
@@ -65,7 +65,11 @@ def test_the_smoke_preset_runs_the_whole_loop(tmp_path, audit):
     assert "return" in done.stdout and "coins" in done.stdout
 
 
-@pytest.mark.parametrize("settings", [("train.updates=13",), ("train.updates=7", "labeler.delay=3")], ids=str)
+@pytest.mark.parametrize(
+    "settings",
+    [pytest.param(("train.updates=13",), marks=pytest.mark.slow), ("train.updates=7", "labeler.delay=3")],
+    ids=str,
+)
 def test_train_updates_is_the_number_of_updates(tiny, monkeypatch, settings):
     config = tiny(*settings)
     count, update = [], tandem.training.pace.update

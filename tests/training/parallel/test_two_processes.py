@@ -24,7 +24,7 @@ LEARNING = [f"{part}.optimizer.{key}" for part in PARTS for key in ("lr=1e-3", "
 MODES = {"decoupled": (), "coupled": ("mode=coupled", "allocator.name=coupled", "envs.heldout_share=0")}
 
 
-@pytest.fixture(params=MODES)
+@pytest.fixture(params=["decoupled", pytest.param("coupled", marks=pytest.mark.slow)])
 def settings(request):
     return MODES[request.param]
 

@@ -49,7 +49,9 @@ def crash() -> None:
         pytest.param(("task=gym:Pendulum-v1",), marks=pytest.mark.slow),
         pytest.param(("task=gym:CartPole-v1", "precision=bfloat16"), marks=pytest.mark.slow),
         pytest.param(("task=dmc_cartpole_swingup", "labels.choice=disagreement"), marks=pytest.mark.slow),
-        ("labeler.kind=pair", "labeler.length=4", "labeler.anchors=10", "labeler.delay=2"),
+        pytest.param(
+            ("labeler.kind=pair", "labeler.length=4", "labeler.anchors=10", "labeler.delay=2"), marks=pytest.mark.slow
+        ),
     ],
     ids=lambda settings: " ".join(settings) or "toy",
 )

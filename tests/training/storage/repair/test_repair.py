@@ -140,7 +140,7 @@ def journal_answers(entries):
 @pytest.mark.parametrize(
     "lost",
     [
-        ("transitions",),
+        pytest.param(("transitions",), marks=pytest.mark.slow),
         pytest.param(("labels",), marks=pytest.mark.slow),
         pytest.param(("vault",), marks=pytest.mark.slow),
         ("ledger.db",),
