@@ -5,9 +5,9 @@
 Episodes of Pendulum-v1 under random torques that are held for a while. Answers are about single rows, or about clips of 16;
 of pairs the first 30 are clip scores, 5 % of the others are pressed at random. `keys` are clip scores by five keys, a tenth of
 which are pressed at random, learned as a run learns from people; `keys-squared` the same as other clip scores are learned.
-Noise is a part of the spread of what is judged. A RewardModel of three members, each of which leaves a third of the episodes out, sees the angle, the speed and the
-torque, and learns as a run does. What is told is the correlation of its mean with the true reward of each row of unseen
-episodes, and the mean error in percent of the reward's spread. Writes results/labels.md.
+Noise is a part of the spread of what is judged. A RewardModel of three members, each of which leaves a third of the episodes
+out, sees the angle, the speed and the torque, and learns as a run does. What is told is the correlation of its mean with the
+true reward of each row of unseen episodes, and the mean error in percent of the reward's spread. Writes results/labels.md.
 """
 
 import argparse

@@ -3,11 +3,11 @@
     python benchmarks/people [--tasks pendulum,swingup] [--methods clip,slider,pair,step] [--seeds 0,1,2] [--runs FOLDER]
 
 `clip`: scores of clips of 16 rows with five keys; `slider`: the same with anything between, off by 6 % of the scale; `pair`:
-which of two clips is better, after 30 scores; all from raters who press anything in a tenth of all cases, rest and take breaks, skip clips without
-anything in them, and are asked through HTTP by the same server that people use. `step`: the true reward of single rows,
-without any error, for the same money. A label is planned at 5 seconds of somebody who earns 12 coins an hour. Time passes
-faster for raters, server and trainer alike: what is told is their work in hours. Finished cells are kept. Writes
-people.{json,md,png} into --results.
+which of two clips is better, after 30 scores; all from raters who press anything in a tenth of all cases, rest and take
+breaks, skip clips without anything in them, and are asked through HTTP by the same server that people use. `step`: the true
+reward of single rows, without any error, for the same money. A label is planned at 5 seconds of somebody who earns 12 coins an
+hour. Time passes faster for raters, server and trainer alike: what is told is their work in hours. Finished cells are kept.
+Writes people.{json,md,png} into --results.
 """
 
 import argparse
