@@ -11,7 +11,19 @@ from pathlib import Path
 
 import numpy as np
 
-from regret import FIGURES, MACHINE, STANDARD_WORLDS, ByLaws, Outcome, World, draw_world, keep_seed, play, summary
+from regret import (
+    FIGURES,
+    MACHINE,
+    STANDARD_WORLDS,
+    ByLaws,
+    Gauge,
+    Outcome,
+    World,
+    draw_world,
+    keep_seed,
+    play,
+    summary,
+)
 from tandem.budget.allocator import make_allocator
 from tandem.budget.plan import Allocator, AllocatorConfig
 from tandem.budget.scaling import FLOOR_SHARES, Curve, MeanLaw, fit_posterior
@@ -26,10 +38,11 @@ wastes 7 to 10 % of the budget, 10 wastes 27 to 37 %, 1,968 wastes 97 %; plannin
 
 @dataclass(frozen=True)
 class Ablation:
-    """An allocator, and how much too large it takes the weight of the dynamics error to be."""
+    """An allocator, how much too large it takes the weight of the dynamics error to be, and how unsure of both errors it is."""
 
     allocator: Allocator
     factor: float = 1.0
+    log_spreads: tuple[float, float] = Gauge.NOISE
 
 
 def posterior_mean(curve: Curve, rng: np.random.Generator) -> MeanLaw:
@@ -50,6 +63,9 @@ def ablations() -> dict[str, Ablation]:
         "whole": Ablation(whole),
         "no floors": Ablation(ByLaws(config, without_floor)),
         "no memory of what is held": Ablation(ByLaws(config, posterior_mean, has_memory=False)),
+        "no doubt of its errors": Ablation(whole, log_spreads=(0.0, 0.0)),
+        "as unsure as eight held-out episodes leave a run": Ablation(whole, log_spreads=(8**-0.5, 8**-0.5)),
+        "as unsure as two": Ablation(whole, log_spreads=(2**-0.5, 2**-0.5)),
         **{
             f"dynamics weighed {text}": Ablation(whole, factor)
             for text, factor in (
@@ -65,7 +81,8 @@ def ablations() -> dict[str, Ablation]:
 
 def outcome(world: World, ablation: Ablation) -> Outcome:
     dynamics, reward = world.measured_weights
-    return play(replace(world, measured_weights=(ablation.factor * dynamics, reward)), ablation.allocator)
+    weighed = replace(world, measured_weights=(ablation.factor * dynamics, reward))
+    return play(weighed, ablation.allocator, log_spreads=ablation.log_spreads)
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tandem.budget.adaptive import divide_phase, item_market, smoothed, sureness
+from tandem.budget.adaptive import divide_phase, item_market, nearer, smoothed, sureness
 from tandem.budget.allocator import make_allocator
 from tandem.budget.market import Market
 from tandem.budget.money import MICRO, to_micro
@@ -128,8 +128,9 @@ class Gauge:
     NOISE = (0.10, 0.12)  # of the log errors
     RECENCY = 0.9
 
-    def __init__(self, world: World):
-        self.world = world
+    def __init__(self, world: World, log_spreads: tuple[float, float] = NOISE):
+        """log_spreads: how unsure of its errors the allocator is told to be; a real run has 1 / sqrt(episodes) at least."""
+        self.world, self.log_spreads = world, log_spreads
         self.rng = np.random.default_rng([*world.seed, 1])
         self.dynamics: list[tuple[float, float]] = []
 
@@ -139,7 +140,8 @@ class Gauge:
         recency = tuple(self.RECENCY**age for age in reversed(range(len(counts))))
         parts = tuple(labels * part for part in (1 / 8, 1 / 4, 1 / 2, 1))
         reward = Curve(parts, tuple(self._error(1, count) for count in parts), (1.0,) * len(parts))
-        return Measured(Curve(counts, errors, recency), reward, self.world.measured_weights, explained_variance=1.0)
+        dynamics, weights = Curve(counts, errors, recency), self.world.measured_weights
+        return Measured(dynamics, reward, weights, explained_variance=1.0, log_spreads=self.log_spreads)
 
     def _error(self, side: int, count: float) -> float:
         return self.world.curves[side].error(count) * math.exp(self.rng.normal(0, self.NOISE[side]))
@@ -168,7 +170,8 @@ class ByLaws:
         rng = np.random.default_rng(evidence.phase)
         laws = [self.law(curve, rng) for curve in (evidence.measured.dynamics, evidence.measured.reward)]
         weights = smoothed(evidence.weights_before, evidence.measured.weights)
-        held = divide_phase(evidence, market, *laws, weights, 1.0 if self.is_sure else sureness(evidence, ledger))
+        believed = weights if self.is_sure else nearer(weights, evidence.measured)
+        held = divide_phase(evidence, market, *laws, believed, 1.0 if self.is_sure else sureness(evidence, ledger))
         transitions, labels = (now - before for now, before in zip(held, market.stock, strict=True))
         label_cost = labels * market.prices[1]
         cost = transitions * market.prices[0] + label_cost
@@ -208,11 +211,13 @@ class Outcome:
     seconds: list[float]  # of processor time, for each decision
 
 
-def play(world: World, allocator: Allocator, phases: int = 12) -> Outcome:
-    """The pilot and the phases, every plan carried out to the letter."""
+def play(
+    world: World, allocator: Allocator, phases: int = 12, log_spreads: tuple[float, float] = Gauge.NOISE
+) -> Outcome:
+    """The pilot and the phases, every plan carried out to the letter. log_spreads: as in `Gauge`."""
     total = to_micro(world.total)
     purse = MemoryPurse(total, total, {"transition": MICRO, "label": to_micro(world.label_price)})
-    gauge, transitions, labels, seconds = Gauge(world), 0, 0, []
+    gauge, transitions, labels, seconds = Gauge(world, log_spreads), 0, 0, []
     evidence = Evidence(0, phases, 0, 0, 1, episode_length=0, min_transitions=1, labels_per_transition=math.inf)
     for phase in range(phases + 1):
         start = time.thread_time()  # waiting for a busy machine is not thinking
@@ -224,7 +229,7 @@ def play(world: World, allocator: Allocator, phases: int = 12) -> Outcome:
             *(phase + 1, phases, transitions, labels, 1, 0, 1, math.inf),
             measured=gauge.look(transitions, labels),
             weights_before=plan.weights,
-            share_before=plan.label_spend_share,
+            share_before=plan.label_spend_share if phase else None,  # nothing was decided in the pilot
         )
     spend, gap = (total - purse.remaining) / MICRO, world.gap(transitions, labels)
     return Outcome(gap / world.least_gap(spend) - 1, wasted(world, spend, gap), seconds)

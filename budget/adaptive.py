@@ -60,7 +60,8 @@ class Adaptive:
         market = item_market(evidence, ledger, offer, phase_money(evidence, ledger))
         # Else there is nothing to share the money with.
         shares = _share_facts(evidence, ledger, belief, offer) if evidence.can_collect else {}
-        held = divide_phase(evidence, market, *belief.mean_laws(offer), belief.weights, _sureness(shares))
+        sure = _sureness(shares, _anew(evidence, ledger, offer)) if shares else 1.0
+        held = divide_phase(evidence, market, *belief.mean_laws(offer), belief.weights, sure)
         known: dict[str, Any] = _gap_facts(belief, offer, market, held) | shares
         facts = Facts(**known)
         alone = "" if evidence.can_collect else LABELS_ALONE
@@ -80,7 +81,8 @@ def best_share(evidence: Evidence, ledger: Purse) -> float | None:
 def sureness(evidence: Evidence, ledger: Purse) -> float:
     """0 where the best share may lie anywhere, 1 where it is known: how far a plan made now leaves half of the spend each."""
     belief = _believe(evidence)
-    return _sureness(_share_facts(evidence, ledger, belief, _best_offer(evidence, ledger, belief)))
+    offer = _best_offer(evidence, ledger, belief)
+    return _sureness(_share_facts(evidence, ledger, belief, offer), _anew(evidence, ledger, offer))
 
 
 @dataclass(frozen=True)
@@ -145,14 +147,15 @@ def divide_phase(
     do. Alone the first would jump with the noise of what was measured: a phase's money is little beside what is held. Each
     side gets some of the money, or its law would never be known, and the labels' part of it moves by steps.
 
-    sureness: 0 .. 1, how far to leave half of the spend each, which is never far wrong, in the log of the odds."""
+    sureness: 0 .. 1, how far to leave what brings all spend to half each, which is never far wrong, in the log of the odds."""
     if not evidence.can_collect:
         return market.at_transitions(math.inf)
     least, most = label_shares_allowed(evidence)
     later = replace(market, money=market.money * max(1, evidence.phases - evidence.phase + 1))
     shares = (_share_added(one, split(one, dynamics, reward, weights)) for one in (market, later))
-    logits = [math.log(share / (1 - share)) for share in (min(max(one, least), most) for one in shares)]
-    share = 1 / (1 + math.exp(-sureness * sum(logits) / 2))
+    unsure = _share_added(market, at_label_share(market, UNMEASURED_LABEL_SHARE))
+    logits = [math.log(share / (1 - share)) for share in (min(max(one, least), most) for one in (unsure, *shares))]
+    share = 1 / (1 + math.exp((sureness - 1) * logits[0] - sureness * sum(logits[1:]) / 2))
     share = min(max(share, least), most)
     labels = market.stock.labels + int(share * market.money / market.prices[1])
     held = replace(market, caps=(market.caps[0], min(market.caps[1], labels))).at_labels(labels)
@@ -160,9 +163,17 @@ def divide_phase(
     return replace(market, money=market.money - _cost(market, held), stock=held).at_transitions(math.inf)
 
 
-def _sureness(shares: dict[str, float]) -> float:
-    """0 where the best share may lie anywhere, 1 where it is known: what its interval leaves of all shares."""
-    return 1 - (shares["best_share_high"] - shares["best_share_low"]) if shares else 1.0
+def _sureness(shares: dict[str, float], anew: Market) -> float:
+    """0 where the best share may lie anywhere, 1 where it is known: what its interval leaves of the shares that can be."""
+    least, most = anew.spend_range()
+    width = shares["best_share_high"] - shares["best_share_low"]
+    return max(0.0, 1 - width * anew.wealth / (most - least)) if most > least else 1.0
+
+
+def _anew(evidence: Evidence, ledger: Purse, offer: LabelOffer) -> Market:
+    """As if all the money could be spent again."""
+    market = item_market(evidence, ledger, offer, ledger.total)
+    return replace(market, stock=Counts(0, 0), unattached=0)
 
 
 def label_shares_allowed(evidence: Evidence) -> tuple[float, float]:
@@ -332,7 +343,7 @@ def _share_facts(evidence: Evidence, ledger: Purse, belief: Belief, offer: Label
     and what would be best if all the money could be spent anew, with its interval: stock that should not have been bought
     does not hide there."""
     market = item_market(evidence, ledger, offer, ledger.remaining)
-    anew = replace(market, money=ledger.total, stock=Counts(0, 0), unattached=0)
+    anew = _anew(evidence, ledger, offer)
     dynamics, reward = belief.few_laws
     shares = _label_shares(anew, (dynamics, PerItem(reward, offer)), belief.weights)
     low, high = np.quantile(shares, tail(_INTERVAL))

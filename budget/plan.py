@@ -112,7 +112,7 @@ class Evidence:
     labels_per_transition: float = 1.0  # most labels a transition (kappa)
     measured: Measured | None = None  # None where nothing could be measured
     weights_before: tuple[float, float] | None = None  # the smoothed weights of the last plan, None before the first
-    share_before: float | None = None  # labels' part of the money of the last plan; None before the first
+    share_before: float | None = None  # labels' part of the money of the last plan, if errors decided it
     rows_asked: int | None = None  # rows of the labels bought or asked so far; None: as many as the labels
     pending: int = 0  # of the labels, not answered yet
     clean_labels: float | None = None  # the labels held in clean-label equivalents; None: as many as the labels

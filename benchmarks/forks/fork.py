@@ -106,7 +106,8 @@ def adaptive_plan(folder: Path, to: Path) -> Plan:
         run.progress.phase += 1
         *earlier, last = run.progress.history
         run.progress.history = [*earlier, replace(last, measured=found.measured, clean_labels=found.clean_labels)]
-        known = replace(run.evidence(), share_before=None)  # it is not held back by the share that the run had
-        return Adaptive(replace(run.config.allocator, name="adaptive", label_share=None)).plan(known, run.ledger)
+        return Adaptive(replace(run.config.allocator, name="adaptive", label_share=None)).plan(
+            run.evidence(), run.ledger
+        )
     finally:
         run.close()

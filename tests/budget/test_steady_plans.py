@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from tandem.budget.adaptive import divide_phase, nearer
+from tandem.budget.adaptive import divide_phase, nearer, sureness
 from tandem.budget.market import Counts, Market, split
 from tandem.budget.money import MICRO
 from tandem.budget.phase import phase_money
@@ -88,6 +88,24 @@ def test_a_plan_leaves_half_each_as_far_as_it_is_sure():
     assert odds(1.0) > 1.5
     assert odds(0.5) == pytest.approx(odds(1.0) ** 0.5, rel=0.05) and odds(0.0) == pytest.approx(1.0, rel=0.05)
     assert odds(0.0, before=0.1) == pytest.approx(2 / 9, rel=0.05)
+
+
+def test_what_is_not_sure_brings_all_spend_to_half_each_and_not_the_phases_money():
+    # 1,000 coins' worth of transitions and 1,600 of labels are held, 1,000 are to be spent: 800 more transitions are half.
+    phase, market = evidence(6), Market(1000 * MICRO, (MICRO, 4 * MICRO), Counts(1000, 400))
+    held = divide_phase(phase, market, DYNAMICS, REWARD, (1.0, 1.5), sureness=0.0)
+    assert held == (1800, 450)
+
+
+def test_how_much_is_known_is_counted_in_the_shares_that_can_be():
+    """A label for a third of a transition's price can take a quarter of the spend at most: an interval of as much says
+    nothing, and the plan is half of what can be."""
+    found = replace(measured(), log_spreads=(1.0, 1.0))
+    cheap = purse(label=1 / 3)
+    known = evidence(measured=found, labels_per_transition=1.0)
+    facts = ADAPTIVE.plan(known, cheap).facts
+    width = facts.best_share_high - facts.best_share_low
+    assert width < 0.25 and sureness(known, cheap) == pytest.approx(1 - width / 0.25, abs=1e-3)
 
 
 def test_a_person_is_told_that_the_model_is_the_limit_where_no_data_helps():

@@ -22,16 +22,15 @@ class Block(Window):
     episode: Tensor  # (B,) int64, which of the episodes given a window is from
 
     def runs(self, length: int) -> tuple[Tensor, Tensor]:
-        """Non-overlapping runs of `length` rows after a start row, all of them scored. -> window, start row (W,) each."""
-        rows = self.is_scored.shape[1]
-        starts = torch.arange(0, max(rows - length, 0), length, device=self.is_scored.device)
-        whole = (
-            torch.stack([self.is_scored[:, start : start + length + 1].all(1) for start in starts.tolist()], 1)
-            if len(starts)
-            else self.is_scored[:, :0]
-        )
-        window, index = whole.nonzero(as_tuple=True)
-        return window, starts[index]
+        """Non-overlapping runs of `length` rows after a start row, all of them scored. -> window, start row (W,) each.
+
+        The first begins at the window's first scored row, wherever in its episode that is.
+        """
+        scored = self.is_scored.sum(1)  # (B,) of each window, one after the other
+        number = (scored - 1).clamp(min=0) // length
+        window = torch.arange(len(scored), device=scored.device).repeat_interleave(number)
+        nth = torch.arange(len(window), device=scored.device) - (number.cumsum(0) - number)[window]
+        return window, self.is_scored.int().argmax(1)[window] + length * nth
 
 
 def block_of(episodes: list[Batch], most: int) -> Block | None:

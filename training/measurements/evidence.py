@@ -48,7 +48,7 @@ def evidence(terms: Terms, phase: int, phases: int, stock: Stock, last: PhaseRec
         min_transitions=terms.min_transitions,
         measured=last.measured if last else None,
         weights_before=last.plan.weights if last else None,
-        share_before=last.plan.label_spend_share if last else None,
+        share_before=last.plan.label_spend_share if last and last.plan.facts else None,
         rows_asked=stock.rows_asked,
         pending=stock.pending,
         clean_labels=clean_labels if terms.labeler.tiers else None,

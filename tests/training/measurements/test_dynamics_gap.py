@@ -100,6 +100,13 @@ def test_runs_are_whole_and_do_not_overlap():
     assert block.runs(1000)[0].numel() == 0
 
 
+def test_as_long_a_run_as_a_window_scores_is_found_in_the_middle_of_an_episode_too():
+    block = block_of([episode(2 * SCORED), episode(SCORED - 1)], most=9)
+    # a run of 47 rows after its start: rows 0 .. 47 of the episode and 48 .. 95, which are 16 .. 63 of the second window
+    assert [part.tolist() for part in block.runs(SCORED - 1)] == [[0, 1], [0, BURN_IN]]
+    assert [part.tolist() for part in block.runs(20)] == [[0, 0, 1, 1, 2, 2], [0, 20, 16, 36, 0, 20]]
+
+
 def test_rollout_return_discounts_by_what_is_still_to_come():
     # rewards 1 and 2, cont .5 and .25, value 8: 1 + .5 * 2 + .5 * .25 * 8 = 3
     feat = torch.tensor([[[1.0, 0.5], [2.0, 0.25]]])
