@@ -1,8 +1,8 @@
 """Does adaptive buying find the best split where it lies at one end? Fixed shares first, then the methods beside them.
 
-    python benchmarks/ends [--jobs 1] [--seeds 5] [--only turns,wishes-share_05,...] [--table]
+    python benchmarks/ends [--jobs 1] [--seeds 5] [--only gears,hills-share_05,...] [--table]
 
-Four tasks: `turns` has easy rewards and hard dynamics, `wishes` easy dynamics and hard rewards (worlds.py), `pendulum` and
+Four tasks: `gears` has easy rewards and hard dynamics, `hills` easy dynamics and noisy rewards (worlds.py), `pendulum` and
 `swingup` are those of allocators.py. A cell is a task with a fixed share of the spend on labels, with a share and twice the
 updates (which must not help, or compute is what is short), or with a method. All cells of a task have the same money.
 Finished cells are kept in benchmarks/results/ends.json and skipped on a rerun.

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from drawing import decade_log
 
 from .bootstrap import middle, resampled
-from .report import Runs, coins, found, level, mean_return, shares_of
+from .report import Runs, found, goal_of, mean_return, shares_of
 from .settings import METHODS, TASKS
 
 COLORS = {"adaptive": "#D55E00", "coupled": "#000000"}
@@ -24,8 +24,8 @@ def figure(results: dict[str, dict[str, dict]]) -> Figure:
         return picture
     grid = picture.subplots(2, len(shown), squeeze=False)
     for (task, cells), (upper, lower) in zip(shown.items(), grid.T, strict=True):
-        wanted = level(task, cells)
-        draw(upper, cells, lambda run, wanted=wanted: float(np.log(coins(run, wanted)[0])), np.exp)
+        goal = goal_of(task, cells)
+        draw(upper, cells, lambda run, goal=goal: goal.log_coins([run])[0], np.exp)
         draw(lower, cells, mean_return, np.asarray)
         upper.set_yscale("log")
         decade_log(upper.yaxis)

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from tandem.budget.plan import AllocatorConfig
+
 SHARES = (5, 10, 20, 35, 50, 65, 80, 90)  # per cent of all spend that go to labels
 METHODS = ("adaptive", "coupled")  # beside the shares; half each is share 50
 # Nothing is annealed, so that an evaluation in mid-run tells what that money buys; errors are measured for `adaptive` alone.
@@ -25,8 +27,9 @@ class Task:
 
     @property
     def shares(self) -> tuple[int, ...]:
-        """Those at which no transition would need more than one label."""
-        return tuple(share for share in SHARES if share / 100 <= self.price / (self.price + 1))
+        """Those that pay for more labels than the pilot buys anyway, and at which no transition would need more than one."""
+        least, most = AllocatorConfig().pilot_labels * self.price / self.total, self.price / (self.price + 1)
+        return tuple(share for share in SHARES if least <= share / 100 <= most)
 
     @property
     def market(self) -> tuple[str, ...]:
@@ -64,7 +67,7 @@ SMALL = ("quick_pendulum", "envs.repeat=1", "dynamics.discount_horizon=20")
 SHORT = ("train.batch=16", "train.length=8", "train.horizon=8", "evaluate.episodes=32", "evaluate.envs=32")
 EPISODES = ("measure.episodes=32",)  # as many rows as 8 episodes of the other tasks have
 PLANES = (*SMALL, *SHORT, "evaluate.final_episodes=32")
-# A wish must be told from its neighbours: latents that decode well, and a reward model that can use them.
+# A spot must be told from its neighbours: latents that decode well, and a reward model that can use them.
 SHARP = (
     "dynamics.rec_scale=10",
     "dynamics.optimizer.lr=1.5e-3",
@@ -73,14 +76,19 @@ SHARP = (
 LONG = ("evaluate.episodes=8", "evaluate.envs=8")
 TASKS = (
     Task(
-        "turns",
-        (*PLANES, "task=benchmarks.ends.worlds:Turns", "envs.time_limit=30"),
-        *(4, 6_000, 3_000, -0.2, (5, 50), "below 15 %", EPISODES),
+        "gears",
+        (*PLANES, *SHARP, "task=benchmarks.ends.worlds:Gears", "envs.time_limit=10"),
+        *(1, 3_000, 3_000, 0.0, (5, 50), "below 15 %", EPISODES),
     ),
     Task(
-        "wishes",
-        (*PLANES, *SHARP, "task=benchmarks.ends.worlds:Wishes", "envs.time_limit=10"),
-        *(10, 12_000, 3_000, 0.0, (50, 80), "above 60 %", EPISODES),
+        "hills",  # one rater, whose noise is four times what rewards differ by; how much it is has to be found out
+        (
+            *PLANES,
+            "task=benchmarks.ends.worlds:Hills",
+            "envs.time_limit=15",
+            "labeler.tiers={crowd:{price:10,sigma:4}}",
+        ),
+        *(10, 10_000, 3_000, 0.2, (50, 80), "above 60 %", EPISODES),
     ),
     Task("pendulum", ("quick_pendulum", *LONG), 10, 4_000, 1_500, -1250, (50,), "in between"),
     Task("swingup", ("quickstart", *LONG), 10, 24_000, 4_000, 30, (50,), "in between"),

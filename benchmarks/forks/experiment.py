@@ -1,6 +1,6 @@
 """Is the next phase's money well spent? Copies of one run go on at several shares, beside what adaptive buying would plan.
 
-    python benchmarks/forks [--seeds 5] [--only turns,wishes-2,...] [--runs DIR] [--table]
+    python benchmarks/forks [--seeds 5] [--only gears,hills-2,...] [--runs DIR] [--table]
 
 A run of each task of benchmarks/ends is copied at the ends of some phases. From every copy the next phase's money is spent at
 shares of 5 to 95 % on labels, five times each with other random numbers, and the true return after it is compared. That is
@@ -33,7 +33,7 @@ KEPT = RESULTS / "forks.json"
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=SEEDS, help="of what comes after a fork, so many of each")
-    parser.add_argument("--only", default="", help="beginnings of names such as turns-2, with commas; default: all")
+    parser.add_argument("--only", default="", help="beginnings of names such as gears-2, with commas; default: all")
     parser.add_argument("--runs", type=Path, default=Path("runs/benchmark_forks"))
     parser.add_argument("--table", action="store_true", help="run nothing, write the table of what is kept")
     options = parser.parse_args()

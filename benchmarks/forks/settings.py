@@ -6,7 +6,7 @@ SHARES = (5, 20, 35, 50, 65, 80, 95)  # per cent of the next phase's money that 
 AT = (2, 4, 6, 8)  # phases at whose ends a run is copied, of 12
 SEEDS = 5  # of what comes after the fork
 EPISODES = 64  # that judge a fork, with mode actions; they start alike in all forks of a run
-FORKED = tuple(task for task in TASKS if task.name in ("turns", "wishes", "pendulum"))
+FORKED = tuple(task for task in TASKS if task.name in ("gears", "hills", "pendulum"))
 
 
 def trunk_settings(task: Task, seed: int) -> tuple[str, ...]:

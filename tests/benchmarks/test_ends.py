@@ -37,7 +37,7 @@ def test_a_map_is_the_sum_of_its_bumps(worlds):
 
 
 def test_maps_are_the_same_in_every_run_and_as_high_as_deep(worlds):
-    one, other = worlds.Turns().map, worlds.Turns().map
+    one, other = worlds.Gears().map, worlds.Gears().map
     np.testing.assert_array_equal(one.heights, other.heights)
     axis = np.linspace(-1, 1, 41)
     heights = one.at(np.stack(np.meshgrid(axis, axis), -1))
@@ -58,31 +58,28 @@ def one_bump(worlds):
     return worlds.Bumps(np.zeros((1, 2)), np.ones(1), width=0.1)
 
 
-def test_on_turns_a_push_is_turned_by_the_place_and_pays_the_first_coordinate(worlds, one_bump):
-    turns = worlds.Turns(stride=0.1, turn=np.pi / 2)
-    turns.reset(seed=0)
-    turns.map, turns.place = one_bump, np.zeros(2)
-    obs, reward, ended, cut, _ = turns.step(np.array([0.5, 0.0]))  # turned by a right angle
-    np.testing.assert_allclose(turns.place, [0.0, 0.05], atol=1e-12)
-    assert reward == turns.place[0] and not (ended or cut) and turns.observation_space.contains(obs)
-    turns.place = np.array([0.9, 0.9])  # 12 widths away nothing turns, and the wall is at 1
-    _, reward, *_ = turns.step(np.array([0.5, 1.0]))
-    np.testing.assert_allclose(turns.place, [0.95, 1.0])
+def test_of_gears_the_spot_turns_pushes_and_the_first_coordinate_pays(worlds, one_bump):
+    gears = worlds.Gears(stride=0.1, turn=np.pi / 2)
+    first, _ = gears.reset(seed=0)
+    gears.map, gears.place, gears.spot = one_bump, np.array([0.5, 0.2]), np.zeros(2)
+    obs, reward, ended, cut, _ = gears.step(np.array([0.5, -1.0]))  # turned by a right angle: (1, .5)
+    np.testing.assert_allclose(gears.place, [0.6, 0.25])
+    assert reward == gears.place[0] and not (ended or cut)
+    assert gears.observation_space.contains(obs) and obs[:4] == pytest.approx([0.6, 0.25, 0, 0])
+    gears.place, gears.spot = np.array([0.9, 0.9]), np.array([0.9, 0.9])  # 12 widths away nothing turns; a wall is at 1
+    _, reward, *_ = gears.step(np.array([0.5, 1.0]))
+    np.testing.assert_allclose(gears.place, [0.95, 1.0])
     assert reward == pytest.approx(0.95)
+    assert not np.array_equal(first[2:4], gears.reset()[0][2:4])  # another spot in every episode
 
 
-def test_of_wishes_the_direction_pays_and_pushes_do_what_they_say(worlds, one_bump):
-    wishes = worlds.Wishes(stride=0.1, turn=np.pi / 2)
-    first, _ = wishes.reset(seed=0)
-    wishes.map, wishes.place, wishes.wish = one_bump, np.array([0.5, 0.2]), np.zeros(2)
-    obs, reward, ended, cut, _ = wishes.step(np.array([-1.0, 0.5]))
-    np.testing.assert_allclose(wishes.place, [0.4, 0.25])
-    assert reward == pytest.approx(0.25)  # a right angle from the first axis: the second coordinate
-    assert not (ended or cut) and wishes.observation_space.contains(obs) and obs[:2] == pytest.approx([0.4, 0.25])
-    wishes.wish = np.array([0.9, 0.9])  # 12 widths away: along the first axis
-    _, reward, *_ = wishes.step(np.array([-1.0, 0.5]))
-    assert reward == pytest.approx(0.3)
-    assert not np.array_equal(first[2:4], wishes.reset()[0][2:4])  # another wish in every episode
+def test_on_hills_the_height_of_the_place_pays(worlds, one_bump):
+    hills = worlds.Hills(stride=0.1)
+    hills.reset(seed=0)
+    hills.map, hills.place = one_bump, np.array([0.05, 0.0])
+    obs, reward, ended, cut, _ = hills.step(np.array([0.5, 0.0]))  # to a distance of one width
+    np.testing.assert_allclose(hills.place, [0.1, 0.0])
+    assert reward == pytest.approx(np.exp(-0.5)) and not (ended or cut) and hills.observation_space.contains(obs)
 
 
 def test_every_cell_is_a_configuration_that_no_other_of_its_task_is(script):
@@ -94,13 +91,14 @@ def test_every_cell_is_a_configuration_that_no_other_of_its_task_is(script):
         assert [one.allocator.label_share for one in known[: len(task.shares)]] == [s / 100 for s in task.shares]
         assert set(task.doubled) <= set(task.shares)
         assert max(task.shares) / 100 <= task.price / (task.price + 1)  # a label a transition, or fewer
+        assert min(task.shares) / 100 * task.total >= 32 * task.price  # and no fewer than the pilot buys
 
 
 def test_coins_are_read_off_the_line_through_the_smoothed_evaluations(report):
     run = {"spent": [10.0, 20.0, 40.0, 60.0], "return": [0.0, 60.0, 90.0, 30.0]}
-    np.testing.assert_allclose(report.smooth(run), [30, 50, 60, 60])
-    assert report.coins(run, 55) == (30, True)
-    assert report.coins(run, 0) == (10, True) and report.coins(run, 61) == (60, False)
+    np.testing.assert_allclose(report.smooth(run), [0, 30, 75, 60])
+    assert report.coins(run, 45, 99) == (20 + 20 * 15 / 45, True)
+    assert report.coins(run, 0, 99) == (10, True) and report.coins(run, 76, 99) == (99, False)
     assert report.mean_return(run) == 60 and report.last_return(run) == 60  # of the area the pilot is left out
 
 
@@ -111,10 +109,16 @@ def made(*returns):
 def test_the_level_is_that_of_the_fixed_share_that_ends_best(script, report):
     task = script("ends.settings").TASKS[0]
     cells = {"share_05": [made(0, 10, 10), made(0, 20, 20)], "share_50": [made(0, 0, 12)], "adaptive": [made(0, 0, 99)]}
-    assert report.level(task, cells) == pytest.approx(task.random_return + 0.9 * (15 - task.random_return))
-    assert report.best_share(cells, 9) == 5
+    goal = report.goal_of(task, cells)
+    assert (
+        goal.wanted == pytest.approx(task.random_return + 0.9 * (15 - task.random_return)) and goal.total == task.total
+    )
+    assert report.best_share(cells, report.Goal(9, 100)) == 5
+    # Neither comes to it: one spent a coin less, which is no merit, and the other's returns are higher.
+    never = {"share_05": [made(0, 1, 1) | {"spent": [1.0, 2.0, 2.9]}], "share_50": [made(0, 5, 5)]}
+    assert report.best_share(never, report.Goal(50, 3)) == 50
     text = "\n".join(report.section(task, cells))
-    assert "share_50 | > 3" in text and "adaptive needs" in text and "Not run: share_10" in text
+    assert "share_50 | > 3,000" in text and "adaptive needs" in text and "Not run: share_10" in text
 
 
 def test_the_figure_has_a_column_for_each_task_that_was_run(script):
@@ -122,15 +126,34 @@ def test_the_figure_has_a_column_for_each_task_that_was_run(script):
     task = settings.TASKS[0]
     runs = {cell: made(0, 9, 10 + number) for number, cell in enumerate(task.cells)}
     command = {cell: " ".join(["train.py", *task.arguments(cell), "seed=0", "threads=1"]) for cell in runs}
-    results = {f"turns-{cell}": {"0": run | {"command": command[cell]}} for cell, run in runs.items()}
+    results = {f"{task.name}-{cell}": {"0": run | {"command": command[cell]}} for cell, run in runs.items()}
     assert len(figure(results).axes) == 2 and len(figure({}).axes) == 0
 
 
 def test_results_of_other_settings_are_not_shown(script, report):
     task = script("ends.settings").TASKS[0]
     command = " ".join(["train.py", *task.arguments("share_05"), "seed=0", "threads=1"])
-    results = {"turns-share_05": {"0": {"command": command}, "1": {"command": command.replace("free_nats=0.1", "")}}}
+    results = {
+        f"{task.name}-share_05": {"0": {"command": command}, "1": {"command": command.replace("free_nats=0.1", "")}}
+    }
     assert report.found(task, results) == {"share_05": [{"command": command}]}
+
+
+def test_cells_are_compared_on_the_seeds_that_all_have(script, report):
+    task = script("ends.settings").TASKS[0]
+
+    def kept(cell, seeds):
+        command = " ".join(["train.py", *task.arguments(cell), "seed="])
+        return {str(seed): {"command": f"{command}{seed}", "seed": seed} for seed in seeds}
+
+    cells = {
+        "share_05": kept("share_05", (0, 1, 2)),
+        "adaptive": kept("adaptive", (1, 2, 3)),
+        "twice_05": kept("twice_05", (2,)),
+    }
+    shown = report.found(task, {f"{task.name}-{cell}": runs for cell, runs in cells.items()})
+    seeds = {cell: [run["seed"] for run in runs] for cell, runs in shown.items()}
+    assert seeds == {"share_05": [1, 2], "adaptive": [1, 2], "twice_05": [2]}
 
 
 def test_seeds_are_drawn_again(script):

@@ -66,7 +66,7 @@ def test_only_seeds_that_every_share_has_are_compared(script):
     }
     cells |= {"plan": {"share": 0.3, "note": ""}, "more": {"share": 5, "seed": 2, "return": 2, "gap_true": 1}}
     assert script("report").by_share(cells) == {share: [0, 1] for share in shares}
-    told = script("report").report({"turns-2": cells})
+    told = script("report").report({"gears-2": cells})
     assert "| 2 (2 seeds) | 0.50 |" in told and "| 2, true gap | 7.00 |" in told
 
 
