@@ -100,7 +100,7 @@ def cells(seeds: int) -> list[Cell]:
         for task in TASKS
         for method in task.methods
         for rule in RULES
-        if (method, rule) != ("fifty_fifty", "ratio")  # the two rules are the same there
+        if (method, rule) != ("fifty_fifty", "ratio")  # what the ratio is taken from
     ]
 
 
@@ -173,27 +173,24 @@ def row(method: str, rule: str, runs: list[dict], spend: tuple[float, bool]) -> 
 
 
 def headline(results: dict, task: Task, wanted: float) -> str:
-    """Coins of the allocator as a ratio to coupled and to half of the spend, each at its better rule, on the seeds that all
-    three have."""
-    methods = ("adaptive", "coupled", "fifty_fifty")
-    seeds = set.intersection(*(set(by_seed(results, task, method, "updates")) for method in methods))
+    """Coins of the allocator as a ratio to coupled and to half of the spend, at equal updates, on the seeds that all have:
+    half of the spend has no other rule, and the better of two is too good."""
+    runs = {method: by_seed(results, task, method, "updates") for method in ("adaptive", "coupled", "fifty_fifty")}
+    seeds = set.intersection(*map(set, runs.values()))
     if not seeds:
         return "No headline: one of its methods was not run yet."
-    reached = {method: better_rule(results, task, method, seeds, wanted) for method in methods}
-    ours, is_ours = reached["adaptive"]
+    reached = {method: spend_to_reach([found[seed] for seed in seeds], wanted) for method, found in runs.items()}
+    ours, is_ours = reached.pop("adaptive")
     parts = []
-    for other in methods[1:]:
-        theirs, is_theirs = reached[other]
+    for other, (theirs, is_theirs) in reached.items():
         sign = "" if is_ours and is_theirs else "> " if is_ours else "(adaptive did not reach it) "
         parts.append(f"{other} needs {sign}{theirs / ours:.2f} times the coins of adaptive")
-    return f"**Headline** (seeds {', '.join(sorted(seeds))}): " + "; ".join(parts) + "."
-
-
-def better_rule(results: dict, task: Task, method: str, seeds: set[str], wanted: float) -> tuple[float, bool]:
-    """Reached comes before not reached, then the cheaper; of the rules that all the seeds were run with."""
-    runs = [by_seed(results, task, method, rule) for rule in RULES]
-    spends = [spend_to_reach([found[seed] for seed in seeds], wanted) for found in runs if seeds <= set(found)]
-    return min(spends, key=lambda one: (not one[1], one[0]))
+    more = (
+        ""
+        if task.coupled_total == task.total
+        else f"; coupled had {task.coupled_total / task.total:.3g} times the money"
+    )
+    return f"**Headline** (equal updates, seeds {', '.join(sorted(seeds))}): " + "; ".join(parts) + more + "."
 
 
 def amount(spend: tuple[float, bool]) -> str:

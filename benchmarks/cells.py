@@ -36,7 +36,7 @@ class Cell:
 def run_cells(cells: list[Cell], jobs: int, runs: Path, kept: Path) -> dict[str, dict[str, dict]]:
     """Run what `kept` (JSON) does not hold yet, `jobs` processes at a time, seed by seed. -> cell -> seed -> result.
 
-    A result is what `read_run` gives, with the minutes taken and the command. Results of another command under the same
+    A result is what `read_run` gives, with the minutes taken, the command, and the commit of this checkout. Results of another command under the same
     name are made again.
     """
     work = [(cell, seed) for seed in _in_order(cells) for cell in cells if seed in cell.seeds]
@@ -47,6 +47,17 @@ def run_cells(cells: list[Cell], jobs: int, runs: Path, kept: Path) -> dict[str,
 
 def load(kept: Path) -> dict[str, dict[str, dict]]:
     return json.loads(kept.read_text())["cells"] if kept.exists() else {}
+
+
+@cache
+def commit() -> str:
+    """Of this checkout, with a + where files were changed since; "unknown" where git does not say."""
+    asked = ["git", "describe", "--always", "--dirty=+", "--exclude=*"]
+    folder = Path(__file__).parent
+    try:
+        return subprocess.run(asked, cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
 
 
 def _in_order(cells: list[Cell]) -> list[int]:
@@ -74,7 +85,7 @@ def _run(cell: Cell, seed: int, runs: Path, kept: Path) -> None:
     if process.returncode:
         print(f"{cell.name} seed {seed}: FAILED, see {log.name}", flush=True)
         return
-    result = read_run(folder) | {"minutes": round(minutes, 2), "command": command}
+    result = read_run(folder) | {"minutes": round(minutes, 2), "command": command, "commit": commit()}
     keep(kept, cell.name, str(seed), result)
     print(f"{cell.name} seed {seed}: {result['return'][-1]:.1f} in {minutes:.1f} min", flush=True)
 

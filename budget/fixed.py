@@ -1,10 +1,10 @@
 """The allocators that measure nothing: a fixed share, a label for every transition, and laws that are given."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from .market import at_label_share, coupled, split
-from .phase import UNMEASURED_LABEL_SHARE, plan_by
+from .phase import UNMEASURED_LABEL_SHARE, answer_price, joined, plan_by
 from .plan import AllocatorConfig, Evidence, Plan, Purse
 from .scaling import PowerLaw
 
@@ -17,8 +17,12 @@ class Fixed:
 
     def plan(self, evidence: Evidence, ledger: Purse) -> Plan:
         share = UNMEASURED_LABEL_SHARE if self.config.label_share is None else self.config.label_share
-        divide = partial(at_label_share, label_share=share)
-        return plan_by(self.config, evidence, ledger, divide)
+        plan = plan_by(self.config, evidence, ledger, partial(at_label_share, label_share=share))
+        least = plan.labels * answer_price(evidence, ledger.prices) / ledger.total if evidence.phase == 0 else 0.0
+        if least <= share:
+            return plan
+        note = f"the pilot's {plan.labels} labels (allocator.pilot_labels) are {least:.1%} of all the money, not {share:.1%}"
+        return replace(plan, note=joined(plan.note, note))
 
 
 @dataclass(frozen=True)

@@ -52,8 +52,17 @@ def section(task: Task, cells: dict[str, Runs]) -> list[str]:
         *("", title, "", f"Level: {goal.wanted:.1f} (random actions: {task.random_return:g}).", ""),
         *(f"| {' | '.join(COLUMNS)} |", "|---" * len(COLUMNS) + "|", *rows),
         *("", *optimum(task, cells, goal), *doubled(task, cells, goal), *methods(cells, goal)),
-        f"* Not run: {', '.join(missing) or 'none'}.",
+        f"* Not run: {', '.join(missing) or 'none'}. {commits(cells)}",
     ]
+
+
+def commits(cells: dict[str, Runs]) -> str:
+    """Which code made which cells."""
+    made: dict[str, list[str]] = {}
+    for cell, runs in cells.items():
+        for one in sorted({run.get("commit", "unknown") for run in runs}):
+            made.setdefault(one, []).append(cell)
+    return "Commits: " + "; ".join(f"{one} ({', '.join(names)})" for one, names in made.items()) + "."
 
 
 @dataclass(frozen=True)

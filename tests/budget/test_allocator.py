@@ -75,6 +75,15 @@ def test_fixed_ends_at_its_share_of_all_spend(new_ledger, share):
     assert label_share(ledger) == pytest.approx(share, abs=0.001)
 
 
+def test_a_pilot_that_costs_more_than_the_fixed_share_is_told(new_ledger):
+    # 32 labels at 10 are 8 % of 4,000 coins.
+    plans = run(AllocatorConfig(name="fixed", label_share=0.05), new_ledger(total=4_000, label=10))
+    assert plans[0].note.endswith("the pilot's 32 labels (allocator.pilot_labels) are 8.0% of all the money, not 5.0%")
+    assert not any("pilot" in plan.note for plan in plans[1:])
+    plans = run(AllocatorConfig(name="fixed", label_share=0.08), new_ledger(total=4_000, label=10))
+    assert "not" not in plans[0].note
+
+
 def test_fixed_gives_transitions_what_the_cap_on_labels_leaves(new_ledger):
     # Nine tenths of 20 000 coins: 4500 labels for 2000 transitions. One each is the most: 20 000 / (1 + 4) = 4000.
     ledger = new_ledger()
