@@ -5,11 +5,11 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from cells import MACHINE
+from cells import MACHINE, commit
 
 
 class Kept:
-    """Results in a JSON file, each under its name and with the settings it was made with."""
+    """Results in a JSON file, each under its name, with the settings and by the commit that it was made with."""
 
     def __init__(self, file: Path, settings: str):
         self.file, self.settings = file, settings
@@ -21,7 +21,7 @@ class Kept:
     def cell(self, name: str, make: Callable[[], dict]) -> dict:
         """What was kept under these settings, else what `make` gives now."""
         if not self.has(name):
-            self.cells[name] = {"settings": self.settings, **make()}
+            self.cells[name] = {"settings": self.settings, "commit": commit(), **make()}
             temporary = self.file.with_suffix(".tmp")
             temporary.write_text(json.dumps({"machine": MACHINE, "cells": self.cells}) + "\n")
             os.replace(temporary, self.file)
