@@ -13,8 +13,9 @@ Returns = dict[int, list[float]]  # share in per cent -> true returns, in the or
 HEADING = """True return (mode actions) after one more phase, mean over seeds, by the part of that phase's money that went to labels. All
 forks of a row have the same past. Loss: how much lower the return of a share is than that of the best fork. The best of
 seven noisy means is too good, so the best share is also chosen on all seeds but one and judged on that one (`fair`, mean
-over seeds; a fair loss may be negative). `adaptive` is the plan from that state, as its nearest fork. True gap: how far
-the critic, which knows only dreams, is from the true discounted returns."""
+over seeds; a fair loss may be negative). `adaptive` is the plan from that state, its first decision, as its nearest fork. True gap: how far
+the critic, which knows only dreams, is from the true discounted returns. All states of a task are of one run, so that the
+interval over states is too narrow for other runs."""
 
 
 def report(results: dict[str, dict[str, dict]]) -> str:

@@ -45,13 +45,28 @@ def terms_of(config: Config) -> Terms:
     return Terms(
         transition_lot=config.envs.num,
         episode_length=episode_length(config.task, config.envs) if config.data.collect else 0,
-        min_transitions=config.train.batch * config.train.length + config.envs.num * (config.train.length + 1),
+        min_transitions=least_transitions(config),
         labeler=config.labeler,
         seed=config.seed,
         label_micro=prices_of(config)["label"],
         label_money=label_money(config),
         can_collect=config.data.collect,
     )
+
+
+def least_transitions(config: Config) -> int:
+    """With which training can start: a batch of windows that start at different rows, beside the second of all episodes,
+    which is held out (`envs.vector.HeldoutShare`)."""
+    train, num = config.train, config.envs.num
+    starts, tail = train.batch * train.length, train.length + 1  # a stream's last rows start no window
+    rows = starts + num * tail
+    episode = episode_length(config.task, config.envs) if config.data.collect else 0
+    if not config.envs.heldout_share or not config.data.collect:
+        return rows
+    if num == 1:
+        return rows if rows <= episode else rows + episode
+    others = -(-(starts + (num - 1) * tail) // (num - 1))  # rows in each stream while the second one trains nothing
+    return others * num if not episode or others <= episode else rows + episode
 
 
 def label_money(config: Config) -> int:
