@@ -10,7 +10,7 @@ from cells import read_run
 from tandem.budget.adaptive import Adaptive
 from tandem.budget.ledger import Ledger
 from tandem.budget.market import Counts, Market
-from tandem.budget.phase import phase_money, rows_asked
+from tandem.budget.phase import answer_price, phase_money, rows_asked, usual_offer
 from tandem.budget.plan import Evidence, Plan
 from tandem.seeds import Channel, derive_seed
 from tandem.training.build import build
@@ -80,8 +80,9 @@ def reseed(run: Run, seed: int) -> None:
 
 
 def plan_at(evidence: Evidence, ledger: Ledger, share: float) -> Plan:
-    """The phase's money with `share` of it in labels, as far as there are rows to ask about."""
-    prices = (ledger.prices["transition"], ledger.prices["label"])
+    """The phase's money with `share` of it in labels, as far as there are rows to ask about, of the offer that is bought
+    where no errors are weighed."""
+    prices = (ledger.prices["transition"], answer_price(evidence, ledger.prices))
     market = Market(
         money=phase_money(evidence, ledger),
         prices=prices,
@@ -93,7 +94,12 @@ def plan_at(evidence: Evidence, ledger: Ledger, share: float) -> Plan:
     held = market.at_labels(evidence.labels + share * market.money // prices[1])
     transitions, labels = held.transitions - evidence.transitions, held.labels - evidence.labels
     cost = transitions * prices[0] + labels * prices[1]
-    return Plan(evidence.phase, transitions, labels, cost, labels * prices[1] / cost, note=f"a fork at {share:g}")
+    offer = usual_offer(evidence.offers) if evidence.offers else None
+    return Plan(
+        *(evidence.phase, transitions, labels, cost, labels * prices[1] / cost),
+        note=f"a fork at {share:g}",
+        offer=offer,
+    )
 
 
 def adaptive_plan(folder: Path, to: Path) -> Plan:

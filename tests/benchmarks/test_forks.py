@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from tandem.budget.offers import LabelOffer
 from tandem.budget.plan import Evidence
 from tandem.training.settings import load_config
 
@@ -37,6 +38,15 @@ def test_the_money_of_one_phase_is_divided_whatever_was_bought_before(script, sh
     plan = script("fork").plan_at(evidence, ledger, share)
     assert (plan.transitions, plan.labels) == (transitions, labels)
     assert plan.money_micro == 1_000_000 * (transitions + 10 * labels)
+
+
+def test_a_fork_of_a_run_with_raters_buys_of_their_offer(script):
+    # An item is answered 1.25 times for 15 coins, so an answer costs 12: half of 120 coins are 5.
+    offer = LabelOffer(tier="crowd", price_micro=15_000_000, duplicate_share=0.25)
+    ledger = SimpleNamespace(prices={"transition": 1_000_000, "label": 10_000_000}, remaining=120_000_000)
+    evidence = Evidence(12, 12, 40, 30, transition_lot=4, episode_length=0, min_transitions=0, offers=(offer,))
+    plan = script("fork").plan_at(evidence, ledger, 0.5)
+    assert (plan.transitions, plan.labels, plan.money_micro) == (60, 5, 120_000_000) and plan.offer == offer
 
 
 def test_the_run_that_is_forked_is_a_configuration(script):
