@@ -70,7 +70,7 @@ def rank_table(points: dict[str, np.ndarray]) -> list[str]:
         "## F. Rank correlation of the measured with the true gap",
         "",
         "Spearman's rho over checkpoints. `all`: every phase of every run; `trusted`: phases whose critic explains at least",
-        f"{LEAST_EXPLAINED:g} of the held-out returns' variance, the only ones that the allocator acts on; `within runs`: the",
+        f"{LEAST_EXPLAINED:g} of the held-out returns' variance, the only ones that version 0.1 acted on; `within runs`: the",
         "mean over runs of rho along a run's trusted phases; `last`: across runs, last phases only. Points in brackets.",
         "",
         "| task | measured | all | trusted | within runs | last | median measured / true |",
