@@ -36,8 +36,8 @@ class Cell:
 def run_cells(cells: list[Cell], jobs: int, runs: Path, kept: Path) -> dict[str, dict[str, dict]]:
     """Run what `kept` (JSON) does not hold yet, `jobs` processes at a time, seed by seed. -> cell -> seed -> result.
 
-    A result is what `read_run` gives, with the minutes taken, the command, and the commit of this checkout. Results of another command under the same
-    name are made again.
+    A result is what `read_run` gives, with the minutes taken, the command, and the commit of this checkout. Results of
+    another command under the same name are made again.
     """
     work = [(cell, seed) for seed in _in_order(cells) for cell in cells if seed in cell.seeds]
     with ThreadPoolExecutor(jobs) as pool:

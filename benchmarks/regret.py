@@ -45,7 +45,8 @@ ABOUT = f"""
 Regret in percent over {STANDARD_WORLDS} random worlds: the true gap in the end over the least gap at the same spend, minus 1. In
 brackets are the figures of the specification, from other draws of the same kinds of worlds. `least_squares` has all that
 `adaptive` has but the posterior: the least share of each side, the smoothing of weights, and the usual exponent (0.3)
-while there is one point only. The last two rows differ by what the posterior adds, and nothing else."""
+while there is one point only. `least_squares` takes its laws at their word, `adaptive` leaves half of the spend each only as
+far as it is sure, told that errors are measured to 10 and 12 %, as they are."""
 FIGURES = ("median", "mean", "p90", "worst", "wasted_median")
 
 

@@ -17,9 +17,9 @@ of the same seed: geometric and arithmetic means over the seeds that both have, 
 `mean return`: of the evaluations after the pilot, the area under the curve. Seeds in order 0, 1, ...; - is not run.
 
 Dreams, means over seeds of the first, second and last third of the phases after the pilot, on episodes of the run's last
-policy: KL, entropy of prior and posterior in nats (one step, all groups); errors in return units. G_r: the error of a row's reward over 1 - discount, as
-if it never cancelled, so that its size is not to be held against that of G_d, H: rewards of {HORIZON} rows dreamed along the true
-actions, against those of filtered rows, no critic (signed: positive is too hopeful); `by chance`: the same on episodes of
+policy: KL, entropy of prior and posterior in nats (one step, all groups); errors in return units. G_r: the error of a row's
+reward over 1 - discount, as if it never cancelled, so that its size is not to be held against that of the others. G_d, H:
+rewards of {HORIZON} rows dreamed along the true actions, against those of filtered rows, no critic (signed: positive is too hopeful); `by chance`: the same on episodes of
 random actions, which are the same under every setting; spread: mean absolute deviation of what is to be foreseen. G_d,
 critic: one step, read through the critic. Ratio: of G_d, H in the last third to that of `{BASELINE}`, own policy; by chance."""
 COIN_COLUMNS = ("setting", "coins to the level", "ratio", "mean return", "last return", "minutes")

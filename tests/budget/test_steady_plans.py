@@ -99,7 +99,7 @@ def test_what_is_not_sure_brings_all_spend_to_half_each_and_not_the_phases_money
 
 def test_how_much_is_known_is_counted_in_the_shares_that_can_be():
     """A label for a third of a transition's price can take a quarter of the spend at most: an interval of as much says
-    nothing, and the plan is half of what can be."""
+    nothing."""
     found = replace(measured(), log_spreads=(1.0, 1.0))
     cheap = purse(label=1 / 3)
     known = evidence(measured=found, labels_per_transition=1.0)

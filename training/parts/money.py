@@ -60,9 +60,9 @@ def least_transitions(config: Config) -> int:
     train, num = config.train, config.envs.num
     starts, tail = train.batch * train.length, train.length + 1  # a stream's last rows start no window
     rows = starts + num * tail
-    episode = episode_length(config.task, config.envs) if config.data.collect else 0
     if not config.envs.heldout_share or not config.data.collect:
         return rows
+    episode = episode_length(config.task, config.envs)
     if num == 1:
         return rows if rows <= episode else rows + episode
     others = -(-(starts + (num - 1) * tail) // (num - 1))  # rows in each stream while the second one trains nothing
