@@ -96,7 +96,8 @@ class Learner:
     def update(self, batch: Batch, labels: LabelBatch | None, noise: Noise) -> tuple[dict[str, Tensor], Latent]:
         """Labels are None in coupled mode, where batch.reward is what trains the reward. Tensors on the models' device.
 
-        The reward model takes no step on an update without any label: its warm-up begins with the first one. Where the loss,
+        The reward model takes no step on an update without any label: its warm-up begins with the first one. Labels that
+        are mostly noise move it by part of a step (LabelReplay.weigh), or it would learn the noise by heart. Where the loss,
         a label or a gradient is not finite nothing takes a step: no parameter changes, and no moment or running statistic.
         Where ranks share the update these are its parts, and each rank takes the same step.
         -> metrics (detached scalars) and the new latents (B, T, ...) for the replay.
@@ -112,8 +113,9 @@ class Learner:
         # A gradient too large for its norm to be finite is none.
         is_finite = is_finite & torch.stack(torch._foreach_norm(grads)).isfinite().all()
         is_live = {"dynamics": is_finite, "reward": is_finite & has_labels, "actor_critic": is_finite}
+        part = {"reward": metrics["reward/step"]}
         for name, model in self.models_by_name().items():
-            self.optimizers[name].step(is_live=is_live[name])
+            self.optimizers[name].step(is_live=is_live[name], part=part.get(name))
             model.cap_slopes(is_live[name])
         self.actor_critic.update_slow_critic(is_finite)
         self.actor_critic.return_scale.keep(is_finite, scale)

@@ -43,8 +43,9 @@ class LaProp(torch.optim.Optimizer):
         super().__init__(params, {**config.__dict__, "anneal": anneal})
 
     @torch.no_grad()
-    def step(self, closure=None, is_live: Tensor | None = None) -> None:
-        """Take a step, or none at all where `is_live`, a scalar bool on the parameters' device, is false.
+    def step(self, closure=None, is_live: Tensor | None = None, part: Tensor | None = None) -> None:
+        """Take a step, or none at all where `is_live`, a scalar bool on the parameters' device, is false. part: of the
+        learning rate, a scalar there too.
 
         A step that is not taken leaves parameters, moments and counters as they are, bit for bit: whoever has nothing to
         learn from yet starts the warm-up when there is. The device alone looks at the flag.
@@ -54,7 +55,7 @@ class LaProp(torch.optim.Optimizer):
             params = [p for p in group["params"] if p.grad is not None]
             if not params:
                 continue
-            self._step(group, params, is_live)
+            self._step(group, params, is_live, part)
 
     def check(self, state: dict, what: str) -> None:
         """ValueError, which begins with `what`, names what keeps a saved state from being loaded: settings are not changed."""
@@ -92,7 +93,7 @@ class LaProp(torch.optim.Optimizer):
             }
         return self.state[p]
 
-    def _step(self, group: dict, params: list[Tensor], is_live: Tensor | None) -> None:
+    def _step(self, group: dict, params: list[Tensor], is_live: Tensor | None, part: Tensor | None) -> None:
         states = [self._state_of(p) for p in params]
         mu, nu = [s["mu"] for s in states], [s["nu"] for s in states]
         counts = [s["count"] for s in states]
@@ -116,6 +117,8 @@ class LaProp(torch.optim.Optimizer):
         torch._foreach_div_(update, root)
         torch._foreach_lerp_(mu, _chosen(is_live, update, mu), 1 - group["beta1"])
         scale = learning_rate(group, count) / (1 - group["beta1"] ** count)
+        if part is not None:
+            scale = scale * part
         if is_live is not None:
             scale = torch.where(is_live, scale, 0.0)
         torch._foreach_sub_(params, torch._foreach_mul(mu, scale))

@@ -66,16 +66,18 @@ class RewardModel(nn.Module):
         """feat (..., F), value (...) raw rewards, weight (..., M) or (...): how much each label counts for each member.
 
         -> scalar loss summed over members, each a weighted mean (0 where all weights are 0), and metrics. The average of the
-        ranks' losses is that over the rows of all.
+        ranks' losses is that over the rows of all. Weights count beside one another; the largest, over all ranks, is the
+        metric reward/step, the part of a step that the optimiser should take.
         """
         if weight.dim() == value.dim():
             weight = weight.unsqueeze(-1).expand(*weight.shape, self.config.members)
         logits = self.logits(feat)  # (M, ..., bins)
-        weight = weight.movedim(-1, 0)
+        weight, everyones, step = _relative(weight.movedim(-1, 0), ranks)
         per_member = step_loss(logits, value, weight, self.bins)
         with torch.no_grad():
             error = (twohot_mean(logits, self.bins).mean(0) - value).abs()
-        return self._shared(per_member, error, weight.flatten(1), ranks)
+        loss, metrics = self._shared(per_member, error, weight.flatten(1), everyones, ranks)
+        return loss, metrics | {"reward/step": step}
 
     def judge(
         self, labels: LabelBatch, feat: Tensor, weight: Tensor, ranks: Ranks = ALONE
@@ -89,12 +91,14 @@ class RewardModel(nn.Module):
         with torch.no_grad():  # targets: what they are moved from must not be moved by them
             mean = twohot_mean(logits, self.bins)
             target, scored, error = self._targets(labels, mean)
-        counted = weight.mT  # (M, B)
+        own, everyones, largest = _relative(weight.mT, ranks)
+        counted = own  # (M, B)
         if labels.is_pair is not None:  # (M, 2, B): only a pair has a right side
             counted = counted.unsqueeze(1) * torch.stack([torch.ones_like(labels.is_pair), labels.is_pair])
         each = counted / scored.sum(-1).clamp(min=1)  # of a row of it
         per_member = step_loss(logits, target, each.unsqueeze(-1) * scored, self.bins)
-        return self._shared(per_member, error, weight.mT, ranks)
+        loss, metrics = self._shared(per_member, error, own, everyones, ranks)
+        return loss, metrics | {"reward/step": largest}
 
     def _targets(self, labels: LabelBatch, mean: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """mean (M, [2,] B, R) -> the rows' targets, which rows are scored ([2,] B, R), and the ensemble's errors (B,)."""
@@ -114,9 +118,11 @@ class RewardModel(nn.Module):
         unlikely = 1 - preference_log_likelihood(difference, labels.value, sensitivity, lapse).exp()
         return target, both, torch.where(labels.is_pair, unlikely, (left.mean(0) - labels.value).abs())
 
-    def _shared(self, per_member: Tensor, error: Tensor, own: Tensor, ranks: Ranks) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss (M,) as this rank's part of that over all ranks' answers, and metrics. own (M, answers): their weights."""
-        everyones = ranks.gather(own.mT).mT  # (M, answers of all ranks)
+    def _shared(
+        self, per_member: Tensor, error: Tensor, own: Tensor, everyones: Tensor, ranks: Ranks
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss (M,) as this rank's part of that over all ranks' answers, and metrics. own, everyones (M, answers): their
+        weights, and those of all ranks."""
         # Its own mean counts by what its labels weigh among those of all ranks: 1 where there is one rank.
         part = own.sum(1).clamp(min=1.0) / (everyones.sum(1).clamp(min=1.0) / ranks.size)
         per_member = part * per_member
@@ -150,6 +156,14 @@ class RewardModel(nn.Module):
     def disagreement(self, feat: Tensor) -> Tensor:
         """(..., F) -> standard deviation between members (...), 0 for a single member"""
         return self.members(feat).std(0, correction=0)
+
+
+def _relative(weight: Tensor, ranks: Ranks) -> tuple[Tensor, Tensor, Tensor]:
+    """weight (M, ...) -> the same beside the largest of all ranks, those of all ranks (M, answers), and that largest."""
+    everyones = ranks.gather(weight.flatten(1).mT).mT
+    largest = everyones.amax() if everyones.numel() else weight.new_zeros(())
+    beside = largest.clamp(min=torch.finfo(weight.dtype).tiny)
+    return weight / beside, everyones / beside, largest
 
 
 def fold_weights(fold: Tensor, weight: Tensor, members: int) -> Tensor:

@@ -77,6 +77,18 @@ def test_an_update_without_labels_leaves_a_trained_reward_model_and_its_optimise
     assert counts == {"dynamics": 6, "reward": 5, "actor_critic": 6}
 
 
+def test_labels_that_are_mostly_noise_move_the_reward_model_by_part_of_a_step(inputs_of):
+    clear, inputs = inputs_of(2)
+    blurred, start = copy.deepcopy(clear), [p.detach().clone() for p in clear.reward.parameters()]
+    for batch, labels, noise in inputs:  # the first step of the warm-up goes nowhere
+        clear.update(batch, labels, noise)
+        blurred.update(batch, replace(labels, weight=0.125 * labels.weight), noise)
+    for before, far, near in zip(start, clear.reward.parameters(), blurred.reward.parameters(), strict=True):
+        torch.testing.assert_close(near - before, (far - before) / 8, rtol=1e-3, atol=1e-7)
+    for far, near in zip(clear.dynamics.parameters(), blurred.dynamics.parameters(), strict=True):
+        assert torch.equal(far, near), "what else learns takes its whole step"
+
+
 def everything(learner: Learner) -> list[torch.Tensor]:
     """All that an update may change: parameters, buffers, and what the optimisers remember."""
     moments = [v for one in learner.optimizers.values() for state in one.state.values() for v in state.values()]

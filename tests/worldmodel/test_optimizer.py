@@ -65,6 +65,17 @@ def test_a_step_that_is_taken_is_the_same_with_a_flag_and_without():
     assert all(torch.equal(*pair) for pair in zip(*ends, strict=True))
 
 
+def test_part_of_a_step_moves_as_far_as_that_part_of_the_rate():
+    start, ends = torch.ones(3), []
+    for rate, part in ((0.1, 0.25), (0.025, 1.0)):
+        p = torch.nn.Parameter(start.clone())
+        optimizer = LaProp([p], OptimizerConfig(lr=rate, warmup=0))
+        p.grad = torch.tensor([1.0, -2.0, 3.0])
+        optimizer.step(is_live=torch.tensor(True), part=torch.tensor(part))
+        ends.append(p.detach())
+    torch.testing.assert_close(*ends)
+
+
 def test_a_parameter_without_gradient_stays():
     p = torch.nn.Parameter(torch.ones(2))
     LaProp([p], OptimizerConfig(warmup=0)).step()

@@ -117,6 +117,20 @@ def test_no_label_is_no_loss_and_no_gradient():
     assert all(p.grad is None or not p.grad.any() for p in model.parameters())
 
 
+def test_weights_count_beside_one_another_and_the_largest_is_the_step():
+    model, feat, value = shaken(), torch.randn(40, FEAT), torch.randn(40)
+    weight = torch.linspace(0.1, 1.0, 40)
+    found = []
+    for scale in (1.0, 0.0625):
+        model.zero_grad()
+        loss, metrics = model(feat, value, scale * weight)
+        loss.backward()
+        grads = [p.grad.clone() for p in model.parameters()]
+        found.append([loss.detach(), metrics["reward/train_error"], *grads])
+        assert metrics["reward/step"] == scale
+    torch.testing.assert_close(*found)
+
+
 def test_it_learns_a_reward_from_few_labels():
     model, feat = make(bins=63, units=32), torch.randn(64, FEAT, generator=torch.Generator().manual_seed(0))
     value = 3 * feat[:, 0] - 5

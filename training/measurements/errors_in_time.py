@@ -72,10 +72,13 @@ def deviation_ahead(
     return math.sqrt(clean) * horizon_factor(alike, horizon, discount, rows)
 
 
-def log_spread(size: np.ndarray, cluster: np.ndarray, seed: int) -> float:
+def log_spread(size: np.ndarray, cluster: np.ndarray, seed: int, clean_part: float = 1.0) -> float:
     """Standard error of the logarithm of a mean of sizes (n,): what drawing whole episodes (`cluster`, (n,)) anew shows and,
     since few episodes do not show how unlike others may be, as much as their number leaves open. Without episodes, or where
-    all is zero, that of one."""
+    all is zero, that of one.
+
+    clean_part: of the mean square of the sizes. What is left once noise is taken off is as uncertain as all of it was, and so
+    the more beside itself."""
     _, index = np.unique(cluster, return_inverse=True)
     sums, counts = np.bincount(index, size), np.bincount(index)
     if not len(sums) or not (np.isfinite(sums).all() and sums.sum() > 0):
@@ -83,4 +86,4 @@ def log_spread(size: np.ndarray, cluster: np.ndarray, seed: int) -> float:
     drawn = np.random.default_rng(seed).multinomial(len(sums), np.full(len(sums), 1 / len(sums)), size=RESAMPLES)
     means = (drawn @ sums) / (drawn @ counts)
     seen = float(np.log(np.maximum(means, means.max() * 1e-6)).std())
-    return math.hypot(seen, UNLIKE / math.sqrt(len(sums)))
+    return math.hypot(seen / clean_part, UNLIKE / math.sqrt(len(sums)))

@@ -108,7 +108,7 @@ class Measurer:
         ]
         variance = explained_variance(self.models, episodes, generator)
         estimates = raters.estimate(self.labels, self.labeler, self.predictor(phase))
-        refits, live = self.reward_errors(generator)
+        refits, live = self.reward_errors(generator, raters.clean_share(self.labels, estimates))
         noises = self.label_noise(estimates), self.label_noise(estimates, is_heldout=True)
         explained = refits[-1].scored.explained(noises[0]) if refits and refits[-1].scored else 0.0
         self.snapshots.take(self.models, phase, self.transitions.received, variance, explained)
@@ -182,7 +182,7 @@ class Measurer:
             errors = LabelErrors(scored.error, *where)
             clean = clean_part(refits[-1].squared, noise)
             alike = [correlation(errors, clean, horizon, rows) for horizon in horizons]
-            spread = log_spread(np.abs(errors.error), errors.cluster, self.seed)
+            spread = log_spread(np.abs(errors.error), errors.cluster, self.seed, clean)
             answered = LabelErrors(scored.value - scored.value.mean(), *where)
             foreseeable = deviation_ahead(answered, noise, footing.far, discount, rows)
         factors = [
@@ -221,8 +221,9 @@ class Measurer:
         points.append((float(self.transitions.received), now.share, 1.0))
         return Curve.of([point for point in points if math.isfinite(point[1])])
 
-    def reward_errors(self, generator: torch.Generator) -> tuple[list[RefitError], Tensor]:
-        """The refits' errors, and rhat - y (K,) of the ensemble in use on uniform labels of held-out episodes.
+    def reward_errors(self, generator: torch.Generator, step: float) -> tuple[list[RefitError], Tensor]:
+        """The refits' errors, and rhat - y (K,) of the ensemble in use on uniform labels of held-out episodes. step: part of one
+        that the refits take.
 
         Predictions are averaged over as many draws of the latents as the dynamics error is.
         """
@@ -232,7 +233,7 @@ class Measurer:
             labels, features = sampled(self.models, labels, self.config.samples, generator)
             is_uniform = is_uniform.to(self.models.device)
             clips = only_answers(labels)
-            labelled = LabelledFeatures(features, labels.value, labels.weight, labels.fold, is_uniform, clips)
+            labelled = LabelledFeatures(features, labels.value, labels.weight, labels.fold, is_uniform, clips, step)
             refits = refit_errors(labelled, self.models.reward.config, generator, self.config.refit_steps)
         heldout, is_uniform = self.labels.newest(self.config.labels, is_heldout=True)
         if not len(heldout.value):

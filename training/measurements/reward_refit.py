@@ -33,6 +33,7 @@ class LabelledFeatures:
     fold: Tensor
     is_uniform: Tensor  # (L,) bool: actively chosen labels never estimate an error
     clips: LabelBatch | None = None  # what was answered, where that was about clips
+    step: float = 1.0  # part of a step that a refit takes, so that it does not learn the raters' noise by heart
 
 
 @dataclass(frozen=True)
@@ -53,11 +54,14 @@ class Scored:
     place: np.ndarray  # int, in the labels given
 
     def explained(self, noise_variance: float) -> float:
-        """How much of the variance of clean answers is explained, at most 1; 0 where they do not vary, but for noise."""
-        variance = float(self.value.var())
-        clean = residual_squared(variance, noise_variance)
-        left = residual_squared(float((self.error**2).mean()), noise_variance)
-        return 1 - left / clean if variance > noise_variance + LEAST_VARIANCE else 0.0
+        """How much of the variance of clean answers is explained, at most 1; 0 where they do not vary."""
+        variance, left = float(self.value.var()), float((self.error**2).mean())
+        if variance <= LEAST_VARIANCE:
+            return 0.0
+        told = variance - left  # there is as much noise in either, and none in the difference
+        if told < 0:
+            return told / residual_squared(variance, noise_variance)
+        return told / (told + residual_squared(left, noise_variance))
 
 
 def refit_errors(
@@ -86,7 +90,7 @@ def _refit(
     with torch.enable_grad():
         for step in range(steps):
             for group in optimizer.param_groups:
-                group["lr"] = LEARNING_RATE * (1 - step / steps)
+                group["lr"] = labels.step * LEARNING_RATE * (1 - step / steps)
             drawn = torch.randint(len(subset), (min(BATCH, len(subset)),), generator=generator, device=subset.device)
             rows = subset[drawn]
             sample = torch.randint(labels.features.samples, rows.shape, generator=generator, device=rows.device)

@@ -177,7 +177,8 @@ class LabelReplay:
         """The place of a tier; a person's own is made with the first answer."""
         if name not in self.tiers:
             self.tiers = (*self.tiers, name)
-            self.precision = np.append(self.precision, np.float32(0.0 if name in self.retracted else 1.0))
+            usual = self.precision.max(initial=0.0) or 1.0
+            self.precision = np.append(self.precision, np.float32(0.0 if name in self.retracted else usual))
             self.judgement = np.concatenate([self.judgement, self.judgement[:1]])
         return self.tiers.index(name)
 
@@ -247,14 +248,15 @@ class LabelReplay:
         for name, terms in judgement.items():
             self.judgement[self.tiers.index(name)] = terms
 
-    def weigh(self, precision: Mapping[str, float]) -> None:
+    def weigh(self, precision: Mapping[str, float], step: float = 1.0) -> None:
         """Relative precision of a label by tier, above 0. Those of the most precise tier that holds labels weigh
-        exactly 1, so that a run with a single tier trains as if there were no weights."""
+        exactly `step`, the part of a step that labels move the reward model by: 1, and a run with a single tier trains as if
+        there were no weights."""
         weight = np.array([precision[tier] for tier in self.tiers])
         assert np.isfinite(weight).all() and weight.min() > 0, precision
         held = np.unique(self.training.columns["tier"][self._scored(self.training, None)])
         best = weight[held].max() if len(held) else weight.max()
-        self.precision = (weight / best).astype(np.float32)
+        self.precision = (step * (weight / best)).astype(np.float32)
         self.retract(self.retracted)
 
     def correct(self, index: np.ndarray, amount: np.ndarray, is_heldout: bool = False) -> None:

@@ -300,18 +300,33 @@ def test_answers_about_heldout_rows_do_not_shape_what_is_trained():
     assert tiers.estimate(spoilt(7), NAMED, predict) == tiers.estimate(spoilt(-99), NAMED, predict)
 
 
-def test_labels_weigh_by_their_precision_and_a_single_tier_weighs_one():
+def test_labels_weigh_by_their_precision_and_the_best_by_what_is_no_noise():
     labels = answered(400, np.random.default_rng(0))
     found = tiers.estimate(labels, NAMED, predict)
     tiers.apply(labels, found, 0.5, predict)
     weight = labels.rows(np.arange(labels.received)).weight.numpy()
     cheap, expert = (one.noise.variance + one.bias.expected for one in map(found.tiers.get, ("cheap", "expert")))
     is_cheap = labels.answers().tier == 1
-    assert (weight[~is_cheap] == 1).all()
-    assert weight[is_cheap] == pytest.approx((0.5 + expert) / (0.5 + cheap), rel=1e-5)
+    best = set(weight[~is_cheap].tolist())
+    assert len(best) == 1 and weight[is_cheap] / max(best) == pytest.approx((0.5 + expert) / (0.5 + cheap), rel=1e-5)
     alone = answered(100, np.random.default_rng(0), gold_share=0)
+    step = tiers.clean_share(alone, tiers.estimate(alone, NAMED, predict))
     tiers.apply(alone, tiers.estimate(alone, NAMED, predict), 0.5, predict)
-    assert (alone.sample(50, np.random.default_rng(0)).weight == 1).all()
+    assert alone.sample(50, np.random.default_rng(0)).weight.numpy() == pytest.approx(step, rel=1e-6)
+
+
+def test_the_clean_share_of_answers_is_what_no_noise_explains():
+    labels = answered(100, np.random.default_rng(0), gold_share=0)
+
+    def share(variance: float, pairs: int = 9) -> float:
+        noise = TierEstimate(NoiseEstimate(variance, 0.0, pairs), BiasEstimate(0.0))
+        return tiers.clean_share(labels, tiers.TierEstimates(dict.fromkeys(labels.tiers, noise), (), ()))
+
+    spread = float(labels.answers().value.var())
+    assert share(0.0) == tiers.clean_share(labels, None) == 1.0
+    assert share(spread / 4) == pytest.approx(3 / 4)
+    assert share(2 * spread) == 1 / 20
+    assert share(spread / 4, pairs=1) == 1.0, "noise that was hardly seen slows nothing down"
 
 
 def test_clean_equivalents_count_a_row_once():

@@ -158,7 +158,25 @@ def test_what_is_explained_is_of_clean_answers():
     told = Scored(np.full(4, math.sqrt(2)), np.array([2.0, -2.0, 2.0, -2.0]), np.arange(4))
     assert told.explained(0.0) == pytest.approx(0.5)
     assert told.explained(1.0) == pytest.approx(2 / 3)
-    assert told.explained(4.0) == 0.0, "answers that vary by noise alone have nothing to explain"
+    blind = replace(told, error=told.value)
+    assert blind.explained(0.0) == blind.explained(4.0) == 0.0
+    worse = replace(told, error=math.sqrt(2) * told.value)
+    assert (worse.explained(0.0), worse.explained(2.0)) == pytest.approx((-1.0, -2.0))
+    constant = Scored(np.ones(4), np.zeros(4), np.arange(4))
+    assert constant.explained(0.0) == 0.0, "answers that are all alike have nothing to explain"
+
+
+def test_much_noise_hides_by_its_luck_alone_what_is_explained():
+    """A prediction with a third of the clean variance, noise of 16 times all of it, 400 labels: the estimate scatters around
+    the truth, where the difference of two nearly equal levels would be anything."""
+    rng = np.random.default_rng(0)
+    found = []
+    for _ in range(200):
+        known, unknown = rng.normal(size=(2, 400)) * np.sqrt([[1 / 3], [2 / 3]])
+        value = known + unknown + 4 * rng.normal(size=400)
+        found.append(Scored(known - value, value, np.arange(400)).explained(16.0))
+    assert 0.1 < np.median(found) < 0.4
+    assert np.quantile(found, 0.1) > -0.5 and max(found) < 1
 
 
 def test_an_error_knows_which_labels_it_is_the_mean_over():

@@ -233,6 +233,8 @@ def test_weights_are_relative_to_the_most_precise_tier_that_holds_labels(address
     labels.weigh(precision)
     assert labels.rows(np.array([0, 1])).weight.tolist() == [0.25, 1.0]
     assert labels.sample(4, np.random.default_rng(0)).weight.unique().tolist() == [0.25, 1.0]
+    labels.weigh(precision, step=0.5)
+    assert labels.rows(np.array([0, 1])).weight.tolist() == [0.125, 0.5]
 
 
 def test_a_correction_is_taken_off_and_the_stored_answer_stays(address_streams):
