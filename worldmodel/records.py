@@ -71,7 +71,9 @@ class LabelBatch(Window):
     """Answers about the last rows of windows of T = burn_in + R rows, R being the most rows that an answer is about."""
 
     value: Tensor  # (B,) float32, the answer, less what is known of its tier's bias
-    weight: Tensor  # (B,) float32, the largest of all for the most precise tier there is (LabelReplay.weigh), 0: no label
+    weight: (
+        Tensor  # (B,) float32, the largest of all for the most precise tier there is (LabelReplay.weigh), 0: no label
+    )
     fold: (
         Tensor  # (B,) int64, one number for an episode; modulo the members it deals folds. Negative: all learn from it
     )

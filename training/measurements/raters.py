@@ -12,9 +12,16 @@ from itertools import permutations
 import numpy as np
 
 from ...budget.money import price_in_micro
-from ...budget.offers import CHECKED_SHARE, LabelOffer, TierEstimate, clean_labels, clean_worth, pilot_offer
+from ...budget.offers import (
+    CHECKED_SHARE,
+    LabelOffer,
+    TierEstimate,
+    clean_labels,
+    clean_worth,
+    pilot_offer,
+    residual_squared,
+)
 from ...budget.offers import offers as priced_offers
-from ...budget.offers import residual_squared
 from ...budget.raters import EVIDENCE_GAIN, PRIOR_PAIRS, BiasEstimate, NoiseEstimate, estimate_bias, estimate_noise
 from ...envs.labelers.base import LabelerConfig
 from ...envs.labelers.question_keys import DEFAULT
