@@ -5,24 +5,34 @@
 Two settings, noise of standard deviation 1 and 3. Ideal fit: the two-hot distribution of least expected loss under the
 noise, read as its mean in raw reward space, beside what a model would say that learns the mean of symlog(label) and
 answers with its symexp. Trained: a RewardModel on noisy labels of four rewards at once. Noise is taken at evenly spaced
-quantiles, so that what is off is the model's doing and not that of a sample's mean. Writes results/reward_noise.md.
+quantiles, so that what is off is the model's doing and not that of a sample's mean.
+
+And does it learn noise by heart? Few labels of a map of random hills (benchmarks/ends/worlds.py), noise of up to 4 times what
+rewards differ by: with whole steps, and with the part of a step that a run takes, which is what is no noise of the labels'
+variance. Writes results/reward_noise.md.
 """
 
 import argparse
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from cells import MACHINE
+from ends.worlds import Bumps
 from tandem.worldmodel.distributions import symexp, symlog, twohot_bins, twohot_loss, twohot_mean
-from tandem.worldmodel.reward import RewardConfig, RewardModel
+from tandem.worldmodel.optimizer import LaProp, OptimizerConfig
+from tandem.worldmodel.reward import RewardConfig, RewardModel, fold_weights
 
 RESULTS = Path(__file__).parent / "results" / "reward_noise.md"
 SIGMAS = (1.0, 3.0)
 REWARDS = (-2.0, 0.5, 1.0, 5.0)  # of the trained model
 SEEDS = (0, 1, 2)
 STEPS, LEARNING_RATE = 600, 1e-2
+FEW_SIGMAS, LABELS, WAVES = (0.0, 0.5, 1.0, 2.0, 4.0), 400, 192
+UPDATES, BATCH, RATE = (600, 2_500), 128, 7e-4
+AN_EPISODE = 15  # labels of a fold
 
 
 def main() -> None:
@@ -53,6 +63,20 @@ def main() -> None:
             off = 100 * ((answers - reward) / reward).abs().max()
             other = 100 * abs((symlog_mean(reward, sigma) - reward) / reward)
             lines.append(f"| {sigma:g} | {reward:g} | {off:.2f} | {other:.0f} |")
+    lines += [
+        "",
+        f"{LABELS} labels of a map whose heights have a deviation of 1, {BATCH} of them an update, three members that read {WAVES}",
+        "waves of the place: of the variance of true heights elsewhere, what the ensemble explains after so many updates, and",
+        "its correlation with them. Means over seeds.",
+        "",
+        "| noise | steps | " + " | ".join(f"{number:,} updates" for number in UPDATES) + " |",
+        "|--|--|" + "--|" * len(UPDATES),
+    ]
+    for sigma in FEW_SIGMAS:
+        for part in sorted({1.0, 1 / (1 + sigma**2)}, reverse=True):
+            found = torch.tensor([few_labels(sigma, part, seed) for seed in SEEDS]).mean(0)
+            told = " | ".join(f"{explained:.2f} ({alike:.2f})" for explained, alike in found.tolist())
+            lines.append(f"| {sigma:g} | {'whole' if part == 1 else f'{part:.2f} of one'} | {told} |")
     text = "\n".join(lines) + "\n"
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(text)
@@ -97,6 +121,35 @@ def trained_means(rewards: tuple[float, ...], sigma: float, seed: int, number: i
         optimizer.step()
     with torch.no_grad():
         return model.predict(feat)
+
+
+def few_labels(
+    sigma: float, part: float, seed: int, number: int = LABELS, updates: tuple[int, ...] = UPDATES
+) -> list[tuple[float, float]]:
+    """Of true heights at other places, what a model explains that has seen `number` noisy ones, and its correlation: after
+    each of so many updates, with `part` of a step each."""
+    rng = np.random.default_rng(seed)
+    places, waves = rng.uniform(-1, 1, (number + 2_000, 2)), rng.normal(size=(2, WAVES))
+    feat = torch.from_numpy(np.cos(3 * places @ waves + rng.uniform(0, 2 * np.pi, WAVES))).float()
+    truth = torch.from_numpy(Bumps.drawn(2, 60, 0.3).at(places)).float()
+    label = truth[:number] + sigma * torch.from_numpy(rng.standard_normal(number)).float()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = RewardModel(RewardConfig(units=64, bins=63), WAVES)
+    weight = part * fold_weights(torch.arange(number) // AN_EPISODE, torch.ones(number), model.config.members)
+    optimizer, told = LaProp(model.parameters(), OptimizerConfig(lr=RATE, warmup=100)), []
+    for update in range(1, max(updates) + 1):
+        drawn = torch.from_numpy(rng.integers(number, size=BATCH))
+        loss, metrics = model(feat[drawn], label[drawn], weight[drawn])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step(part=metrics["reward/step"])
+        if update in updates:
+            with torch.no_grad():
+                found, other = model.predict(feat[number:]), truth[number:]
+            explained = 1 - float(((found - other) ** 2).mean() / other.var(correction=0))
+            told.append((explained, float(torch.corrcoef(torch.stack([found, other]))[0, 1])))
+    return told
 
 
 if __name__ == "__main__":

@@ -29,3 +29,9 @@ def test_the_ideal_fit_keeps_the_mean_and_a_mean_of_symlogs_does_not(benchmark, 
 def test_a_trained_model_keeps_the_mean(benchmark, sigma):
     for reward, found in zip((1.0, -2.0), benchmark.trained_means((1.0, -2.0), sigma, seed=0, number=64), strict=True):
         assert float(found) == pytest.approx(reward, rel=0.01)
+
+
+def test_parts_of_steps_do_not_learn_noise_by_heart(benchmark):
+    """Noise twice as large as what rewards differ by: whole steps end worse than a constant, parts better."""
+    (whole,), (parts,) = (benchmark.few_labels(2.0, part, seed=0, number=100, updates=(400,)) for part in (1.0, 0.2))
+    assert whole[0] < 0 < parts[0] and parts[1] > whole[1]
