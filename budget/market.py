@@ -76,9 +76,10 @@ class Market:
         return self._filled(transitions)
 
     def at_labels(self, count: float) -> Counts:
-        """The same from the labels' side."""
+        """The same from the labels' side: `count` labels, or the most that the money and the rows beside them allow."""
         (_, price), (_, lot) = self.prices, self.lots
-        labels = _most(self.stock.labels, self.money, price, lot, min(count, self.caps[1]))
+        attached = (self.wealth - self.spend_range()[0]) / price if price else math.inf
+        labels = _most(self.stock.labels, self.money, price, lot, min(count, self.caps[1], attached))
         return self._filled(self._transitions_beside(labels))
 
     def _filled(self, transitions: int) -> Counts:

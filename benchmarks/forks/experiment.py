@@ -24,7 +24,7 @@ from tandem.training.storage.folder import SAVED_AS
 
 from .fork import adaptive_plan, copy, fork, go_on, grow
 from .report import report
-from .settings import AT, EPISODES, FORKED, SEEDS, SHARES, trunk_settings
+from .settings import AT, EPISODES, FORKED, SEEDS, shares_of, trunk_settings
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 KEPT = RESULTS / "forks.json"
@@ -43,7 +43,7 @@ def main() -> None:
         state = grown(task, phase, options.runs)
         plan_from(state, f"{task.name}-{phase}", options.runs)
         for seed in range(options.seeds):
-            for share in SHARES:
+            for share in shares_of(task):
                 fork_off(state, f"{task.name}-{phase}", share, seed)
     text = report(load(KEPT))
     (RESULTS / "forks.md").write_text(text)

@@ -9,6 +9,11 @@ EPISODES = 64  # that judge a fork, with mode actions; they start alike in all f
 FORKED = tuple(task for task in TASKS if task.name in ("gears", "hills", "pendulum"))
 
 
+def shares_of(task: Task) -> tuple[int, ...]:
+    """Those that can be had: where a label costs no more than a transition, half of the spend each has labelled every row."""
+    return SHARES if task.price > 1 else tuple(share for share in SHARES if share <= 50)
+
+
 def trunk_settings(task: Task, seed: int) -> tuple[str, ...]:
     """Of the run that is forked: half of the spend each, so that its states favour nobody, measured as `adaptive` would."""
     assert set(COMMON) <= set(task.market)

@@ -54,7 +54,7 @@ def test_the_run_that_is_forked_is_a_configuration(script):
     for task in settings.FORKED:
         config = load_config(list(settings.trunk_settings(task, seed=0)))
         assert config.allocator.label_share == 0.5 and max(settings.AT) < config.allocator.phases
-    assert 50 in settings.SHARES
+        assert 50 in settings.shares_of(task) and (95 in settings.shares_of(task)) == (task.price > 1)
 
 
 def test_losses_by_pencil(script):
@@ -75,7 +75,8 @@ def test_only_seeds_that_every_share_has_are_compared(script):
         for seed in (0, 1)
     }
     cells |= {"plan": {"share": 0.3, "note": ""}, "more": {"share": 5, "seed": 2, "return": 2, "gap_true": 1}}
-    assert script("report").by_share(cells) == {share: [0, 1] for share in shares}
+    assert script("report").by_share(cells, shares) == {share: [0, 1] for share in shares}
+    assert script("report").by_share(cells, (*shares, 99)) == {}
     told = script("report").report({"gears-2": cells})
     assert "| 2 (2 seeds) | 0.50 |" in told and "| 2, true gap | 7.00 |" in told
 

@@ -195,6 +195,14 @@ def test_a_label_share_is_of_all_spend():
     assert at_label_share(Market(500, (1, 10), stock=Counts(500, 0)), 0.3) == Counts(700, 30)
 
 
+def test_more_labels_than_the_rows_can_take_are_as_many_as_they_can():
+    # 40 coins, 9 rows each with a label: 20 more of either; asking for 30 labels had bought 10, and 30 rows.
+    market = Market(40, (1, 1), stock=Counts(9, 9), labels_per_transition=1)
+    assert market.at_labels(9 + 30) == market.at_labels(9 + 20) == Counts(29, 29)
+    assert market.at_labels(9 + 10) == Counts(39, 19)
+    assert Market(40, (1, 0), caps=(math.inf, 7)).at_labels(9) == Counts(40, 7)
+
+
 @pytest.mark.parametrize("field, numbers", [("coefficient", (0, 1)), ("exponent", (1, -1)), ("floor", (1, 1, -1))])
 def test_a_power_law_names_the_number_that_is_wrong(field, numbers):
     with pytest.raises(ValueError, match=f"^{field}: "):
