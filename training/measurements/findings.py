@@ -288,8 +288,14 @@ def reward_curve(
     number = len(live) * clean_part(refits[-1].squared, noises[0]) ** 2 if is_told else 0
     nearer = moved(levels[-1], live_level, number)
     further = moved(refits[-1].count, training, number) * clean / max(1, training)
+    # How the error falls is told by the refits with fewer labels only as far as noise does not hide it: levels that are nearly all
+    # noise look alike, and the error as if labels did not help. The last one is what it falls from.
     points = [
-        (one.count * further, level * nearer / rows, 1.0)
+        (
+            one.count * further,
+            level * nearer / rows,
+            1.0 if one is refits[-1] else clean_part(one.squared, noises[0]) ** 2,
+        )
         for one, level in zip(refits, levels, strict=True)
         if one.squared > 0 and math.isfinite(level)
     ]

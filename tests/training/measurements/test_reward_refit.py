@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from tandem.budget.scaling import fit_posterior
 from tandem.training.measurements.features import SampledFeatures, mean_prediction
 from tandem.training.measurements.findings import reward_curve
 from tandem.training.measurements.reward_refit import (
@@ -202,6 +203,16 @@ def test_noise_does_not_hide_how_much_better_the_ensemble_in_use_is(refit, live)
     assert curve.counts == pytest.approx((20.0, 40.0))
     assert curve.errors[1] == pytest.approx(live * math.sqrt(2 / math.pi), rel=0.15)
     assert curve.errors[0] == pytest.approx(2 * curve.errors[1], rel=1e-3)
+
+
+def test_noise_does_not_make_it_look_as_if_labels_did_not_help():
+    """A clean error that halves with every doubling beside noise 20 times as large: its levels are read as all alike."""
+    counts, nothing = (50, 100, 200, 400), torch.zeros(0)
+    for noise, low, high in ((0.0, 0.8, 1.2), (20.0, 0.25, 0.8)):
+        errors = [gaussian_refit(count, 50 / count, noise) for count in counts]
+        curve = reward_curve(errors, (noise**2 + 1, noise**2 + 1) if noise else (0.0, 0.0), nothing, 400, 400.0)
+        posterior = fit_posterior(curve)
+        assert low < posterior.exponent < high and posterior.probability_stuck < 0.2
 
 
 def test_few_noisy_labels_do_not_throw_the_level_about():
