@@ -167,10 +167,9 @@ def apply(labels: LabelReplay, estimates: TierEstimates | None, s0_squared: floa
     if known is None:
         return
     estimates, s0_squared = known
-    labels.weigh(
-        {name: trained_worth(tier, s0_squared) for name, tier in estimates.tiers.items()},
-        step=clean_share(labels, estimates),
-    )
+    worth = {name: trained_worth(tier, s0_squared) for name, tier in estimates.tiers.items()}
+    labels.weigh(worth)  # first, for how much noise there is in what trains depends on whose labels count
+    labels.weigh(worth, step=clean_share(labels, estimates))
     for is_heldout in (False, True):
         given_by = labels.answers(is_heldout).tier
         for name, tier in estimates.tiers.items():
