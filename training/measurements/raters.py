@@ -183,9 +183,8 @@ def clean_share(labels: LabelReplay, estimates: TierEstimates | None) -> float:
     """Of the variance of the answers that train, the part that is no rater's noise, at least a twentieth; an answer counts by
     what it weighs. Who was hardly asked twice counts as without noise. 1 for clips and pairs, where it was not tried.
 
-    A full step on noisy answers learns each by heart: where noise was 5.3 times as large as what rewards differed by, 443
-    answers left a reward model that, after 1,500 steps, explained -6 of the variance of true rewards, and .3 after as many
-    that were a twentieth as large (docs/allocation.md).
+    Whole steps learn noisy answers by heart: of 400 whose noise is four times what rewards differ by, they make a model that
+    explains -3.0 of the variance of true rewards, and parts of steps one that explains .46 (benchmarks/reward_noise.py).
     """
     answers = labels.answers()
     if estimates is None or labels.form.length > 1 or len(answers.value) < 2:
