@@ -31,6 +31,7 @@ from ...worldmodel.replay.labels import Answers, LabelReplay
 Predict = Callable[[LabelBatch], np.ndarray]  # the reward model's mean at the labelled rows, (n,)
 
 PIECE = 512  # labels whose corrections are computed at a time
+LEAST_VARIANCE = 1e-8  # of answers: below, they are all alike
 MOST_OBS = 4  # observed numbers that a bias is regressed on, beside the predicted reward and its square
 FEARED_BIAS = 0.1  # of the answers' standard deviation, where nothing is configured
 
@@ -195,9 +196,9 @@ def clean_share(labels: LabelReplay, estimates: TierEstimates | None) -> float:
     if not weight.any():
         return 1.0
     variance = float(np.average((answers.value - np.average(answers.value, weights=weight)) ** 2, weights=weight))
-    if variance == 0:
+    if variance <= LEAST_VARIANCE:
         return 1.0
-    return residual_squared(variance, float(np.average(noise, weights=weight))) / variance
+    return min(1.0, residual_squared(variance, float(np.average(noise, weights=weight))) / variance)
 
 
 def trained_worth(tier: TierEstimate, s0_squared: float) -> float:

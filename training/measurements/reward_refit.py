@@ -15,11 +15,11 @@ from ...budget.offers import residual_squared
 from ...worldmodel.records import LabelBatch
 from ...worldmodel.reward import RewardConfig, RewardModel, fold_weights
 from .features import SampledFeatures, answered
+from .raters import LEAST_VARIANCE
 
 FRACTIONS = (1 / 8, 1 / 4, 1 / 2, 1.0)
 BATCH = 256
 LEAST_STEPS, PASSES = 120, 8  # of descent, where no fewer are allowed
-LEAST_VARIANCE = 1e-8  # of answers
 LEARNING_RATE = 3e-2  # of Adam, falling to 0: 3e-3 was far from fitted after as many steps
 
 
@@ -136,7 +136,7 @@ def _fresh_model(config: RewardConfig, size: int, generator: torch.Generator) ->
 
 def clean_part(squared: float, noise_variance: float) -> float:
     """Of a mean squared error against noisy labels, the part that is no rater's noise."""
-    return residual_squared(squared, noise_variance) / squared if squared > 0 else 1.0
+    return min(1.0, residual_squared(squared, noise_variance) / squared) if squared > 0 else 1.0
 
 
 def noise_free(absolute: float, squared: float, noise_variance: float) -> float:

@@ -204,6 +204,9 @@ class LabelReplay:
             labels = self._batch(self.training, np.zeros(batch, np.int64))
             return replace(labels, weight=torch.zeros(batch))
         labels = self._batch(self.training, rng.integers(self.num_training, size=batch))
+        # The best that was drawn counts as the best there is: it is the part of a step, whoever gave it.
+        if (best := labels.weight.max()) > 0:
+            labels = replace(labels, weight=labels.weight / best * float(self.precision.max()))
         is_one_fold = len(self.per_fold) > 1 and np.count_nonzero(self.per_fold) == 1
         if not is_one_fold:
             return labels
@@ -254,9 +257,10 @@ class LabelReplay:
         there were no weights."""
         weight = np.array([precision[tier] for tier in self.tiers])
         assert np.isfinite(weight).all() and weight.min() > 0, precision
-        held = np.unique(self.training.columns["tier"][self._scored(self.training, None)])
-        best = weight[held].max() if len(held) else weight.max()
-        self.precision = (step * (weight / best)).astype(np.float32)
+        held = np.unique(self.training.columns["tier"][_newest(self.training, None)])
+        held = [tier for tier in held if self.tiers[tier] not in self.retracted]
+        best = weight[held].max() if held else weight.max()
+        self.precision = (step * np.minimum(weight / best, 1)).astype(np.float32)
         self.retract(self.retracted)
 
     def correct(self, index: np.ndarray, amount: np.ndarray, is_heldout: bool = False) -> None:
@@ -345,6 +349,8 @@ class LabelReplay:
         self.heldout.load_state_dict(state["heldout"], self.form.saved, "labels: of held-out episodes", is_exact)
         for name in numbers - {"per_fold"}:
             getattr(self, name)[: len(state[name])] = state[name].numpy()
+        known = state["precision"].numpy()
+        self.precision[len(known) :] = known.max(initial=0.0) or 1.0  # as if they had come since
         self.retract(self.retracted)
 
     def fingerprint(self) -> str:

@@ -13,6 +13,7 @@ from tandem.envs.labelers.rater import TierConfig
 from tandem.envs.records import Answer, Clip, ObsSpec, Question, Spaces
 from tandem.training.measurements import raters as tiers
 from tandem.training.measurements.findings import MeasureConfig, Measurer
+from tandem.training.measurements.reward_refit import clean_part
 from tandem.worldmodel.replay.copies import Copy
 from tandem.worldmodel.replay.label_store import Asked
 from tandem.worldmodel.replay.labels import LabelReplay, LabelReplayConfig
@@ -150,6 +151,10 @@ def test_labels_weigh_by_their_precision_and_the_best_by_what_is_no_noise():
     assert alone.sample(50, np.random.default_rng(0)).weight.numpy() == pytest.approx(step, rel=1e-6)
 
 
+def test_a_clean_part_is_a_part():
+    assert clean_part(1e-14, 0.0) == 1.0
+
+
 def test_the_clean_share_of_answers_is_what_no_noise_explains():
     labels = answered(100, np.random.default_rng(0), gold_share=0)
 
@@ -161,6 +166,11 @@ def test_the_clean_share_of_answers_is_what_no_noise_explains():
     assert share(0.0) == tiers.clean_share(labels, None) == 1.0
     assert share(spread / 4) == pytest.approx(3 / 4)
     assert share(2 * spread) == 1 / 20
+    labels.weigh({"default": 1.0, "cheap": 0.3, "expert": 1.0})
+    labels.training.columns["tier"][::2] = labels.tiers.index("expert")
+    labels.training.columns["value"][:] = -0.1
+    assert share(0.0) == 1.0, "answers that are all alike have no variance but rounding"
+    labels = answered(100, np.random.default_rng(0), gold_share=0)
     assert share(spread / 4, pairs=1) == 1.0, "noise that was hardly seen slows nothing down"
 
 
