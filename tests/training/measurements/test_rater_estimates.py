@@ -167,7 +167,8 @@ def test_the_clean_share_of_answers_is_what_no_noise_explains():
     assert share(spread / 4) == pytest.approx(3 / 4)
     assert share(2 * spread) == 1 / 20
     assert share(spread / 4, pairs=1) == 1.0, "noise that was hardly seen slows nothing down"
-    labels = answered(90, np.random.default_rng(0), gold_share=0)  # 108 answers: for 120 the rounding happens to be none
+    # 108 answers: for 120 the rounding happens to be none.
+    labels = answered(90, np.random.default_rng(0), gold_share=0)
     labels.training.columns["tier"][::2] = labels.tiers.index("expert")
     labels.training.columns["value"][:] = -0.1
     labels.weigh({"default": 1.0, "cheap": 0.3, "expert": 1.0})
