@@ -97,7 +97,7 @@ class Learner:
         """Labels are None in coupled mode, where batch.reward is what trains the reward. Tensors on the models' device.
 
         The reward model takes no step on an update without any label: its warm-up begins with the first one. Labels that
-        are mostly noise move it by part of a step (LabelReplay.weigh), or it would learn the noise by heart. Where the loss,
+        are mostly noise move it by part of a step (LabelReplay.step), or it would learn the noise by heart. Where the loss,
         a label or a gradient is not finite nothing takes a step: no parameter changes, and no moment or running statistic.
         Where ranks share the update these are its parts, and each rank takes the same step.
         -> metrics (detached scalars) and the new latents (B, T, ...) for the replay.

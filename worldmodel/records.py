@@ -71,9 +71,7 @@ class LabelBatch(Window):
     """Answers about the last rows of windows of T = burn_in + R rows, R being the most rows that an answer is about."""
 
     value: Tensor  # (B,) float32, the answer, less what is known of its tier's bias
-    weight: (
-        Tensor  # (B,) float32, the largest of all for the most precise tier there is (LabelReplay.weigh), 0: no label
-    )
+    weight: Tensor  # (B,) float32, the largest of all is the part of a step to take; 0 where there is no label at all
     fold: (
         Tensor  # (B,) int64, one number for an episode; modulo the members it deals folds. Negative: all learn from it
     )

@@ -76,8 +76,7 @@ class RewardModel(nn.Module):
         per_member = step_loss(logits, value, weight, self.bins)
         with torch.no_grad():
             error = (twohot_mean(logits, self.bins).mean(0) - value).abs()
-        loss, metrics = self._shared(per_member, error, weight.flatten(1), everyones, ranks)
-        return loss, metrics | {"reward/step": step}
+        return self._shared(per_member, error, weight.flatten(1), everyones, step, ranks)
 
     def judge(
         self, labels: LabelBatch, feat: Tensor, weight: Tensor, ranks: Ranks = ALONE
@@ -91,14 +90,13 @@ class RewardModel(nn.Module):
         with torch.no_grad():  # targets: what they are moved from must not be moved by them
             mean = twohot_mean(logits, self.bins)
             target, scored, error = self._targets(labels, mean)
-        own, everyones, largest = _relative(weight.mT, ranks)
+        own, everyones, step = _relative(weight.mT, ranks)
         counted = own  # (M, B)
         if labels.is_pair is not None:  # (M, 2, B): only a pair has a right side
             counted = counted.unsqueeze(1) * torch.stack([torch.ones_like(labels.is_pair), labels.is_pair])
         each = counted / scored.sum(-1).clamp(min=1)  # of a row of it
         per_member = step_loss(logits, target, each.unsqueeze(-1) * scored, self.bins)
-        loss, metrics = self._shared(per_member, error, own, everyones, ranks)
-        return loss, metrics | {"reward/step": largest}
+        return self._shared(per_member, error, own, everyones, step, ranks)
 
     def _targets(self, labels: LabelBatch, mean: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """mean (M, [2,] B, R) -> the rows' targets, which rows are scored ([2,] B, R), and the ensemble's errors (B,)."""
@@ -119,7 +117,7 @@ class RewardModel(nn.Module):
         return target, both, torch.where(labels.is_pair, unlikely, (left.mean(0) - labels.value).abs())
 
     def _shared(
-        self, per_member: Tensor, error: Tensor, own: Tensor, everyones: Tensor, ranks: Ranks
+        self, per_member: Tensor, error: Tensor, own: Tensor, everyones: Tensor, step: Tensor, ranks: Ranks
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss (M,) as this rank's part of that over all ranks' answers, and metrics. own, everyones (M, answers): their
         weights, and those of all ranks."""
@@ -132,6 +130,7 @@ class RewardModel(nn.Module):
         metrics = {
             "reward/loss": per_member.mean().detach(),
             "reward/train_error": error.sum() / num_labels,
+            "reward/step": step,
         }
         return per_member.sum(), metrics
 

@@ -248,7 +248,7 @@ class Measurer:
         if estimates is None:
             return 0.0
         answers = self.labels.answers(is_heldout, self.config.labels)
-        variance = np.array([estimates.tiers[name].noise.variance for name in self.labels.tiers])
+        variance = raters.noise_by_tier(self.labels, estimates)
         scored = answers.tier[answers.is_uniform]
         return float(variance[scored].mean()) if len(scored) else 0.0
 

@@ -140,7 +140,7 @@ def clean_equivalents(labels: LabelReplay, estimates: TierEstimates | None, s0_s
     if known is None:
         return float(labels.received + len(labels.pending))
     estimates, s0_squared = known
-    noise = _noise_by_tier(labels, estimates)
+    noise = noise_by_tier(labels, estimates)
     held = (labels.answers(), labels.answers(is_heldout=True))
     worth = sum(clean_labels(answers.item, noise[answers.tier], s0_squared) for answers in held)
     pending = [noise[labels.tiers.index(asked.question.tier)] for asked in labels.pending.values()]
@@ -168,9 +168,8 @@ def apply(labels: LabelReplay, estimates: TierEstimates | None, s0_squared: floa
     if known is None:
         return
     estimates, s0_squared = known
-    worth = {name: trained_worth(tier, s0_squared) for name, tier in estimates.tiers.items()}
-    labels.weigh(worth)  # first, for how much noise there is in what trains depends on whose labels count
-    labels.weigh(worth, step=clean_share(labels, estimates))
+    labels.weigh({name: trained_worth(tier, s0_squared) for name, tier in estimates.tiers.items()})
+    labels.step = clean_share(labels, estimates)  # of what trains, so that it is asked once the labels are weighed
     for is_heldout in (False, True):
         given_by = labels.answers(is_heldout).tier
         for name, tier in estimates.tiers.items():
@@ -191,7 +190,7 @@ def clean_share(labels: LabelReplay, estimates: TierEstimates | None) -> float:
     if estimates is None or labels.form.length > 1 or len(answers.value) < 2:
         return 1.0
     is_known = np.array([estimates.tiers[name].noise.pairs >= PRIOR_PAIRS for name in labels.tiers])
-    weight, noise = labels.precision.astype(float), np.where(is_known, _noise_by_tier(labels, estimates), 0.0)
+    weight, noise = labels.precision.astype(float), np.where(is_known, noise_by_tier(labels, estimates), 0.0)
     weight, noise = weight[answers.tier], noise[answers.tier]
     if not weight.any():
         return 1.0
@@ -254,7 +253,7 @@ def squared_error(error: np.ndarray, weight: np.ndarray, answers: Answers) -> tu
     return float(products[has_pair].sum() / worth[has_pair].sum()), int(has_pair.sum())
 
 
-def _noise_by_tier(labels: LabelReplay, estimates: TierEstimates) -> np.ndarray:
+def noise_by_tier(labels: LabelReplay, estimates: TierEstimates) -> np.ndarray:
     """Variances, in the order of the replay's tiers."""
     return np.array([estimates.tiers[name].noise.variance for name in labels.tiers])
 

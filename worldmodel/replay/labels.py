@@ -89,6 +89,7 @@ class LabelReplay:
         self.config, self.spaces, self.tiers = config, spaces, tuple(tiers)
         self.per_fold = np.zeros(folds, np.int64)  # labels of training episodes held
         self.precision = np.ones(len(self.tiers), np.float32)  # weight of a label by tier
+        self.step = 1.0  # part of a step that the reward model is moved by; less where labels are mostly noise
         self.retracted: frozenset[str] = frozenset()  # whose labels weigh nothing
         self.num_stock = 0  # labels received that another run has paid for
         self.form = form
@@ -177,8 +178,7 @@ class LabelReplay:
         """The place of a tier; a person's own is made with the first answer."""
         if name not in self.tiers:
             self.tiers = (*self.tiers, name)
-            usual = self.precision.max(initial=0.0) or 1.0
-            self.precision = np.append(self.precision, np.float32(0.0 if name in self.retracted else usual))
+            self.precision = np.append(self.precision, np.float32(0.0 if name in self.retracted else 1.0))
             self.judgement = np.concatenate([self.judgement, self.judgement[:1]])
         return self.tiers.index(name)
 
@@ -196,7 +196,8 @@ class LabelReplay:
         self.per_fold[fold % folds] += 1
 
     def sample(self, batch: int, rng: np.random.Generator) -> LabelBatch:
-        """`batch` labels of training episodes, uniform with replacement; rows of weight 0 while there are none.
+        """`batch` labels of training episodes, uniform with replacement; rows of weight 0 while there are none. The largest
+        weight is `step`, whoever was drawn.
 
         While all that are held are of one fold, none has a fold: the member that leaves it out would learn nothing.
         """
@@ -204,9 +205,8 @@ class LabelReplay:
             labels = self._batch(self.training, np.zeros(batch, np.int64))
             return replace(labels, weight=torch.zeros(batch))
         labels = self._batch(self.training, rng.integers(self.num_training, size=batch))
-        # The best that was drawn counts as the best there is: it is the part of a step, whoever gave it.
         if (best := labels.weight.max()) > 0:
-            labels = replace(labels, weight=labels.weight / best * float(self.precision.max()))
+            labels = replace(labels, weight=labels.weight / best * self.step)
         is_one_fold = len(self.per_fold) > 1 and np.count_nonzero(self.per_fold) == 1
         if not is_one_fold:
             return labels
@@ -251,16 +251,14 @@ class LabelReplay:
         for name, terms in judgement.items():
             self.judgement[self.tiers.index(name)] = terms
 
-    def weigh(self, precision: Mapping[str, float], step: float = 1.0) -> None:
+    def weigh(self, precision: Mapping[str, float]) -> None:
         """Relative precision of a label by tier, above 0. Those of the most precise tier that holds labels weigh
-        exactly `step`, the part of a step that labels move the reward model by: 1, and a run with a single tier trains as if
-        there were no weights."""
+        exactly 1, so that a run with a single tier trains as if there were no weights."""
         weight = np.array([precision[tier] for tier in self.tiers])
         assert np.isfinite(weight).all() and weight.min() > 0, precision
-        held = np.unique(self.training.columns["tier"][_newest(self.training, None)])
-        held = [tier for tier in held if self.tiers[tier] not in self.retracted]
-        best = weight[held].max() if held else weight.max()
-        self.precision = (step * np.minimum(weight / best, 1)).astype(np.float32)
+        held = np.unique(self.training.columns["tier"][self._scored(self.training, None)])
+        best = weight[held].max() if len(held) else weight.max()
+        self.precision = (weight / best).astype(np.float32)
         self.retract(self.retracted)
 
     def correct(self, index: np.ndarray, amount: np.ndarray, is_heldout: bool = False) -> None:
@@ -320,6 +318,7 @@ class LabelReplay:
         saved = self.form.saved
         rings = {"training": self.training.state_dict(saved), "heldout": self.heldout.state_dict(saved)}
         numbers = {name: torch.from_numpy(getattr(self, name).copy()) for name in ("precision", "per_fold")}
+        numbers |= {"step": torch.tensor(self.step, dtype=torch.float64)}
         return (
             rings
             | numbers
@@ -331,10 +330,11 @@ class LabelReplay:
 
         Without exactness the refill may have gone further: newer labels are as they were answered.
         """
+        state = {"step": torch.ones(())} | state  # versions before 0.3 took whole steps
         if not is_exact:
             state = {"per_fold": torch.from_numpy(self.per_fold)} | state  # version 0.2 did not keep it
         numbers = {"precision", "per_fold", *(["judgement"] if self.form.kind == "pair" else [])}
-        check_keys(state, {"training", "heldout", *numbers}, "labels")
+        check_keys(state, {"training", "heldout", "step", *numbers}, "labels")
         for name, what in (("precision", "tiers"), ("per_fold", "folds")):
             number = len(getattr(self, name))
             # Without exactness people may have given first answers since.
@@ -349,8 +349,7 @@ class LabelReplay:
         self.heldout.load_state_dict(state["heldout"], self.form.saved, "labels: of held-out episodes", is_exact)
         for name in numbers - {"per_fold"}:
             getattr(self, name)[: len(state[name])] = state[name].numpy()
-        known = state["precision"].numpy()
-        self.precision[len(known) :] = known.max(initial=0.0) or 1.0  # as if they had come since
+        self.step = float(state["step"])
         self.retract(self.retracted)
 
     def fingerprint(self) -> str:
@@ -358,6 +357,7 @@ class LabelReplay:
         return fingerprint(
             [
                 ("precision", self.precision),
+                ("step", np.array(self.step)),
                 ("per_fold", self.per_fold),
                 *self._held("training", self.training),
                 *self._held("heldout", self.heldout),

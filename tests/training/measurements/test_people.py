@@ -93,7 +93,7 @@ def test_a_rater_whose_bias_depends_on_the_state_is_named_and_left():
 
 
 def test_the_ledger_and_the_owners_page_tell_one_worth():
-    """In proportion to what a label weighs in training beside the best one: each has sold 100 for 1.7 coins."""
+    """In proportion to what a label weighs in training where the best one weighs 1: each has sold 100 for 1.7 coins."""
     labels = three_raters()
     estimates = raters.estimate(labels, LabelerConfig(name="people"), predict)
     nothing = {"seconds": 0.0, "work_spent": 0, "work_seconds": 0.0}
@@ -106,7 +106,7 @@ def test_the_ledger_and_the_owners_page_tell_one_worth():
     for name in paid:
         assert shown[name]["clean_per_coin"] == printed[name]["clean_per_coin"]
         (own,) = set(weight[labels.answers().tier == labels.tiers.index(name)].tolist())
-        assert shown[name]["clean_per_coin"] == pytest.approx(own / weight.max() * best, rel=1e-5)
+        assert shown[name]["clean_per_coin"] == pytest.approx(own * best, rel=1e-5)
 
 
 def test_a_retracted_rater_teaches_nothing_and_was_still_paid():

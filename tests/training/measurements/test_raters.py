@@ -179,6 +179,7 @@ def test_corrections_and_weights_survive_a_resume(opened):
     run.desk.collect()
     run.labels.weigh({"default": 1.0, "cheap": 0.25, "expert": 0.5})
     cheap = np.flatnonzero(run.labels.answers().tier == run.labels.tiers.index("cheap"))
+    run.labels.step = 0.125
     run.labels.correct(cheap, np.arange(len(cheap)))
     run.save()
     before, config = run.labels.rows(np.arange(run.labels.num_training)), run.config
@@ -186,5 +187,9 @@ def test_corrections_and_weights_survive_a_resume(opened):
     again = build(config, is_resumed=True)
     after = again.labels.rows(np.arange(again.labels.num_training))
     assert (after.value == before.value).all() and (after.weight == before.weight).all()
-    assert set(after.weight.tolist()) == {0.5, 1.0}
+    assert set(after.weight.tolist()) == {0.5, 1.0} and again.labels.step == 0.125
+    older = again.labels.state_dict()
+    del older["step"]
+    again.labels.load_state_dict(older)
+    assert again.labels.step == 1.0, "versions before 0.3 took whole steps"
     again.close()
