@@ -13,7 +13,6 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
-from itertools import pairwise
 from pathlib import Path
 
 from . import __version__
@@ -22,7 +21,7 @@ from .links import refuse_links
 from .outside import look_in, place_outside
 from .training.reading.signs import harmless
 from .training.stop import at_once, listening
-from .usage import Parser, UsageError
+from .usage import TRUST, Parser, UsageError, count
 
 USER_ERROR, SIGNALLED = 2, 128  # what a shell adds to the number of a signal that ended a command
 LONGEST_NAME = 255  # of a file, in bytes
@@ -92,26 +91,24 @@ def _rescue(arguments: list[str]) -> str:
 
 def _train(arguments: list[str]) -> int | None:
     from .training import settings
+    from .training.options.options import is_asking, parse, train_parser
     from .training.parallel.place import Place
 
     place = Place.of(os.environ)
     if place.rank:
-        if not ASKING & {word.partition("=")[0] for word in arguments}:
+        if not is_asking(arguments):
             from .training.parallel.follower import follow
 
             follow(place)
         return
-    _refuse_dashes(arguments)
-    parser = _train_parser()
-    options = parser.parse_intermixed_args(arguments)
+    parser = train_parser(_program())
+    options = parse(parser, arguments)
     if options.help is not None:
-        from .training.settings_help import help_text
+        from .training.options.settings_help import help_text
 
         print(help_text(options.help) if options.help else f"{parser.format_help()}\n{help_text()}")
         return
-    if options.trust and not options.resume:
-        raise UsageError("--trust: goes with --resume, what you name yourself needs none")
-    if options.sweep or options.jobs or options.slurm:
+    if options.sweep:
         return _sweep(options)
     if options.reproduce:
         from .training.reports.diagnosis import diagnose
@@ -131,6 +128,10 @@ def _train(arguments: list[str]) -> int | None:
     else:
         config = _in_new_folder(config)
     print(f"{config.task}: making the environments and the models", flush=True)
+    if options.forecast:
+        from .training.forecast.preview import preview
+
+        return preview(config)
     try:
         from .training.phases import train  # takes seconds, in which Ctrl-C may come
 
@@ -141,10 +142,6 @@ def _train(arguments: list[str]) -> int | None:
 
 
 def _sweep(options: argparse.Namespace) -> int:
-    if not options.sweep:
-        raise UsageError("--jobs and --slurm: go with --sweep")
-    if options.resume or options.reproduce:
-        raise UsageError("--sweep: goes on by itself, leave --resume and --reproduce out")
     from .training.sweeps.sweep import Order, sweep
 
     look_in(os.getcwd())  # task=module:Class is found in the person's folder
@@ -163,49 +160,6 @@ def _ending(stop: KeyboardInterrupt, folder: Path) -> str:
     if (folder / SAVED_AS).is_file():
         return f"interrupted before the first checkpoint: what was bought is kept in {folder}; go on with: {go_on}"
     return "interrupted before the run began: nothing was bought"
-
-
-def _train_parser() -> Parser:
-    program = _program()
-    parser = Parser(
-        prog=program,
-        usage=f"{program} [PRESET ...] [KEY=VALUE ...] [--print-config]\n       {program} --resume RUN [--trust] [budget.total=...]\n       {program} --sweep [PRESET ...] KEY=A,B KEY=0..9 [--jobs N] [--slurm partition=NAME]\n       {program} --reproduce FILE",
-        description="Train an agent on two budgets, one for transitions and one for labels.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-        add_help=False,
-    )
-    parser.add_argument("settings", nargs="*", metavar="PRESET|KEY=VALUE", help=argparse.SUPPRESS)
-    parser.add_argument("--resume", metavar="RUN", type=Path, help="go on with the run in this folder")
-    parser.add_argument("--trust", action="store_true", help=TRUST)
-    parser.add_argument(
-        "--sweep", action="store_true", help="a run for every combination of values: seed=0..9 or KEY=A,B"
-    )
-    parser.add_argument("--jobs", type=_count, metavar="N", help="runs of a sweep at once; default: one")
-    parser.add_argument("--slurm", action="append", metavar="KEY=VALUE,...", help="run a sweep on a Slurm cluster")
-    parser.add_argument(
-        "--reproduce", metavar="FILE", type=Path, help="do an update of a run's dumps/ again, say what failed"
-    )
-    parser.add_argument("--print-config", action="store_true", help="print the resolved configuration and stop")
-    parser.add_argument("-h", "--help", nargs="?", const="", metavar="SECTION", help="this page, or all of a section")
-    return parser
-
-
-def _refuse_dashes(arguments: list[str]) -> None:
-    """UsageError where a setting is written as an option, which says how it is written: seed=1 for --seed 1."""
-    from .training.keys import closest, leaves
-
-    for argument, following in pairwise([*arguments, ""]):
-        name, equals, value = argument.removeprefix("--").partition("=")
-        if not argument.startswith("--") or name in TRAIN_OPTIONS:
-            continue
-        meant = closest(name.replace("-", "_"), [*leaves(), *TRAIN_OPTIONS])
-        if meant in TRAIN_OPTIONS:
-            raise UsageError(f"{argument}: no such option, did you mean --{meant}?")
-        if meant:
-            is_value = following and not following.startswith("--") and "=" not in following
-            value = value if equals else following if is_value else "VALUE"
-            raise UsageError(f"{argument}: a setting has no dashes, write {meant}={value}")
 
 
 def _program() -> str:
@@ -287,7 +241,7 @@ def _eval(arguments: list[str]) -> None:
         prog="tandem eval", description="The true return of a run's newest agent, in episodes that training never saw."
     )
     parser.add_argument("run", type=Path, help="the run's folder")
-    parser.add_argument("--episodes", type=_count, metavar="N", help="of each kind; default: evaluate.final_episodes")
+    parser.add_argument("--episodes", type=count, metavar="N", help="of each kind; default: evaluate.final_episodes")
     parser.add_argument("--video", type=Path, metavar="FILE", help="film one episode: .mp4 or .gif")
     parser.add_argument("--trust", action="store_true", help=TRUST)
     options = parser.parse_args(arguments)
@@ -366,16 +320,6 @@ def _darkroom_order(run: Path, is_trusted: bool) -> dict:
     return darkroom_order(run, is_trusted)
 
 
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"must be a whole number above 0, got {text!r}")
-    return int(text)
-
-
-TRUST = "run the code of others that the run's folder names as module:Class"
-
-ASKING = {"-h", "--help", "--print-config", "--reproduce"}  # rank 0 alone answers
-TRAIN_OPTIONS = ("resume", "trust", "sweep", "jobs", "slurm", "reproduce", "print-config", "help")
 COMMANDS = {
     "train": (_train, "train an agent, or go on with a run"),
     "eval": (_eval, "the true return of a trained agent"),

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from .errors import UserError
 
+TRUST = "run the code of others that the run's folder names as module:Class"  # what --trust does
+
 
 class UsageError(UserError):
     """A command line that cannot be run; the message is one line."""
@@ -16,6 +18,13 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str):
         raise UsageError(f"{message} (see {self.prog} --help)")
+
+
+def count(text: str) -> int:
+    """A whole number above 0, as the type of an argument."""
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"must be a whole number above 0, got {text!r}")
+    return int(text)
 
 
 def place_of(option: str, path: Path) -> Path:

@@ -91,7 +91,7 @@ def build(config: Config, is_resumed: bool, is_exact: bool = True) -> Run:
     learner = make_learner(config, spaces, device)
     # What a run that goes on has on disk already is not told apart from what is to come.
     is_refused = not is_resumed and config.run.forecast == "refuse"
-    foreseen = foresee(config, spaces, learner, device, is_refused, there or read_card(folder).transitions)
+    foreseen = foresee(config, spaces, learner, device, there or read_card(folder).transitions).check(is_refused)
     made, lock = folder.missing(), folder.hold()
     told = [foreseen, *([] if is_resumed else [f"warning: {note}" for note in world.notes])]
     try:

@@ -12,8 +12,8 @@ import yaml
 from tandem.envs.labelers.rater import TierConfig
 from tandem.training import settings
 from tandem.training.config import Config, ConfigError, RunConfig
+from tandem.training.options.settings_help import FIRST, help_text
 from tandem.training.settings import load_config, read_config, resume_config, save_config
-from tandem.training.settings_help import FIRST, help_text
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+import tandem.cli
 from tandem.envs.records import ObsSpec, Spaces
 from tandem.errors import UserError
 from tandem.training.build import build
@@ -146,3 +147,26 @@ def test_the_limit_of_a_group_counts_and_not_the_machine_around_it(tmp_path, ver
     assert free_memory(tmp_path) == 500_000  # the group above has the limit
     put(group / "a/memory.stat", "anon 2000000\ninactive_file 300000\nactive_file 100000\n")
     assert free_memory(tmp_path) == 900_000
+
+
+def test_a_forecast_is_told_without_making_a_run(tmp_path, capsys):
+    folder = tmp_path / "run"
+    arguments = ["train", "smoke", f"run.dir={folder}", "--forecast"]
+    assert tandem.cli.main(arguments) == 0
+    told = capsys.readouterr().out
+    assert not folder.exists()
+    learner = build(load_config(["smoke", f"run.dir={tmp_path}/other"]), is_resumed=False).learner
+    number = sum(parameter.numel() for model in learner.models() for parameter in model.parameters())
+    assert f"parameters: {number:,} (dynamics" in told and "\nmemory: " in told and "\ndisk: " in told
+    assert "bought, at most: {:,} transitions, {:,} labels".format(*bought(load_config(["smoke"]))) in told
+
+
+def test_a_forecast_ends_as_the_run_would(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(forecasts, "free_memory", lambda: 1e8)
+    assert tandem.cli.main(["train", "smoke", "--forecast"]) == 2
+    told = capsys.readouterr()
+    assert "memory: " in told.out and "more than 90% of what is free" in told.err
+    assert tandem.cli.main(["train", "smoke", "budget.total=1", "--forecast"]) == 2
+    assert "budget.total" in capsys.readouterr().err
+    assert tandem.cli.main(["train", "--resume", str(tmp_path), "--forecast"]) == 2
+    assert "leave --resume" in capsys.readouterr().err

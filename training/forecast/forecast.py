@@ -77,13 +77,11 @@ class Forecast:
         return f"warning: {self}: this will not fit"
 
 
-def foresee(
-    config: Config, spaces: Spaces, learner: Learner, device: torch.device, is_refused: bool, stock: int = 0
-) -> str:
-    """What the run will take, in a line; stock: transitions that are there. UserError where it will not fit and is refused then."""
+def foresee(config: Config, spaces: Spaces, learner: Learner, device: torch.device, stock: int = 0) -> Forecast:
+    """What the run will take here. stock: transitions that are there; device: that the models will be on."""
     number = sum(parameter.numel() for model in learner.models() for parameter in model.parameters())
     free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 0
-    return forecast(config, spaces, number, free, Place.of(os.environ).local_size, stock).check(is_refused)
+    return forecast(config, spaces, number, free, Place.of(os.environ).local_size, stock)
 
 
 def forecast(

@@ -109,7 +109,7 @@ def test_one_process_of_a_launcher_is_a_run_alone(tiny):
         assert type(team) is Solo
 
 
-@pytest.mark.parametrize("asked", ["--help", "-h", "--print-config", "--reproduce=x.pt"])
+@pytest.mark.parametrize("asked", ["--help", "-h", "--print-config", "--forecast", "--reproduce=x.pt"])
 def test_only_rank_0_answers_a_question(monkeypatch, capsys, asked):
     for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
         monkeypatch.setenv(name, "1" if "RANK" in name else "2")

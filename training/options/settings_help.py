@@ -8,9 +8,9 @@ import tokenize
 from dataclasses import MISSING, fields, is_dataclass
 from typing import Literal, get_args, get_origin, get_type_hints
 
-from . import settings
-from .config import Config, ConfigError
-from .keys import closest, leaves, mappings
+from .. import settings
+from ..config import Config, ConfigError
+from ..keys import closest, leaves, mappings
 
 INDENT = 44  # column of the meaning
 DEFAULTS = "settings and their defaults, before any preset (KEY=VALUE)"
