@@ -114,6 +114,16 @@ def build(config: Config, is_resumed: bool, is_exact: bool = True) -> Run:
     return run
 
 
+def try_out(config: Config) -> World:
+    """All that a new run looks at before its models and its folder are made. UserError as there."""
+    folder = RunFolder(Path(config.run.dir))
+    world = look_around(config, folder, is_resumed=False)
+    make_labeler(config.labeler, RewardVault(folder.vault), config.seed, folder.path, prices_of(config)["label"])
+    make_allocator(config.allocator)
+    check_pilot(config, world.source.num_transitions if world.source else 0)
+    return world
+
+
 def make_folder(config: Config, folder: RunFolder, world: World, made: list[Path]) -> None:
     """A new run's folder, which is a run only once its config.yaml is there. What exists is copied first: where it is refused,
     nothing is left of what was `made` to hold the folder."""

@@ -149,24 +149,64 @@ def test_the_limit_of_a_group_counts_and_not_the_machine_around_it(tmp_path, ver
     assert free_memory(tmp_path) == 900_000
 
 
-def test_a_forecast_is_told_without_making_a_run(tmp_path, capsys):
-    folder = tmp_path / "run"
-    arguments = ["train", "smoke", f"run.dir={folder}", "--forecast"]
-    assert tandem.cli.main(arguments) == 0
-    told = capsys.readouterr().out
-    assert not folder.exists()
-    learner = build(load_config(["smoke", f"run.dir={tmp_path}/other"]), is_resumed=False).learner
-    number = sum(parameter.numel() for model in learner.models() for parameter in model.parameters())
-    assert f"parameters: {number:,} (dynamics" in told and "\nmemory: " in told and "\ndisk: " in told
-    assert "bought, at most: {:,} transitions, {:,} labels".format(*bought(load_config(["smoke"]))) in told
+def told(capsys, *arguments):
+    """The status, the lines and the complaint of a forecast."""
+    status = tandem.cli.main(["train", *arguments, "--forecast"])
+    return status, *capsys.readouterr()
 
 
-def test_a_forecast_ends_as_the_run_would(tmp_path, capsys, monkeypatch):
+def test_a_forecast_is_told_without_making_a_run(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    status, lines, _ = told(capsys, "smoke")
+    assert status == 0 and list(tmp_path.iterdir()) == []
+    run = build(load_config(["smoke", f"run.dir={tmp_path}/other"]), is_resumed=False)
+    assert f"parameters: {run.learner.num_parameters:,} (dynamics" in lines
+    assert "\nmemory: " in lines and "\ndisk: " in lines
+    assert "reckoned with: {:,} transitions and {:,} labels to buy\n".format(*bought(run.config)) in lines
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("budget.total=1", "for the pilot"),
+        ("labeler.name=nosuch:Labeler", "labeler.name"),
+        ("allocator.name=nosuch:Allocator", "allocator.name"),
+        ("log.sinks=[nosuch:Sink]", "log.sinks"),
+        ("task=gym:Nope-v0", "no task"),
+    ],
+)
+def test_a_forecast_refuses_what_a_run_would(tmp_path, capsys, monkeypatch, setting, words):
+    monkeypatch.chdir(tmp_path)
+    status, _, complaint = told(capsys, "smoke", setting)
+    assert status == 2 and words in complaint
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_forecast_refuses_or_warns_after_its_lines(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(forecasts, "free_memory", lambda: 1e8)
-    assert tandem.cli.main(["train", "smoke", "--forecast"]) == 2
-    told = capsys.readouterr()
-    assert "memory: " in told.out and "more than 90% of what is free" in told.err
-    assert tandem.cli.main(["train", "smoke", "budget.total=1", "--forecast"]) == 2
-    assert "budget.total" in capsys.readouterr().err
-    assert tandem.cli.main(["train", "--resume", str(tmp_path), "--forecast"]) == 2
-    assert "leave --resume" in capsys.readouterr().err
+    monkeypatch.chdir(tmp_path)
+    status, lines, complaint = told(capsys, "smoke")
+    assert status == 2 and "\nmemory: " in lines and "more than 90% of what is free" in complaint
+    status, lines, complaint = told(capsys, "smoke", "run.forecast=warn")
+    assert status == 0 and "this will not fit" in lines and complaint == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "other", [["--resume", "x"], ["--sweep", "seed=0,1"], ["--print-config"], ["--reproduce", "x"]]
+)
+def test_a_forecast_goes_with_no_other_question(capsys, other):
+    status, _, complaint = told(capsys, *other)
+    assert status == 2 and "--forecast: tells of a new run" in complaint
+
+
+def test_models_that_are_there_already_are_counted_and_not_free(monkeypatch):
+    monkeypatch.setattr(forecasts, "free_memory", lambda: 10e9)
+    assert forecast(config(), VECTOR, 10**8, made=4e8).rooms["memory"].free == 10.4e9
+    on_gpu = forecast(config(), VECTOR, 10**8, gpu_bytes=20e9, made=4e8).rooms
+    assert (on_gpu["memory"].free, on_gpu["GPU"].free) == (10e9, 20.4e9)
+
+
+def test_labels_of_stock_have_their_own_price():
+    offline = config("data.transitions=x", "data.collect=false", "data.price_label=0.5", total=100)
+    assert bought(offline)[1] == 200

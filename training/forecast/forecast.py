@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 
+from ...budget.money import MICRO
 from ...envs.records import ObsSpec, Spaces
 from ...errors import UserError
 from ...worldmodel.observations.images import MOST_IMAGES
@@ -19,6 +20,7 @@ from ..config import Config
 from ..learner import Learner
 from ..measurements.block import BURN_IN, SCORED
 from ..parallel.place import Place
+from ..parts.money import prices_of
 from ..parts.stores import label_form
 from .machine import free_memory
 
@@ -78,18 +80,27 @@ class Forecast:
 
 
 def foresee(config: Config, spaces: Spaces, learner: Learner, device: torch.device, stock: int = 0) -> Forecast:
-    """What the run will take here. stock: transitions that are there; device: that the models will be on."""
-    number = sum(parameter.numel() for model in learner.models() for parameter in model.parameters())
-    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 0
-    return forecast(config, spaces, number, free, Place.of(os.environ).local_size, stock)
+    """What the run will take here. stock: transitions that are there; device: that the models are on, or will be."""
+    parameters = [parameter for model in learner.models() for parameter in model.parameters()]
+    number, free = sum(one.numel() for one in parameters), 0
+    if device.type == "cuda":
+        free = torch.cuda.mem_get_info(device)[0]
+    made = 4.0 * sum(one.numel() for one in parameters if not one.is_meta)
+    return forecast(config, spaces, number, free, Place.of(os.environ).local_size, stock, made)
 
 
 def forecast(
-    config: Config, spaces: Spaces, parameters: int, gpu_bytes: float = 0.0, processes: int = 1, stock: int = 0
+    config: Config,
+    spaces: Spaces,
+    parameters: int,
+    gpu_bytes: float = 0.0,
+    processes: int = 1,
+    stock: int = 0,
+    made: float = 0.0,
 ) -> Forecast:
     """What the run takes at its end. parameters: numbers of all models; gpu_bytes: free on the GPU, 0: trains on the CPU;
     processes: of this machine that share the updates, each with models of its own and a part of the batch; stock: transitions
-    that are there before, and are copied."""
+    that are there before, and are copied; made: bytes of models that are there already, which are counted and not free."""
     own, labels = bought(config)
     transitions = own + stock
     rows = replay_bytes(config, spaces, transitions)
@@ -111,15 +122,15 @@ def forecast(
     memory |= ({} if is_mapped else mapped) | ({} if gpu_bytes else learning | {"models": models * processes})
     here = Path(config.run.dir)
     there = Path(config.replay.folder or config.run.dir)
-    rooms = {"memory": Room(memory, free_memory())}
+    rooms = {"memory": Room(memory, free_memory() + (0.0 if gpu_bytes else made))}
     rooms["disk"] = Room(disk | (mapped if is_mapped and there == here else {}), free_disk(here))
     if is_mapped and there != here:
         rooms["replay.folder"] = Room(mapped, free_disk(there))
-    return Forecast(rooms | ({"GPU": Room(learning, gpu_bytes)} if gpu_bytes else {}))
+    return Forecast(rooms | ({"GPU": Room(learning, gpu_bytes + made)} if gpu_bytes else {}))
 
 
 def bought(config: Config) -> tuple[int, int]:
-    """The transitions and labels of a run, at most: an adaptive one may put all into either, of which labels get half here."""
+    """The transitions and labels to reckon with: an adaptive run may put all into either, of which labels get half here."""
     total, price = config.budget.total, config.price
     if config.mode == "coupled":
         number = int(total / (price.transition + price.label))
@@ -127,7 +138,7 @@ def bought(config: Config) -> tuple[int, int]:
     share = config.allocator.label_share if config.allocator.name == "fixed" else None
     share = share if config.data.collect else 1.0
     transitions = total * (1 - share if share is not None else 1.0) / price.transition
-    cheapest = min((tier.price for tier in config.labeler.tiers.values()), default=price.label)
+    cheapest = min((tier.price for tier in config.labeler.tiers.values()), default=prices_of(config)["label"] / MICRO)
     labels = total * (share if share is not None else 0.5) / cheapest
     return int(transitions), min(int(labels), int(transitions)) if config.data.collect else int(labels)
 

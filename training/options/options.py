@@ -73,8 +73,8 @@ def _refuse_together(options: argparse.Namespace) -> None:
     """UsageError where one option does not go with another, or not without it."""
     if options.trust and not options.resume:
         raise UsageError("--trust: goes with --resume, what you name yourself needs none")
-    if options.forecast and (options.resume or options.sweep):
-        raise UsageError("--forecast: tells of a new run, leave --resume and --sweep out")
+    if options.forecast and (options.resume or options.sweep or options.reproduce or options.print_config):
+        raise UsageError("--forecast: tells of a new run, leave --resume, --sweep, --reproduce and --print-config out")
     if (options.jobs or options.slurm) and not options.sweep:
         raise UsageError("--jobs and --slurm: go with --sweep")
     if options.sweep and (options.resume or options.reproduce):
