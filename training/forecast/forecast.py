@@ -82,9 +82,8 @@ class Forecast:
 def foresee(config: Config, spaces: Spaces, learner: Learner, device: torch.device, stock: int = 0) -> Forecast:
     """What the run will take here. stock: transitions that are there; device: that the models are on, or will be."""
     parameters = [parameter for model in learner.models() for parameter in model.parameters()]
-    number, free = sum(one.numel() for one in parameters), 0
-    if device.type == "cuda":
-        free = torch.cuda.mem_get_info(device)[0]
+    number = sum(one.numel() for one in parameters)
+    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 0
     made = 4.0 * sum(one.numel() for one in parameters if not one.is_meta)
     return forecast(config, spaces, number, free, Place.of(os.environ).local_size, stock, made)
 
