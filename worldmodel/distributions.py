@@ -64,7 +64,7 @@ def probs_mean(probs: Tensor, bins: Tensor) -> Tensor:
 
 def categorical_probs(logits: Tensor, unimix: float) -> Tensor:
     """(1 - unimix) softmax(logits) + unimix / K over the last axis."""
-    probs = _softmax(logits)
+    probs = softmax(logits)
     return probs if unimix == 0.0 else torch.add(unimix / logits.shape[-1], probs, alpha=1 - unimix)
 
 
@@ -73,7 +73,7 @@ def categorical_log_probs(logits: Tensor, unimix: float) -> Tensor:
     return torch.log_softmax(logits, -1) if unimix == 0.0 else categorical_probs(logits, unimix).log()
 
 
-def _softmax(logits: Tensor) -> Tensor:
+def softmax(logits: Tensor) -> Tensor:
     """Over the last axis. A CPU takes ten times as long for four classes side by side as for four rows of them."""
     if logits.device.type != "cpu" or logits.shape[-1] >= FEW_CLASSES or logits.dim() < 2:
         return torch.softmax(logits, -1)

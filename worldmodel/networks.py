@@ -5,7 +5,7 @@ import itertools
 import torch
 from torch import Tensor, nn
 
-from .fused import norm_silu, rms_norm
+from .fused.elementwise import norm_silu, rms_norm
 
 
 def init_weight(weight: Tensor, fan_in: int, outscale: float = 1.0) -> None:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from .caps import SpectralCap, check_limits
 from .distributions import twohot_bins, twohot_mean
-from .fused import norm_silu
+from .fused.elementwise import norm_silu
 from .networks import Linear, init_weight
 from .objectives import clip_sum, clip_targets, is_scored, pair_step, pair_targets, preference_log_likelihood, step_loss
 from .optimizer import OptimizerConfig

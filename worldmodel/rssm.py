@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .distributions import categorical_kl, categorical_probs, categorical_sample, straight_through
-from .fused import gated, norm_silu
+from .fused.elementwise import gated, is_plain_cpu, norm_silu
+from .fused.scan import Rows, Weights, scan
 from .networks import MLP, BlockLinear, Linear, RMSNorm
 
 
@@ -65,7 +66,28 @@ class RSSM(nn.Module):
         -> posterior Latent (B, T, ...), posterior log-probabilities (B, T, S, K), in float32.
         """
         given = self.scan_inputs(start, action, embed, is_first)
-        deter, stoch = start.deter, start.stoch.flatten(-2)
+        deter, stoch, probs = self.scan(start.deter, start.stoch.flatten(-2), given, noise)
+        return Latent(deter, stoch.unflatten(-1, (self.stoch, self.classes))), log_of(probs)
+
+    def scan(self, deter: Tensor, stoch: Tensor, given: "ScanInputs", noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """deter (B, D), stoch (B, S*K), noise (B, T, S) -> deter (B, T, D), stoch (B, T, S*K), probabilities (B, T, S, K).
+
+        Where a CPU learns in float32 the steps share one way back (fused/scan.py)."""
+        keep, action_in, embed_in = given.rows
+        if not (torch.is_grad_enabled() and is_plain_cpu(deter, stoch, *given.rows, given.own, self.gates.bias)):
+            return self.scan_by_steps(deter, stoch, given, noise)
+        weights = Weights(
+            *(self.in_deter.weight, self.in_deter.bias, self.in_stoch.weight, self.in_stoch.bias),
+            torch.stack([self.in_deter_norm.scale, self.in_stoch_norm.scale]),
+            *(given.weights.hidden, given.weights.own, self.core_norm.scale, self.gates.weight, self.gates.bias),
+            *(given.own, self.posterior_norm.scale, self.posterior_logit.weight, self.posterior_logit.bias),
+        )
+        return scan(Rows(keep, action_in, embed_in, noise), deter, stoch, weights, self.unimix)
+
+    def scan_by_steps(
+        self, deter: Tensor, stoch: Tensor, given: "ScanInputs", noise: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """As `scan`, one `observe_step` after the other."""
         deters, stochs, mixed = [], [], []
         steps = zip(*(x.unbind(1) for x in (*given.rows, noise)), strict=True)
         for keep_t, action_t, embed_t, noise_t in steps:
@@ -75,8 +97,7 @@ class RSSM(nn.Module):
             deters.append(deter)
             stochs.append(stoch)
             mixed.append(probs)
-        stoch = torch.stack(stochs, 1).unflatten(-1, (self.stoch, self.classes))
-        return Latent(torch.stack(deters, 1), stoch), log_of(torch.stack(mixed, 1))
+        return torch.stack(deters, 1), torch.stack(stochs, 1), torch.stack(mixed, 1)
 
     def scan_inputs(self, start: Latent, action: Tensor, embed: Tensor, is_first: Tensor) -> "ScanInputs":
         """All of `observe` that does not depend on the recurrent state; shapes as there."""

@@ -36,10 +36,15 @@ class CompiledUpdate:
 
     @contextmanager
     def _in_place(self) -> Iterator[None]:
-        for owner, name, compiled in self.compiled:
-            setattr(owner, name, compiled)
+        rssm = self.learner.dynamics.rssm
+        in_place = [
+            *self.compiled,
+            (rssm, "scan", rssm.scan_by_steps),
+        ]  # else a CPU would not come to the compiled steps
+        for owner, name, instead in in_place:
+            setattr(owner, name, instead)
         try:
             yield
         finally:
-            for owner, name, _ in self.compiled:
+            for owner, name, _ in in_place:
                 delattr(owner, name)  # the class's own method is seen again

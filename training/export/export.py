@@ -17,7 +17,7 @@ from ...envs.make import make_env
 from ...envs.records import Spaces
 from ...envs.spaces.told import told_action, told_data, told_obs
 from ...usage import UsageError, file_to_write
-from ...worldmodel.fused import own_order
+from ...worldmodel.fused.elementwise import own_order
 from ...worldmodel.observations.images import MOST_IMAGES
 from ..build import load_trained
 from ..config import Config

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..fused import norm_silu
+from ..fused.elementwise import norm_silu
 from ..networks import BlockLinear, Linear, RMSNorm, init_weight
 
 KERNEL = 5

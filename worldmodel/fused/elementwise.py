@@ -37,7 +37,7 @@ def rms_norm(x: Tensor, scale: Tensor) -> Tensor:
 
 def norm_silu(x: Tensor, scale: Tensor) -> Tensor:
     """SiLU of the RMS norm over the last axis: (..., n) -> (..., n). scale: (n,), or with axes before it that x has too."""
-    if not _is_plain_cpu(x, scale):
+    if not is_plain_cpu(x, scale):
         return F.silu(rms_norm(x, scale))
     if torch.is_grad_enabled() and (x.requires_grad or scale.requires_grad):
         return _NormSilu.apply(x, scale)  # type: ignore[return-value]
@@ -52,7 +52,7 @@ def gated(gates: Tensor, deter: Tensor) -> Tensor:
     groups, n = gates.shape[:2]
     gates = gates.float()
     reset, cand, update = gates.chunk(3, -1)  # (g, N, D/g)
-    if _is_plain_cpu(gates, deter) and not torch.is_grad_enabled():
+    if is_plain_cpu(gates, deter) and not torch.is_grad_enabled():
         # tanh(z) = 2 sigmoid(2 z) - 1: torch's sigmoid takes a sixth of the time of its tanh.
         cand.mul_(reset.sigmoid_()).mul_(2.0).sigmoid_().mul_(2.0).sub_(1.0)
         update.sub_(1.0).sigmoid_()
@@ -63,10 +63,10 @@ def gated(gates: Tensor, deter: Tensor) -> Tensor:
     return torch.lerp(blocks, cand.transpose(0, 1), update.transpose(0, 1)).reshape(n, -1)
 
 
-def _is_plain_cpu(x: Tensor, other: Tensor) -> bool:
-    is_float = x.dtype == other.dtype == torch.float32
+def is_plain_cpu(*tensors: Tensor) -> bool:
+    """Whether all are float32 on a CPU, where nothing else fuses or differentiates what is done with them."""
     is_traced = (torch.compiler.is_compiling() and not _is_own_order) or torch._C._are_functorch_transforms_active()
-    return is_float and x.device.type == "cpu" and not is_traced
+    return not is_traced and all(x.dtype == torch.float32 and x.device.type == "cpu" for x in tensors)
 
 
 def _normed(x: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,106 @@
+"""The scan whose way back is its own, held against the one that autograd takes down step by step."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import Tensor
+
+from tandem.worldmodel.rssm import RSSM, Latent
+
+BATCH, STEPS, ACTION, EMBED = 5, 9, 3, 7
+SIZES = [(16, 4, 0.01), (6, 18, 0.01), (4, 8, 0.0)]  # groups, classes (few are another softmax), uniform share
+
+
+def model(groups: int, classes: int, unimix: float) -> tuple[RSSM, dict[str, Tensor]]:
+    """With a bias and a scale everywhere, a start that needs a gradient, and episodes that begin within the windows."""
+    torch.manual_seed(groups)
+    config = SimpleNamespace(
+        deter=24, hidden=10, blocks=4, stoch=groups, classes=classes, unimix=unimix, prior_layers=1
+    )
+    rssm = RSSM(ACTION, EMBED, config)
+    for parameter in rssm.parameters():
+        parameter.data.add_(0.3 * torch.randn_like(parameter))
+    classes_drawn = torch.randint(classes, (BATCH, groups))
+    given = {
+        "deter": torch.randn(BATCH, 24).requires_grad_(),
+        "stoch": torch.nn.functional.one_hot(classes_drawn, classes).float().requires_grad_(),
+        "action": torch.randn(BATCH, STEPS, ACTION).requires_grad_(),
+        "embed": torch.randn(BATCH, STEPS, EMBED).requires_grad_(),
+    }
+    return rssm, given
+
+
+def observed(rssm: RSSM, given: dict[str, Tensor], is_first: Tensor) -> tuple[list[Tensor], dict[str, Tensor]]:
+    """-> what comes out, and the gradient of a loss of all of it to everything that goes in."""
+    noise = torch.rand(BATCH, STEPS, rssm.stoch, generator=torch.Generator().manual_seed(1))
+    start = Latent(given["deter"], given["stoch"])
+    latent, log_probs = rssm.observe(start, given["action"], given["embed"], is_first, noise)
+    out = [latent.deter, latent.stoch, log_probs]
+    toward = [torch.randn(one.shape, generator=torch.Generator().manual_seed(2)) for one in out]
+    loss = sum((one * to).sum() for one, to in zip(out, toward, strict=True))
+    into = given | {name: p for name, p in rssm.named_parameters() if not name.startswith("prior_")}
+    return out, dict(zip(into, torch.autograd.grad(loss, list(into.values())), strict=True))
+
+
+@pytest.mark.parametrize("groups, classes, unimix", SIZES)
+@pytest.mark.parametrize("share_first", [0.0, 0.3, 1.0])
+def test_states_and_every_gradient_are_those_of_the_steps(groups, classes, unimix, share_first):
+    rssm, given = model(groups, classes, unimix)
+    is_first = torch.rand(BATCH, STEPS, generator=torch.Generator().manual_seed(3)) < share_first
+    out, grads = observed(rssm, given, is_first)
+    assert type(out[0].grad_fn).__name__ == "_ScanBackward", "the scan was to be held against the steps"
+    rssm.scan = rssm.scan_by_steps
+    expected, wanted = observed(rssm, given, is_first)
+    for ours, theirs in zip(out, expected, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
+    assert torch.equal(out[1].argmax(-1), expected[1].argmax(-1))
+    for name, grad in grads.items():
+        assert (grad - wanted[name]).norm() <= 1e-5 * wanted[name].norm(), name
+        if share_first < 1:
+            assert wanted[name].norm() > 0, name
+
+
+def test_what_is_no_number_stays_none_from_there_on():
+    """An embedding that is none must not be hidden by whatever class is drawn from it."""
+    rssm, given = model(*SIZES[0])
+    given["embed"].data[1, 4] = torch.nan
+    out, _ = observed(rssm, given, torch.zeros(BATCH, STEPS, dtype=torch.bool))
+    for one in out:
+        rows = one.isnan().flatten(2).any(-1)
+        assert not rows[0].any() and not rows[1, :4].any() and rows[1, 5:].all()
+    assert out[1][1, 4].isnan().all()
+
+
+def test_a_scan_in_halves_is_the_whole(groups=6, classes=18):
+    rssm, given = model(groups, classes, 0.01)
+    noise = torch.rand(BATCH, STEPS, groups)
+    is_first = torch.zeros(BATCH, STEPS, dtype=torch.bool)
+    start = Latent(given["deter"], given["stoch"])
+    whole, _ = rssm.observe(start, given["action"], given["embed"], is_first, noise)
+    half, at = start, STEPS // 2
+    for part in (slice(at), slice(at, None)):
+        half, _ = rssm.observe(
+            half, given["action"][:, part], given["embed"][:, part], is_first[:, part], noise[:, part]
+        )
+        torch.testing.assert_close(half.deter, whole.deter[:, part])
+        half = Latent(half.deter[:, -1], half.stoch[:, -1])
+
+
+def test_without_gradients_or_in_another_type_it_goes_step_by_step():
+    rssm, given = model(*SIZES[0])
+    calls = []
+    rssm.observe_step = lambda *args: calls.append(1) or RSSM.observe_step(rssm, *args)
+    is_first = torch.zeros(BATCH, STEPS, dtype=torch.bool)
+    noise = torch.rand(BATCH, STEPS, rssm.stoch)
+
+    def observe():
+        calls.clear()
+        rssm.observe(Latent(given["deter"], given["stoch"]), given["action"], given["embed"], is_first, noise)
+        return len(calls)
+
+    assert observe() == 0
+    with torch.no_grad():
+        assert observe() == STEPS
+    with torch.autocast("cpu", torch.bfloat16):
+        assert observe() == STEPS
