@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from .dynamics import DynamicsModel
+from .fused.elementwise import is_plain_cpu
 from .networks import pieces
 from .reward import RewardModel
 from .rssm import Latent
@@ -37,16 +38,45 @@ def dream(
     policy(feat, noise) -> action (N, A), and what it was drawn from (N, *), which keeps its gradient.
     """
     weights = dynamics.rssm.scan_weights()
-    latent, feats, actions, raws = start, [start.feat], [], []
+    latent, actions, raws = start, [], []
+    feats = Features(start, noise.shape[1])
     for noise_t, action_noise_t in zip(noise.unbind(1), action_noise.unbind(1), strict=True):
-        action, raw = policy(feats[-1], action_noise_t)
+        action, raw = policy(feats.last, action_noise_t)
         latent = dynamics.rssm.imagine_step(latent, action, noise_t, weights)
-        feats.append(latent.feat)
+        feats.add(latent)
         actions.append(action)
         raws.append(raw)
-    feat = torch.stack(feats)  # (H+1, N, F)
+    feat = feats.stack()  # (H+1, N, F)
     rewards = torch.cat([reward.predict(one) for one in pieces(feat)])
     conts = torch.cat([dynamics.cont(one) for one in pieces(feat)])
     with torch.enable_grad():
         raw = torch.stack(raws, 1)
     return Imagined(feat.transpose(0, 1), torch.stack(actions, 1), rewards.T, conts.T, raw)
+
+
+class Features:
+    """Those of a rollout. On a CPU each is written where it stays: to stack them in the end is one more pass over all."""
+
+    def __init__(self, start: Latent, steps: int):
+        self.parts: list[Tensor] = []
+        self.rows: Tensor | None = None
+        if is_plain_cpu(start.deter, start.stoch):
+            num, size = start.feat.shape
+            self.rows = start.deter.new_empty(steps + 1, num, size)
+        self.add(start)
+
+    @property
+    def last(self) -> Tensor:
+        return self.parts[-1]
+
+    def add(self, latent: Latent) -> None:
+        if self.rows is None:
+            self.parts.append(latent.feat)
+            return
+        # `data` counts what is written by itself: what the actor keeps of earlier rows has not changed.
+        row = self.rows.data[len(self.parts)]
+        self.parts.append(torch.cat([latent.deter, latent.stoch.flatten(-2)], -1, out=row))
+
+    def stack(self) -> Tensor:
+        """(H+1, N, F)"""
+        return torch.stack(self.parts) if self.rows is None else self.rows

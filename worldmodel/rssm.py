@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .distributions import categorical_kl, categorical_probs, categorical_sample, straight_through
-from .fused.elementwise import gated, is_plain_cpu, norm_silu
+from .fused.elementwise import UPDATE_BIAS, gated, gated_in_place, in_blocks, is_plain_cpu, norm_silu
 from .fused.scan import Rows, Weights, scan
 from .networks import MLP, BlockLinear, Linear, RMSNorm
 
@@ -129,8 +129,11 @@ class RSSM(nn.Module):
 
     def imagine_step(self, latent: Latent, action: Tensor, noise: Tensor, weights: "ScanWeights") -> Latent:
         """One prior step. action (N, A), noise (N, S) uniform; `weights` from scan_weights(), once a rollout."""
-        action_in = self.action_input(action, weights)
-        deter = self.core_step(latent.deter, latent.stoch.flatten(-2), action_in, weights)
+        stoch = latent.stoch.flatten(-2)
+        if not torch.is_grad_enabled() and is_plain_cpu(latent.deter, stoch, action, weights.own):
+            deter = self._dreamed_step(latent.deter, stoch, action, weights)
+        else:
+            deter = self.core_step(latent.deter, stoch, self.action_input(action, weights), weights)
         probs = self.prior_probs(deter)
         stoch = categorical_sample(probs, noise)
         return Latent(deter, straight_through(stoch, probs) if torch.is_grad_enabled() else stoch)
@@ -149,7 +152,7 @@ class RSSM(nn.Module):
         deter, hidden = self.in_deter.weight.shape[1], self.in_deter.weight.shape[0]
         own, shared = cast_once(self.core.weight).split([deter // self.blocks, 3 * hidden], 1)
         shared = shared.transpose(0, 1).reshape(3 * hidden, deter)
-        return ScanWeights(own, shared[: 2 * hidden], shared[2 * hidden :])
+        return ScanWeights(own, shared, shared[: 2 * hidden], shared[2 * hidden :])
 
     def action_input(self, action: Tensor, weights: "ScanWeights") -> Tensor:
         """The action's share of the core's pre-activation, bias included: (..., A) -> (..., D)"""
@@ -167,6 +170,24 @@ class RSSM(nn.Module):
         x = x + torch.bmm(blocks, weights.own).transpose(0, 1).reshape(n, size)
         x = norm_silu(x, self.core_norm.scale).view(n, self.blocks, -1).transpose(0, 1)
         return gated(torch.baddbmm(self.gates.bias.view(self.blocks, 1, -1), x, self.gates.weight), deter)
+
+    def _dreamed_step(self, deter: Tensor, stoch: Tensor, action: Tensor, weights: "ScanWeights") -> Tensor:
+        """As `core_step` with the action itself, on a CPU that learns nothing from it: one product of all three inputs, and
+        few passes over the many rows of a dream."""
+        inputs = (deter, stoch, action / torch.clamp(action.abs(), min=1.0))
+        layers = (self.in_deter, self.in_stoch, self.in_action)
+        hidden = deter.new_empty(len(deter), len(layers), self.in_deter.out_features)
+        for place, (given, layer) in enumerate(zip(inputs, layers, strict=True)):
+            torch.addmm(layer.bias, given, layer.weight.T, out=hidden[:, place])
+        scales = [norm.scale for norm in (self.in_deter_norm, self.in_stoch_norm, self.in_action_norm)]
+        hidden = norm_silu(hidden, torch.stack(scales)).flatten(1)
+        core = torch.addmm(self.core.bias, hidden, weights.shared)
+        blocks = in_blocks(deter, self.blocks)
+        in_blocks(core, self.blocks).add_(torch.bmm(blocks, weights.own))
+        core = in_blocks(norm_silu(core, self.core_norm.scale), self.blocks)
+        bias = self.gates.bias.view(self.blocks, 3, -1) - UPDATE_BIAS.view(3, 1)
+        gates = torch.baddbmm(bias.view(self.blocks, 1, -1), core, self.gates.weight)
+        return gated_in_place(gates, deter)
 
     def probs(self, logits: Tensor) -> Tensor:
         """(..., S*K) -> (..., S, K), float32"""
@@ -188,9 +209,11 @@ def cast_once(weight: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class ScanWeights:
-    """Views of RSSM.core.weight. own (g, D/g, D/g); hidden (2 hidden, D) for deter and stoch; action (hidden, D)."""
+    """Views of RSSM.core.weight. own (g, D/g, D/g); shared (3 hidden, D), of it hidden (2 hidden, D) for deter and stoch and
+    action (hidden, D)."""
 
     own: Tensor
+    shared: Tensor
     hidden: Tensor
     action: Tensor
 

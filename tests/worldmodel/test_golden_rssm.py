@@ -79,9 +79,13 @@ def test_golden_single_step_prior_and_posterior(rssm, numbers, check):
     is_first = torch.zeros(len(noise), 1, dtype=torch.bool)
     one_step = (x.unsqueeze(1) for x in (numbers["in_action"], numbers["in_tokens"]))
     observed, log_probs = rssm.observe(start, *one_step, is_first, noise.unsqueeze(1))
+    with torch.no_grad():
+        dreamed = rssm.imagine_step(start, numbers["in_action"], noise, rssm.scan_weights())
     check(imagined.deter, numbers["out_deter"], *FORWARD, what="imagined deter")
+    check(dreamed.deter, numbers["out_deter"], *FORWARD, what="dreamed deter")
     check(observed.deter[:, 0], numbers["out_deter"], *FORWARD, what="observed deter")
-    check(grouped(prior, numbers["out_prior_logits"]), numbers["out_prior_logits"], *FORWARD, what="prior logits")
+    for made in prior:
+        check(grouped([made], numbers["out_prior_logits"]), numbers["out_prior_logits"], *FORWARD, what="prior logits")
     expected = numbers["out_post_logits"]
     check(log_probs[:, 0], categorical_log_probs(expected, UNIMIX), *FORWARD, what="posterior log-probabilities")
     if is_by_steps(rssm):

@@ -14,6 +14,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 EPSILON = 1e-4  # of the norm, as published
+UPDATE_BIAS = torch.tensor(
+    [0.0, 0.0, 1.0]
+)  # of the gates reset, candidate and update: how much lower it is than it says
+_ZERO, _MINUS_ONE = torch.tensor(0.0), torch.tensor(-1.0)
 
 _is_own_order = False  # torch itself does not tell an export from a compiler inside a loop that it takes down
 
@@ -61,6 +65,23 @@ def gated(gates: Tensor, deter: Tensor) -> Tensor:
         update = torch.sigmoid(update - 1.0)
     blocks = deter.unflatten(-1, (groups, -1))  # (N, g, D/g)
     return torch.lerp(blocks, cand.transpose(0, 1), update.transpose(0, 1)).reshape(n, -1)
+
+
+def gated_in_place(gates: Tensor, deter: Tensor) -> Tensor:
+    """As `gated` where nothing is learned, in two thirds of the passes; `gates` have their UPDATE_BIAS already, and are
+    overwritten."""
+    reset, cand, update = gates.chunk(3, -1)
+    # tanh(z) = 2 sigmoid(2 z) - 1
+    torch.addcmul(_ZERO, cand, reset.sigmoid_(), value=2.0, out=cand).sigmoid_()
+    torch.add(_MINUS_ONE, cand, alpha=2.0, out=cand)
+    after = torch.empty_like(deter, memory_format=torch.contiguous_format)
+    torch.lerp(in_blocks(deter, len(gates)), cand, update.sigmoid_(), out=in_blocks(after, len(gates)))
+    return after
+
+
+def in_blocks(x: Tensor, blocks: int) -> Tensor:
+    """(N, D) -> (g, N, D/g), a view"""
+    return x.view(len(x), blocks, -1).transpose(0, 1)
 
 
 def is_plain_cpu(*tensors: Tensor) -> bool:

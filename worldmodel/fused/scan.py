@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..distributions import categorical_sample, softmax
-from .elementwise import EPSILON
+from .elementwise import EPSILON, in_blocks
 
 
 class Rows(NamedTuple):
@@ -60,14 +60,14 @@ class _Scan(torch.autograd.Function):
         way.go(rows, deter, stoch, weights)
         ctx.save_for_backward(*weights)
         ctx.way = way
-        deters, stochs, probs = (one.transpose(0, 1).contiguous() for one in (way.deter, way.stoch, way.probs))
+        deters, stochs, probs = map(turned, (way.deter, way.stoch, way.probs))
         return deters, stochs, probs
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         back = _Back(ctx.way, Weights._make(ctx.saved_tensors))
-        to_start = back.go(*(one.transpose(0, 1).contiguous() for one in grads))
+        to_start = back.go(*map(turned, grads))
         to_rows = None, back.core.transpose(0, 1), back.posterior.transpose(0, 1), None
         return None, *to_rows, *to_start, *back.to_weights()
 
@@ -223,6 +223,6 @@ class _Back:
         )
 
 
-def in_blocks(x: Tensor, blocks: int) -> Tensor:
-    """(N, D) -> (g, N, D/g), a view"""
-    return x.view(len(x), blocks, -1).transpose(0, 1)
+def turned(x: Tensor) -> Tensor:
+    """(B, T, ...) -> (T, B, ...) or back, a copy in any case: it may be overwritten"""
+    return x.transpose(0, 1).clone(memory_format=torch.contiguous_format)

@@ -1,4 +1,4 @@
-"""The scan whose way back is its own, held against the one that autograd takes down step by step."""
+"""What a CPU does in fewer passes, held against the plain steps: the scan whose way back is its own, and dreamed steps."""
 
 from types import SimpleNamespace
 
@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from tandem.worldmodel.imagine import Features
 from tandem.worldmodel.rssm import RSSM, Latent
 
 BATCH, STEPS, ACTION, EMBED = 5, 9, 3, 7
@@ -72,6 +73,23 @@ def test_what_is_no_number_stays_none_from_there_on():
     assert out[1][1, 4].isnan().all()
 
 
+@pytest.mark.parametrize("batch, steps", [(1, STEPS), (BATCH, 1), (1, 1)])
+def test_gradients_that_come_in_are_not_overwritten(batch, steps):
+    """Of a single row or step, turning is no copy by itself."""
+    rssm, given = model(*SIZES[0])
+    start = Latent(given["deter"][:batch], given["stoch"][:batch])
+    rows = [given[key][:batch, :steps] for key in ("action", "embed")]
+    no = torch.zeros(batch, steps, dtype=torch.bool)
+    latent, log_probs = rssm.observe(start, *rows, no, torch.rand(batch, steps, rssm.stoch))
+    out = [latent.deter, latent.stoch, log_probs]
+    into = [given["embed"], *(p for name, p in rssm.named_parameters() if not name.startswith("prior_"))]
+    toward = [torch.randn_like(one) for one in out]
+    before = [one.clone() for one in toward]
+    first = torch.autograd.grad(out, into, toward, retain_graph=True)
+    assert all(map(torch.equal, toward, before))
+    assert all(map(torch.equal, first, torch.autograd.grad(out, into, toward)))
+
+
 def test_a_scan_in_halves_is_the_whole(groups=6, classes=18):
     rssm, given = model(groups, classes, 0.01)
     noise = torch.rand(BATCH, STEPS, groups)
@@ -104,3 +122,30 @@ def test_without_gradients_or_in_another_type_it_goes_step_by_step():
         assert observe() == STEPS
     with torch.autocast("cpu", torch.bfloat16):
         assert observe() == STEPS
+
+
+@pytest.mark.parametrize("groups, classes, unimix", SIZES)
+def test_a_dreamed_step_is_the_one_that_could_be_learned_from(groups, classes, unimix):
+    rssm, given = model(groups, classes, unimix)
+    start, noise = Latent(given["deter"], given["stoch"]), torch.rand(BATCH, groups)
+    action = 2 * given["action"][:, 0]  # beyond 1, where it is made smaller
+    expected = rssm.imagine_step(start, action, noise, rssm.scan_weights())
+    assert expected.deter.requires_grad
+    with torch.no_grad():
+        dreamed = rssm.imagine_step(start, action, noise, rssm.scan_weights())
+    torch.testing.assert_close(dreamed.deter, expected.deter, rtol=1e-5, atol=1e-6)
+    assert torch.equal(dreamed.stoch, expected.stoch) and torch.equal(start.deter, given["deter"])
+
+
+def test_features_are_stacked_and_may_be_learned_from_while_more_are_added():
+    """What autograd keeps of an earlier row must not count as changed."""
+    latents = [Latent(torch.randn(BATCH, 6), torch.randn(BATCH, 2, 4)) for _ in range(4)]
+    weight = torch.randn(3, 14, requires_grad=True)
+    features, made = Features(latents[0], 3), []
+    for latent in latents[1:]:
+        made.append(torch.nn.functional.linear(features.last, weight))
+        features.add(latent)
+    assert torch.equal(features.stack(), torch.stack([one.feat for one in latents]))
+    (grad,) = torch.autograd.grad(torch.stack(made).sum(), weight)
+    expected = sum(one.feat.sum(0) for one in latents[:3])
+    torch.testing.assert_close(grad, expected.expand(3, -1))
