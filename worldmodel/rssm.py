@@ -179,7 +179,7 @@ class RSSM(nn.Module):
         hidden = deter.new_empty(len(deter), len(layers), self.in_deter.out_features)
         for place, (given, layer) in enumerate(zip(inputs, layers, strict=True)):
             torch.addmm(layer.bias, given, layer.weight.T, out=hidden[:, place])
-        scales = [norm.scale for norm in (self.in_deter_norm, self.in_stoch_norm, self.in_action_norm)]
+        scales: list[Tensor] = [norm.scale for norm in (self.in_deter_norm, self.in_stoch_norm, self.in_action_norm)]
         hidden = norm_silu(hidden, torch.stack(scales)).flatten(1)
         core = torch.addmm(self.core.bias, hidden, weights.shared)
         blocks = in_blocks(deter, self.blocks)
