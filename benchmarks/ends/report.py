@@ -23,22 +23,40 @@ COLUMNS = ("cell", "coins, every seed", "mean", "to half each", "last return", "
 
 
 def report(results: dict[str, dict[str, dict]]) -> str:
-    lines = [line for task in TASKS for line in section(task, found(task, results))]
+    lines = [line for task in TASKS for line in [*section(task, found(task, results)), *further(task, results)]]
     return "\n".join([f"Made by `python benchmarks/ends` ({MACHINE}).", "", HEADING, *lines, ""])
 
 
 def found(task: Task, results: dict[str, dict[str, dict]]) -> dict[str, Runs]:
     """Cell, without the task's name -> its runs with the settings of today, of the seeds that all cells have which were run."""
+    kept = of_today(task, results)
+    compared = [set(runs) for cell, runs in kept.items() if cell not in map(twice_cell, task.doubled)]
+    seeds = set.intersection(*compared) if compared else set()
+    shown = {cell: [run for seed, run in runs.items() if seed in seeds] for cell, runs in kept.items()}
+    return {cell: runs for cell, runs in shown.items() if runs}
+
+
+def further(task: Task, results: dict[str, dict[str, dict]]) -> list[str]:
+    """What cells with more seeds than the others came to, seed by seed: how much of a difference is one of seeds."""
+    several = {cell: runs for cell, runs in of_today(task, results).items() if len(runs) > 1}
+    if len({tuple(runs) for runs in of_today(task, results).values()}) < 2:
+        return []  # all are in the table
+    told_cells = (
+        f"{cell} {', '.join(f'{last_return(run):.3g} ({seed})' for seed, run in runs.items())}"
+        for cell, runs in several.items()
+    )
+    return [f"* Last return of every seed, where a cell has several: {'; '.join(told_cells)}."] if several else []
+
+
+def of_today(task: Task, results: dict[str, dict[str, dict]]) -> dict[str, dict[str, dict]]:
+    """Cell, without the task's name -> seed -> its run with the settings of today."""
     kept: dict[str, dict[str, dict]] = {}
     for cell in task.cells:
         command = " ".join(("train.py", *task.arguments(cell), "seed="))
         by_seed = results.get(f"{task.name}-{cell}", {})
         runs = {seed: run for seed, run in sorted(by_seed.items()) if run["command"].startswith(command)}
         kept |= {cell: runs} if runs else {}
-    compared = [set(runs) for cell, runs in kept.items() if cell not in map(twice_cell, task.doubled)]
-    seeds = set.intersection(*compared) if compared else set()
-    shown = {cell: [run for seed, run in runs.items() if seed in seeds] for cell, runs in kept.items()}
-    return {cell: runs for cell, runs in shown.items() if runs}
+    return kept
 
 
 def section(task: Task, cells: dict[str, Runs]) -> list[str]:

@@ -156,6 +156,19 @@ def test_cells_are_compared_on_the_seeds_that_all_have(script, report):
     assert seeds == {"share_05": [1, 2], "adaptive": [1, 2], "twice_05": [2]}
 
 
+def test_seeds_that_not_all_cells_have_are_told_one_by_one(script, report):
+    task = script("ends.settings").TASKS[0]
+
+    def kept(cell, ends):
+        command = "train.py " + " ".join([*task.arguments(cell), "seed=0", "threads=1"])
+        return {f"{task.name}-{cell}": {seed: {"command": command, "return": [0, *two]} for seed, two in ends.items()}}
+
+    several, one = kept("share_10", {"0": (6, 7), "1": (3, 4)}), kept("share_50", {"0": (5, 6)})
+    (line,) = report.further(task, several | one)
+    assert line.endswith("share_10 6.5 (0), 3.5 (1).")  # the last two evaluations, and the seed
+    assert report.further(task, several) == []  # the table has them
+
+
 def test_seeds_are_drawn_again(script):
     bootstrap = script("ends.bootstrap")
     # Of 0 and 1 two are drawn: a quarter of the means is 0, half are .5, a quarter is 1.
