@@ -17,7 +17,7 @@ from .rssm import Latent
 class Imagined:
     """A rollout, `raw` aside without gradient. N starts, H steps; index 0 is the start, reward and cont are those of arriving."""
 
-    feat: Tensor  # (N, H+1, F), quickest where time is first in memory
+    feat: Tensor  # (N, H+1, F), quickest where time is first in memory; never to be written to: `raw` may have kept it
     action: Tensor  # (N, H, A), the action taken in state t
     reward: Tensor  # (N, H+1), index 0 unused
     cont: Tensor  # (N, H+1), discount included
@@ -78,5 +78,5 @@ class Features:
         self.parts.append(torch.cat([latent.deter, latent.stoch.flatten(-2)], -1, out=row))
 
     def stack(self) -> Tensor:
-        """(H+1, N, F)"""
+        """(H+1, N, F), of which autograd may have kept rows: it would not notice that they are written to."""
         return torch.stack(self.parts) if self.rows is None else self.rows

@@ -178,14 +178,15 @@ class RSSM(nn.Module):
         layers = (self.in_deter, self.in_stoch, self.in_action)
         hidden = deter.new_empty(len(deter), len(layers), self.in_deter.out_features)
         for place, (given, layer) in enumerate(zip(inputs, layers, strict=True)):
-            torch.addmm(layer.bias, given, layer.weight.T, out=hidden[:, place])
+            hidden[:, place] = layer(given)
         scales: list[Tensor] = [norm.scale for norm in (self.in_deter_norm, self.in_stoch_norm, self.in_action_norm)]
         hidden = norm_silu(hidden, torch.stack(scales)).flatten(1)
         core = torch.addmm(self.core.bias, hidden, weights.shared)
         blocks = in_blocks(deter, self.blocks)
         in_blocks(core, self.blocks).add_(torch.bmm(blocks, weights.own))
         core = in_blocks(norm_silu(core, self.core_norm.scale), self.blocks)
-        bias = self.gates.bias.view(self.blocks, 3, -1) - UPDATE_BIAS.view(3, 1)
+        bias = self.gates.bias.view(self.blocks, 3, -1).clone()
+        bias[:, 2] -= UPDATE_BIAS
         gates = torch.baddbmm(bias.view(self.blocks, 1, -1), core, self.gates.weight)
         return gated_in_place(gates, deter)
 

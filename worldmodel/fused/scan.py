@@ -5,9 +5,11 @@ a product as large as the weight itself, and one more pass over memory to add it
 rows alone, and each weight's gradient is one product over the rows of all steps in the end. Nor does either way keep books of
 single operations.
 
-Letters: B rows of a batch, T steps; D numbers of recurrent state in g blocks, h of a hidden layer, S groups of K classes.
+Letters: B rows of a batch, T steps; D numbers of recurrent state in g blocks, h of a hidden layer, S groups of K classes. `to_x` is
+the gradient to x. The steps are those of `RSSM.observe_step`: whoever changes these changes both.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -15,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..distributions import categorical_sample, softmax
-from .elementwise import EPSILON, in_blocks
+from .elementwise import EPSILON, UPDATE_BIAS, in_blocks
 
 
 class Rows(NamedTuple):
@@ -56,17 +58,17 @@ class _Scan(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, unimix: float, *given: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         rows, (deter, stoch), weights = Rows._make(given[:4]), given[4:6], Weights._make(given[6:])
-        way = _Way(rows, weights, unimix)
-        way.go(rows, deter, stoch, weights)
-        ctx.save_for_backward(*weights)
-        ctx.way = way
-        deters, stochs, probs = map(turned, (way.deter, way.stoch, way.probs))
-        return deters, stochs, probs
+        way = _Way.empty(rows, weights, unimix)
+        stochs, probs = way.go(rows, deter, stoch, weights)
+        ctx.save_for_backward(*weights, *way.tensors)
+        ctx.unimix = unimix
+        return turned(way.deter), torch.stack(stochs, 1), torch.stack(probs, 1)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        back = _Back(ctx.way, Weights._make(ctx.saved_tensors))
+        weights = Weights._make(ctx.saved_tensors[: len(Weights._fields)])
+        back = _Back(_Way(ctx.saved_tensors[len(weights) :], ctx.unimix), weights)
         to_start = back.go(*map(turned, grads))
         to_rows = None, back.core.transpose(0, 1), back.posterior.transpose(0, 1), None
         return None, *to_rows, *to_start, *back.to_weights()
@@ -75,10 +77,14 @@ class _Scan(torch.autograd.Function):
 class _Norms:
     """A norm with SiLU over the last axis for each step: what it makes of its rows, and what the way back needs."""
 
-    def __init__(self, *shape: int):
-        self.normed, self.out = torch.empty(shape), torch.empty(shape)
-        self.inverse = torch.empty(*shape[:-1], 1)  # one over the root of the mean square
-        self.epsilon, self.size = torch.full((), EPSILON), shape[-1]
+    def __init__(self, normed: Tensor, out: Tensor, inverse: Tensor):
+        """inverse (..., 1): one over the root of the mean square"""
+        self.normed, self.out, self.inverse = normed, out, inverse
+        self.epsilon, self.size = normed.new_full((), EPSILON), normed.shape[-1]
+
+    @staticmethod
+    def empty(like: Tensor, *shape: int) -> tuple[Tensor, Tensor, Tensor]:
+        return like.new_empty(shape), like.new_empty(shape), like.new_empty(*shape[:-1], 1)
 
     def go(self, t: int, x: Tensor, scale: Tensor) -> Tensor:
         inverse, normed = self.inverse[t], self.normed[t]
@@ -99,24 +105,38 @@ class _Norms:
 class _Way:
     """The steps one after the other, and what the way back needs of them. Tensors are (T, B, ...)."""
 
-    def __init__(self, rows: Rows, weights: Weights, unimix: float):
-        (batch, steps), groups = rows.keep.shape[:2], rows.noise.shape[-1]
-        (hidden, deter), stoch, blocks = weights.in_deter.shape, weights.in_stoch.shape[1], len(weights.own)
-        self.unimix, self.blocks = unimix, blocks
-        self.keep = rows.keep.transpose(0, 1).contiguous()
-        self.deter_in, self.deter = (torch.empty(steps, batch, deter) for _ in range(2))
-        self.stoch_in, self.stoch = (torch.empty(steps, batch, stoch) for _ in range(2))
-        self.inputs, self.core = _Norms(steps, batch, 2, hidden), _Norms(steps, batch, deter)
-        self.posterior = _Norms(steps, batch, hidden)
-        self.gates = torch.empty(steps, blocks, batch, 3 * deter // blocks)  # reset, candidate before it, update
-        self.candidate = torch.empty(steps, blocks, batch, deter // blocks)
-        self.soft, self.probs = (torch.empty(steps, batch, groups, stoch // groups) for _ in range(2))
+    def __init__(self, tensors: Sequence[Tensor], unimix: float):
+        self.tensors, self.unimix = tensors, unimix
+        self.keep, self.deter_in, self.deter, self.stoch_in, self.gates, self.candidate, self.soft = tensors[:7]
+        self.inputs, self.core, self.posterior = (_Norms(*tensors[at : at + 3]) for at in (7, 10, 13))
+        self.blocks = self.gates.shape[1]
 
-    def go(self, rows: Rows, deter: Tensor, stoch: Tensor, weights: Weights) -> None:
+    @classmethod
+    def empty(cls, rows: Rows, weights: Weights, unimix: float) -> "_Way":
+        (batch, steps), groups, like = rows.keep.shape[:2], rows.noise.shape[-1], rows.keep
+        (hidden, deter), stoch, blocks = weights.in_deter.shape, weights.in_stoch.shape[1], len(weights.own)
+        tensors = (
+            turned(rows.keep),
+            *(like.new_empty(steps, batch, size) for size in (deter, deter, stoch)),
+            like.new_empty(steps, blocks, batch, 3 * deter // blocks),  # gates: reset, candidate before it, update
+            like.new_empty(steps, blocks, batch, deter // blocks),
+            like.new_empty(steps, batch, groups, stoch // groups),
+            *_Norms.empty(like, steps, batch, 2, hidden),
+            *_Norms.empty(like, steps, batch, deter),
+            *_Norms.empty(like, steps, batch, hidden),
+        )
+        return cls(tensors, unimix)
+
+    def go(self, rows: Rows, deter: Tensor, stoch: Tensor, weights: Weights) -> tuple[list[Tensor], list[Tensor]]:
+        """-> what was drawn (B, S*K) and its probabilities (B, S, K), step by step"""
+        stochs, mixed = [], []
         given = zip(*(one.unbind(1) for one in rows[1:]), strict=True)
         for t, (action_in, embed_in, noise) in enumerate(given):
             deter = self._recur(t, deter, stoch, action_in, weights)
-            stoch = self._look(t, deter, embed_in, noise, weights)
+            stoch, probs = self._look(t, deter, embed_in, noise, weights)
+            stochs.append(stoch)
+            mixed.append(probs)
+        return stochs, mixed
 
     def _recur(self, t: int, deter: Tensor, stoch: Tensor, action_in: Tensor, weights: Weights) -> Tensor:
         """The next state of the core, (B, D)."""
@@ -135,18 +155,17 @@ class _Way:
         reset, before, update = gates.chunk(3, -1)
         # No tanh by way of a sigmoid, as dreams have it: small candidates lose digits, and gradients add up over the steps.
         torch.mul(before, reset.sigmoid_(), out=candidate).tanh_()
-        torch.lerp(blocks, candidate, update.sub_(1.0).sigmoid_(), out=in_blocks(self.deter[t], self.blocks))
+        torch.lerp(blocks, candidate, update.sub_(UPDATE_BIAS).sigmoid_(), out=in_blocks(self.deter[t], self.blocks))
         return self.deter[t]
 
-    def _look(self, t: int, deter: Tensor, embed_in: Tensor, noise: Tensor, weights: Weights) -> Tensor:
-        """What the posterior draws, (B, S*K)."""
+    def _look(self, t: int, deter: Tensor, embed_in: Tensor, noise: Tensor, weights: Weights) -> tuple[Tensor, Tensor]:
+        """What the posterior draws, (B, S*K), and its probabilities, (B, S, K)."""
         hidden = self.posterior.go(t, torch.addmm(embed_in, deter, weights.posterior.T), weights.posterior_scale)
         logits = torch.addmm(weights.logit_bias, hidden, weights.logit.T).view(self.soft[t].shape)
         soft = self.soft[t].copy_(softmax(logits))
-        probs = torch.add(self.unimix / soft.shape[-1], soft, alpha=1 - self.unimix, out=self.probs[t])
+        probs = torch.add(self.unimix / soft.shape[-1], soft, alpha=1 - self.unimix)
         # Where probabilities are no numbers what is drawn is none.
-        torch.add(categorical_sample(probs, noise), probs - probs, out=self.stoch[t].view(soft.shape))
-        return self.stoch[t]
+        return categorical_sample(probs, noise).add_(probs - probs).flatten(1), probs
 
 
 class _Back:
@@ -155,10 +174,10 @@ class _Back:
     def __init__(self, way: _Way, weights: Weights):
         self.way, self.weights = way, weights
         steps, batch, deter = way.deter.shape
-        self.logits = torch.empty_like(way.stoch)
+        self.logits = torch.empty_like(way.soft).flatten(2)
         self.to_y = {norms: torch.empty_like(norms.out) for norms in (way.inputs, way.core, way.posterior)}
         self.inputs, self.core, self.posterior = (torch.empty_like(one) for one in self.to_y.values())
-        self.gates = torch.empty(way.blocks, steps, batch, 3 * deter // way.blocks)
+        self.gates = way.deter.new_empty(way.blocks, steps, batch, 3 * deter // way.blocks)
 
     def go(self, to_deters: Tensor, to_stochs: Tensor, to_probs: Tensor) -> tuple[Tensor, Tensor]:
         """Gradients to what came out, (T, B, ...), which may be overwritten -> those to the first state."""

@@ -125,16 +125,22 @@ def test_without_gradients_or_in_another_type_it_goes_step_by_step():
 
 
 @pytest.mark.parametrize("groups, classes, unimix", SIZES)
-def test_a_dreamed_step_is_the_one_that_could_be_learned_from(groups, classes, unimix):
+@pytest.mark.parametrize("rows", [BATCH, 1])
+def test_a_dreamed_step_is_the_one_that_could_be_learned_from(monkeypatch, groups, classes, unimix, rows):
     rssm, given = model(groups, classes, unimix)
+    by_itself = []
+    inner = rssm._dreamed_step
+    monkeypatch.setattr(rssm, "_dreamed_step", lambda *args: by_itself.append(1) or inner(*args))
     start, noise = Latent(given["deter"], given["stoch"]), torch.rand(BATCH, groups)
-    action = 2 * given["action"][:, 0]  # beyond 1, where it is made smaller
+    action = 2 * given["action"][:rows, 0]  # beyond 1, where it is made smaller; a single one is everybody's
+    before = [one.detach().clone() for one in (start.deter, start.stoch, action)]
     expected = rssm.imagine_step(start, action, noise, rssm.scan_weights())
-    assert expected.deter.requires_grad
+    assert expected.deter.requires_grad and not by_itself
     with torch.no_grad():
         dreamed = rssm.imagine_step(start, action, noise, rssm.scan_weights())
     torch.testing.assert_close(dreamed.deter, expected.deter, rtol=1e-5, atol=1e-6)
-    assert torch.equal(dreamed.stoch, expected.stoch) and torch.equal(start.deter, given["deter"])
+    assert torch.equal(dreamed.stoch, expected.stoch) and by_itself
+    assert all(map(torch.equal, (start.deter, start.stoch, action), before)), "a dream overwrites where it begins"
 
 
 def test_features_are_stacked_and_may_be_learned_from_while_more_are_added():
@@ -145,6 +151,7 @@ def test_features_are_stacked_and_may_be_learned_from_while_more_are_added():
     for latent in latents[1:]:
         made.append(torch.nn.functional.linear(features.last, weight))
         features.add(latent)
+    assert features.last.data_ptr() == features.stack()[-1].data_ptr(), "they are stacked in the end"
     assert torch.equal(features.stack(), torch.stack([one.feat for one in latents]))
     (grad,) = torch.autograd.grad(torch.stack(made).sum(), weight)
     expected = sum(one.feat.sum(0) for one in latents[:3])
