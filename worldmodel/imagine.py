@@ -61,8 +61,8 @@ class Features:
         self.parts: list[Tensor] = []
         self.rows: Tensor | None = None
         if is_plain_cpu(start.deter, start.stoch):
-            num, size = start.feat.shape
-            self.rows = start.deter.new_empty(steps + 1, num, size)
+            num, size = start.deter.shape
+            self.rows = start.deter.new_empty(steps + 1, num, size + start.stoch[0].numel())
         self.add(start)
 
     @property
@@ -74,8 +74,7 @@ class Features:
             self.parts.append(latent.feat)
             return
         # `data` counts what is written by itself: what the actor keeps of earlier rows has not changed.
-        row = self.rows.data[len(self.parts)]
-        self.parts.append(torch.cat([latent.deter, latent.stoch.flatten(-2)], -1, out=row))
+        self.parts.append(latent.feat_in(self.rows.data[len(self.parts)]))
 
     def stack(self) -> Tensor:
         """(H+1, N, F), of which autograd may have kept rows: it would not notice that they are written to."""

@@ -25,7 +25,11 @@ class Latent:
     @property
     def feat(self) -> Tensor:
         """(..., D + S*K)"""
-        return torch.cat([self.deter, self.stoch.flatten(-2)], -1)
+        return self.feat_in(None)
+
+    def feat_in(self, out: Tensor | None) -> Tensor:
+        """The same, written to `out` where there is one, as which it is given back."""
+        return torch.cat([self.deter, self.stoch.flatten(-2)], -1, out=out)
 
     def detach(self) -> "Latent":
         return Latent(self.deter.detach(), self.stoch.detach())
@@ -156,8 +160,7 @@ class RSSM(nn.Module):
 
     def action_input(self, action: Tensor, weights: "ScanWeights") -> Tensor:
         """The action's share of the core's pre-activation, bias included: (..., A) -> (..., D)"""
-        action = action / torch.clamp(action.detach().abs(), min=1.0)
-        hidden = norm_silu(self.in_action(action), self.in_action_norm.scale)
+        hidden = norm_silu(self.in_action(bounded(action)), self.in_action_norm.scale)
         return hidden @ weights.action + self.core.bias
 
     def core_step(self, deter: Tensor, stoch: Tensor, action_in: Tensor, weights: "ScanWeights") -> Tensor:
@@ -174,7 +177,7 @@ class RSSM(nn.Module):
     def _dreamed_step(self, deter: Tensor, stoch: Tensor, action: Tensor, weights: "ScanWeights") -> Tensor:
         """As `core_step` with the action itself, on a CPU that learns nothing from it: one product of all three inputs, and
         few passes over the many rows of a dream."""
-        inputs = (deter, stoch, action / torch.clamp(action.abs(), min=1.0))
+        inputs = (deter, stoch, bounded(action))
         layers = (self.in_deter, self.in_stoch, self.in_action)
         hidden = deter.new_empty(len(deter), len(layers), self.in_deter.out_features)
         for place, (given, layer) in enumerate(zip(inputs, layers, strict=True)):
@@ -193,6 +196,11 @@ class RSSM(nn.Module):
     def probs(self, logits: Tensor) -> Tensor:
         """(..., S*K) -> (..., S, K), float32"""
         return categorical_probs(logits.float().unflatten(-1, (self.stoch, self.classes)), self.unimix)
+
+
+def bounded(action: Tensor) -> Tensor:
+    """Numbers beyond 1 are 1, with their sign; what they are divided by has no gradient."""
+    return action / torch.clamp(action.detach().abs(), min=1.0)
 
 
 def log_of(probs: Tensor) -> Tensor:

@@ -38,8 +38,9 @@ def found(task: Task, results: dict[str, dict[str, dict]]) -> dict[str, Runs]:
 
 def further(task: Task, results: dict[str, dict[str, dict]]) -> list[str]:
     """What cells with more seeds than the others came to, seed by seed: how much of a difference is one of seeds."""
-    several = {cell: runs for cell, runs in of_today(task, results).items() if len(runs) > 1}
-    if len({tuple(runs) for runs in of_today(task, results).values()}) < 2:
+    kept = of_today(task, results)
+    several = {cell: runs for cell, runs in kept.items() if len(runs) > 1}
+    if len({tuple(runs) for runs in kept.values()}) < 2:
         return []  # all are in the table
     told_cells = (
         f"{cell} {', '.join(f'{last_return(run):.3g} ({seed})' for seed, run in runs.items())}"

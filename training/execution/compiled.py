@@ -37,10 +37,8 @@ class CompiledUpdate:
     @contextmanager
     def _in_place(self) -> Iterator[None]:
         rssm = self.learner.dynamics.rssm
-        in_place = [
-            *self.compiled,
-            (rssm, "scan", rssm.scan_by_steps),
-        ]  # else a CPU would not come to the compiled steps
+        # Left to itself a CPU would not come to the compiled steps.
+        in_place = [*self.compiled, (rssm, "scan", rssm.scan_by_steps)]
         for owner, name, instead in in_place:
             setattr(owner, name, instead)
         try:
