@@ -1,5 +1,6 @@
 """The reward model: where its ensemble starts, what each member sees, and what it answers."""
 
+import copy
 import math
 
 import pytest
@@ -40,6 +41,29 @@ def test_the_prediction_is_the_mean_of_the_members_and_the_disagreement_their_de
     assert members.shape == (3, 4) and not torch.allclose(members[0], members[1])
     torch.testing.assert_close(model.predict(feat), (members[0] + members[1] + members[2]) / 3)
     torch.testing.assert_close(model.disagreement(feat), ((members - members.mean(0)) ** 2).mean(0).sqrt())
+
+
+@pytest.mark.parametrize("bins", [15, 17, 255])  # less than the columns that a CPU multiplies at once, and more
+@pytest.mark.parametrize("members", [1, 3])
+def test_the_quick_prediction_is_the_plain_one_and_so_are_its_gradients(bins, members):
+    quick = shaken(bins=bins, members=members, layers=2)
+    plain, feat = copy.deepcopy(quick).double(), torch.randn(5, 7, FEAT)
+    expected = plain.predict(feat.double())  # only float32 has a quick way
+    torch.testing.assert_close(expected, plain.members(feat.double()).mean(0), rtol=0, atol=0)
+    torch.testing.assert_close(
+        quick.predict(feat).double(), expected, rtol=1e-5, atol=2e-6 * expected.abs().max().item()
+    )
+    quick.predict(feat).sum().backward()
+    expected.sum().backward()
+    for own, other in zip(quick.parameters(), plain.parameters(), strict=True):
+        difference = (own.grad.double() - other.grad).norm()
+        assert difference <= 1e-5 * other.grad.norm()
+
+
+def test_a_prediction_from_a_row_that_is_no_number_is_none():
+    feat = torch.zeros(3, FEAT)
+    feat[1] = math.nan
+    assert shaken().predict(feat).isnan().tolist() == [False, True, False]
 
 
 def test_a_single_member_never_disagrees():
