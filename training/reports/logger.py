@@ -1,5 +1,6 @@
 """What a person and a machine can read of a run: the terminal, console.log, metrics.jsonl, TensorBoard, report/*.png."""
 
+import io
 import json
 import math
 import os
@@ -15,6 +16,7 @@ import numpy as np
 import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from PIL import Image
 
 from ...budget.money import coins_shown
 from ...durable import sync
@@ -26,6 +28,7 @@ from .sinks.board import Board
 from .sinks.own import Sinks
 from .sinks.told import ToldSettings
 
+DPI = 150  # of figures
 SPEED_WINDOW = 30  # progress lines that the speed and the time left are taken over
 LEAST_MARKS = 4  # progress lines with updates, before which the speed says nothing of the time left
 
@@ -172,12 +175,14 @@ class Logger:
         """Put a figure into TensorBoard and, replacing the one before, into report/<name>.png."""
         if not self._config.figures:
             return
+        figure.set_dpi(DPI)
         canvas = FigureCanvasAgg(figure)
-        canvas.draw()
-        pixels = np.asarray(canvas.buffer_rgba())[..., :3]  # (height, width, 3) uint8
-        self._board.picture(name, pixels, step)
+        canvas.draw()  # once for both: to lay a figure out and draw it is most of what it costs
+        file = io.BytesIO()
+        Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3]).save(file, "png", dpi=(DPI, DPI))
+        self._board.picture(name, file.getvalue(), canvas.get_width_height(), step)
         self._report.mkdir(exist_ok=True)
-        figure.savefig(self._report / f"{name.replace('/', '_')}.png", dpi=150)
+        (self._report / f"{name.replace('/', '_')}.png").write_bytes(file.getvalue())
 
     def film(self, name: str, film: Film, occasion: Occasion) -> None:
         """Put a film into TensorBoard, as an image that moves, and into report/films/<name>-<phase>.gif."""

@@ -1,5 +1,6 @@
 """What the logger is told is what the files say."""
 
+import io
 import json
 import math
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.figure import Figure
+from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tandem.training.reports.logger import LogConfig, Logger, ProgressLine, Speed, duration, progress_line
@@ -108,8 +110,12 @@ def test_a_figure_is_in_tensorboard_and_in_the_report(tmp_path):
     with Logger(tmp_path, LogConfig()) as logger:
         logger.figure("plan/shares", figure, 7)
     (image,) = events(tmp_path).Images("plan/shares")
-    assert (image.step, image.width, image.height) == (7, 100, 50)
-    assert (tmp_path / "report" / "plan_shares.png").read_bytes().startswith(b"\x89PNG")
+    assert (image.step, image.width, image.height) == (7, 300, 150)
+    file = (tmp_path / "report" / "plan_shares.png").read_bytes()
+    assert file == image.encoded_image_string
+    picture = Image.open(io.BytesIO(file))
+    assert (picture.mode, picture.size) == ("RGB", (300, 150)) and round(picture.info["dpi"][0]) == 150
+    assert len(picture.getcolors(10_000) or ()) > 10  # something is drawn
 
 
 def test_without_figures_none_is_written(tmp_path):

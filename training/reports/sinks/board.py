@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[attr-defined]  # made when it is imported
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
@@ -95,14 +94,15 @@ class Board:
     def text(self, name: str, text: str, step: int) -> None:
         self._writer.add_text(name, text, step)
 
-    def picture(self, name: str, pixels: np.ndarray, step: int) -> None:
-        """pixels: (height, width, 3) uint8."""
-        self._writer.add_image(name, pixels, step, dataformats="HWC")
+    def picture(self, name: str, data: bytes, size: tuple[int, int], step: int) -> None:
+        """A file's bytes, and its width and height."""
+        width, height = size
+        image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=data)
+        self._writer._get_file_writer().add_summary(Summary(value=[Summary.Value(tag=name, image=image)]), step)
 
     def film(self, name: str, film: Film, step: int) -> None:
         """An image that moves."""
-        image = Summary.Image(height=film.height, width=film.width, colorspace=3, encoded_image_string=film.data)
-        self._writer._get_file_writer().add_summary(Summary(value=[Summary.Value(tag=name, image=image)]), step)
+        self.picture(name, film.data, (film.width, film.height), step)
 
     def close(self) -> None:
         self._writer.close()
