@@ -103,7 +103,7 @@ def test_a_process_that_dies_and_one_that_hangs_are_built_anew_and_said(done):
         "observation of nan",
         pytest.param("reward of 1e+300", marks=pytest.mark.slow),
         pytest.param("answer of -inf", marks=pytest.mark.slow),
-        "loss of inf",
+        pytest.param("loss of inf", marks=pytest.mark.slow),
         pytest.param("action of nan", marks=pytest.mark.slow),
     ],
 )

@@ -50,6 +50,7 @@ def test_an_environment_of_ones_own_is_trained_on(trained):
     assert len(answers) > 20 and all(0 < value <= 1 for value in answers)  # exp(-position ** 2)
 
 
+@pytest.mark.slow
 def test_a_labeler_of_ones_own_answers_late_and_alone(trained):
     folder = trained(
         "my_labeler", "labeler.name=my_labeler:Panel", "task=toy_lq", "envs.time_limit=20", "budget.total=320"
@@ -61,6 +62,7 @@ def test_a_labeler_of_ones_own_answers_late_and_alone(trained):
     assert len(set(answers.values())) > 20 and all(-1 <= value < 1 for value in answers.values())
 
 
+@pytest.mark.slow
 def test_a_program_is_asked_by_a_run_and_a_word_of_its_stands_in_the_log(trained):
     """This one judges a row by its number: it needs no eyes."""
     source = "import json, sys\nprint('here I am', file=sys.stderr)\nfor line in sys.stdin:\n    q = json.loads(line)\n"
@@ -136,6 +138,7 @@ def test_an_allocator_of_ones_own_plans_every_phase(trained):
         assert labels / spent == pytest.approx(share, abs=0.02)
 
 
+@pytest.mark.slow
 def test_a_slip_in_ones_own_file_is_told_with_its_place(tmp_path):
     (tmp_path / "slip.py").write_text("class Slip:\n    def __init__(self):\n        import nothing_like_it\n")
     command = [sys.executable, "-m", "tandem", "train", "smoke", "run.dir=run"]

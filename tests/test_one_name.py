@@ -45,7 +45,8 @@ def run(*command: str, folder: Path, **env: str) -> str:
 
 
 @pytest.mark.run
-@pytest.mark.parametrize("processes", [pytest.param("false", marks=pytest.mark.slow), "true"])
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", ["false", "true"])
 def test_a_folder_with_modules_named_like_ours_plans_trains_and_loads(theirs, processes):
     plan = run(sys.executable, "-m", "tandem", "plan", "--budget", "1e5", "--price-label", "10", folder=theirs)
     assert "labels (stock included)" in plan

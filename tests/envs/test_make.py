@@ -56,6 +56,7 @@ def test_every_kind_of_task_has_the_one_form(task):
 
 
 @pytest.mark.run
+@pytest.mark.slow
 def test_every_suite_task_has_the_form_it_states():
     from tandem.envs.suites import dmc
 

@@ -82,6 +82,7 @@ def test_the_labels_of_a_first_episode_train_every_member_before_and_after_a_res
     assert [set(fold.tolist()) for fold in seen] == [{NO_FOLD}, {NO_FOLD}, {0, 1, 2}, {0, 1, 2}]
 
 
+@pytest.mark.slow
 def test_other_widths_than_the_checkpoints_are_an_error(tiny):
     config = tiny()
     train(config)
@@ -117,6 +118,7 @@ def test_a_labeler_that_cannot_be_made_leaves_no_folder(tiny):
     assert not Path(config.run.dir).exists()
 
 
+@pytest.mark.slow
 def test_how_much_is_looked_at_changes_nothing_that_is_learned(tiny):
     once, often = tiny(folder="once"), tiny("evaluate.episodes=3", folder="often")
     train(once)

@@ -85,7 +85,7 @@ def test_a_mended_environment_goes_on_where_the_run_was_saved(tiny, audit, monke
         slow("FailingOnce", "false", "raised RuntimeError: simulator connection lost (" + ZOO),
         ("FailingOnce", "true", "raised RuntimeError: simulator connection lost (" + ZOO),
         slow("Dying", "true", "is gone: its process was ended by signal 9"),
-        ("Hanging", "true", "did not answer within 4 seconds (envs.timeout)"),
+        slow("Hanging", "true", "did not answer within 4 seconds (envs.timeout)"),
         slow("Hanging", "false", "did not answer within 4 seconds (envs.timeout)"),
     ],
 )
@@ -138,6 +138,7 @@ def test_an_observation_that_is_no_number_does_not_end_the_run_from_within_an_ev
     assert audit(Path(config.run.dir))["spent"] == 320
 
 
+@pytest.mark.slow
 def test_a_task_of_which_one_alone_can_be_open_is_evaluated_where_it_is_borrowed(tiny, audit):
     settings = ("task=zoo:Single", "envs.num=1", "envs.heldout_share=0.3")
     config = tiny(*settings, "evaluate.borrow=true")

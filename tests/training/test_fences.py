@@ -351,6 +351,7 @@ def test_a_coupled_row_without_an_answer_is_replayed_with_its_prediction(filled)
     assert torch.equal(replayed.reward[:, :2], batch.reward[:, :2])
 
 
+@pytest.mark.slow
 def test_a_labels_features_are_close_to_those_of_the_full_history(filled):
     """The copy starts from a stored latent and burns in; the truth filters the episode from its first row. Distances of
     the recurrent state are in units of the typical one between two labelled rows, over three runs, that some twenty

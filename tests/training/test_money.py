@@ -261,6 +261,7 @@ def interrupt_after_chunks(monkeypatch, chunks: int) -> None:
     monkeypatch.setattr(Collector, "open", opening)
 
 
+@pytest.mark.slow
 def test_a_larger_budget_survives_a_crash_right_after_it_was_granted(tiny, audit, crash_at, monkeypatch):
     config = tiny()
     folder = Path(config.run.dir)

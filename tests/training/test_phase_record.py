@@ -49,6 +49,7 @@ def test_a_phase_done_again_for_late_answers_stands_there_once(tiny):
     assert [one["phase"] for one in progress["evaluations"]] == [0, 1, 2]
 
 
+@pytest.mark.slow
 def test_records_of_0_1_without_offers_buy_from_the_raters_that_are_for_sale(tiny, monkeypatch):
     """A record of version 0.1 holds no offers; the default tier, which nobody sells then, must not answer."""
     config = tiny("labeler.tiers={cheap:{price:1,sigma:0.5},expert:{price:4,sigma:0.1}}", "budget.total=640")

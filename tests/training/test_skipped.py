@@ -95,6 +95,7 @@ def test_a_skipped_update_is_said_at_the_end_of_its_phase(tiny, capsys, monkeypa
     assert learner["skipped"].tolist() == [0, 0]
 
 
+@pytest.mark.slow
 def test_what_a_poisoned_model_does_is_not_kept_and_the_run_goes_on_without_it(
     tiny, differences, whole_run_in, tmp_path, monkeypatch
 ):

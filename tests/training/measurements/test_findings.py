@@ -32,6 +32,7 @@ def assert_same(first, second) -> None:
             assert_same(first[key], second[key])
 
 
+@pytest.mark.slow
 def test_how_much_is_measured_changes_nothing_that_is_trained(tiny):
     little, much = (
         tiny("measure.samples=1", "allocator.name=fixed", folder="a"),

@@ -147,6 +147,7 @@ def test_a_run_waits_for_people_pays_what_they_took_also_late_and_buys_again_wha
     assert "99 coins owed to cat wait for budget.total" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_where_nobody_answers_any_more_the_run_ends_with_all_its_money_and_goes_on(with_people):
     people = People(silent_from=12)
     with pytest.raises(UserError, match=r"^labeler.refusals: .* the last: nobody answered within 0.01 seconds"):

@@ -51,6 +51,7 @@ def test_what_cannot_be_looked_at_warns_and_ends_no_run(tiny, monkeypatch, capsy
     assert len((folder / "phases.jsonl").read_text().splitlines()) == 3
 
 
+@pytest.mark.slow
 def test_plans_are_the_same_with_and_without_looking(tiny, monkeypatch):
     first, second = tiny(folder="a"), tiny(folder="b")
     train(first)
@@ -108,6 +109,7 @@ def test_a_task_that_cannot_be_drawn_is_said_once_and_trains_on(tiny, capsys):
     assert len(phases_of(Path(config.run.dir))) == 3
 
 
+@pytest.mark.slow
 def test_a_run_without_evaluation_has_its_losses_and_pictures_but_no_returns(tiny):
     config = tiny("evaluate.episodes=0", "log.figures=true")
     train(config)

@@ -167,6 +167,7 @@ def test_a_run_that_crashed_before_its_first_checkpoint_pays_for_the_stock_once(
         assert ledger.balance().transitions == NUMBER and ledger.balance().labels == 72  # of 289 coins
 
 
+@pytest.mark.slow
 def test_without_evaluation_no_environment_is_made(offline, tmp_path, monkeypatch):
     """The task is a name, and the spaces are those of the set."""
 

@@ -108,6 +108,7 @@ def test_the_newest_updates_are_kept_by_reference():
     assert recorder.kept[-1].batch is inputs[2][0] and recorder.kept[-1].noise is inputs[2][2]
 
 
+@pytest.mark.slow
 def test_a_run_of_skipped_updates_leaves_a_dump_that_a_command_explains(tiny, monkeypatch, capsys):
     """Every action is infinite from the first update on."""
     config = tiny("train.updates=120")

@@ -43,7 +43,7 @@ def crash() -> None:
         (),
         COUPLED,
         pytest.param(("envs.num=1", "replay.latents=bfloat16"), marks=pytest.mark.slow),
-        ("envs.num=4", "labeler.name=noisy", "labeler.delay=3"),
+        pytest.param(("envs.num=4", "labeler.name=noisy", "labeler.delay=3"), marks=pytest.mark.slow),
         pytest.param(("envs.processes=true",), marks=pytest.mark.slow),
         pytest.param(("evaluate.borrow=true", "envs.num=2"), marks=pytest.mark.slow),
         pytest.param(("task=gym:Pendulum-v1",), marks=pytest.mark.slow),
@@ -80,15 +80,17 @@ def test_stopped_twice_and_killed_once_it_is_what_it_would_have_been(
     "settings",
     [
         pytest.param(("task=gym:Pendulum-v1",), id="decoupled"),
-        pytest.param((*COUPLED, "envs.num=3"), id="coupled", marks=pytest.mark.slow),
+        pytest.param((*COUPLED, "envs.num=3"), id="coupled"),
     ],
 )
+@pytest.mark.slow
 def test_an_evaluation_that_borrows_the_environments_leaves_no_trace(tiny, differences, settings):
     own, borrowed = tiny(*settings, folder="own"), tiny(*settings, "evaluate.borrow=true", folder="borrowed")
     train(own), train(borrowed)
     assert differences(Path(own.run.dir), Path(borrowed.run.dir)) == []
 
 
+@pytest.mark.slow
 def test_environments_that_play_beside_the_learner_leave_no_trace(tiny, differences, monkeypatch):
     here, beside = tiny("envs.num=3", folder="here"), tiny("envs.num=3", "envs.processes=true", folder="beside")
     begin, during = ProcessPool.begin, []
@@ -101,6 +103,7 @@ def test_environments_that_play_beside_the_learner_leave_no_trace(tiny, differen
     assert differences(Path(here.run.dir), Path(beside.run.dir)) == []
 
 
+@pytest.mark.slow
 def test_a_signal_in_an_evaluation_ends_at_once_and_loses_nothing(
     tiny, differences, whole_run_in, tmp_path, monkeypatch
 ):

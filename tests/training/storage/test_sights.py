@@ -54,6 +54,7 @@ def sights_of(run: Path) -> dict[tuple[int, int], bytes]:
     return {(env, step): reel.of(Clip(env, step), 0)[0] for env, step in rows}
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_leaves_the_same_sights(config, tiny, monkeypatch):
     from judging import Judge
 
@@ -79,6 +80,7 @@ def test_a_run_that_was_killed_leaves_the_same_sights(config, tiny, monkeypatch)
     assert all(found[clip.env, clip.step] == sight for clip, sight in shown.items())
 
 
+@pytest.mark.slow
 def test_damaged_sights_are_said_mended_and_in_nobodys_way(config):
     run = Path(config.run.dir)
     train(config)

@@ -42,6 +42,7 @@ def test_stock_is_there_before_anything_is_bought_and_the_ledger_knows_nothing_o
     run.close()
 
 
+@pytest.mark.slow
 def test_a_run_with_stock_buys_less_and_is_stopped_and_resumed_like_any_other(
     tiny, earlier, differences, monkeypatch, at_ticks
 ):
@@ -77,6 +78,7 @@ def test_stock_of_a_run_that_began_with_stock_is_all_that_it_had(tiny, earlier, 
     last.close()
 
 
+@pytest.mark.slow
 def test_labels_that_do_not_fit_are_refused_in_a_line(tiny, earlier):
     for settings, why in (
         (("labeler.kind=clip", "labeler.length=4", "task=gym:Pendulum-v1"), "is of another task"),

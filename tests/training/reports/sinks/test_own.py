@@ -203,6 +203,7 @@ def test_the_example_hands_rows_to_wandb_and_goes_on_under_the_same_name(tmp_pat
 
 
 @pytest.mark.run
+@pytest.mark.slow
 def test_a_run_gives_its_rows_also_when_it_was_killed_and_goes_on(tmp_path, lives):
     """Killed by its own sink, at the ninth row; what came after the last checkpoint is done again, and not given again."""
     source = "import os, signal\nclass Keep:\n    def __init__(self, folder, config, resumed):\n"

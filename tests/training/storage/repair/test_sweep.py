@@ -38,6 +38,7 @@ def test_one_damage_to_each_kind_of_file(reliability, stopped_once, tmp_path, sh
         assert outcome.trouble == "" and outcome.is_detected, outcome
 
 
+@pytest.mark.slow
 def test_losses_are_named(reliability, stopped_once, tmp_path):
     expected = reliability.state_of(reliability.resumed(stopped_once, tmp_path, SETTINGS))
     for name, words in (
