@@ -13,7 +13,7 @@ train: $(READY)
 test: $(READY)
 	OMP_NUM_THREADS=1 .venv/bin/python -m pytest $(SIDE_BY_SIDE)
 
-# What takes longest, and repeats at length or from another side what quicker tests try.
+# What takes longest: twenty seconds and more each, or the same at greater length.
 slow: $(READY)
 	OMP_NUM_THREADS=1 .venv/bin/python -m pytest $(SIDE_BY_SIDE) -m slow
 

@@ -1,6 +1,5 @@
 """The reward model: an ensemble of two-hot heads on latent features, trained on bought labels alone."""
 
-import functools
 import math
 from dataclasses import dataclass, field
 
@@ -159,20 +158,20 @@ class RewardModel(nn.Module):
 
     def members(self, feat: Tensor) -> Tensor:
         """(..., F) -> each member's mean reward (M, ...)"""
-        return twohot_mean(self.logits(feat), self.bins)
+        hidden = self._hidden(feat)
+        if is_plain_cpu(hidden):
+            # A CPU multiplies 256 columns faster than 255, and what one member makes of some rows stays in its cache.
+            width = (0, -len(self.bins) % LANES)
+            weight, bias = F.pad(self.out_weight, width), F.pad(self.out_bias, width, value=-math.inf)
+            each = (torch.softmax(torch.addmm(*one), -1) for one in zip(bias, hidden, weight, strict=True))
+            means = torch.stack([probs_mean(probs[:, : len(self.bins)], self.bins) for probs in each])
+        else:
+            means = twohot_mean(self._out(hidden), self.bins)
+        return means.view(len(hidden), *feat.shape[:-1])
 
     def predict(self, feat: Tensor) -> Tensor:
         """(..., F) -> the ensemble's mean reward (...)"""
-        hidden = self._hidden(feat)
-        if not is_plain_cpu(hidden):
-            return twohot_mean(self._out(hidden), self.bins).mean(0).view(feat.shape[:-1])
-        # The mean of means is that of the mean probabilities. A CPU multiplies 256 columns faster than 255, and what one
-        # member makes of some rows stays in its cache until the next one's is added.
-        width = (0, -len(self.bins) % LANES)
-        weight, bias = F.pad(self.out_weight, width), F.pad(self.out_bias, width, value=-math.inf)
-        each = (torch.softmax(torch.addmm(*one), -1) for one in zip(bias, hidden, weight, strict=True))
-        probs = functools.reduce(torch.add, each)[:, : len(self.bins)]
-        return probs_mean(probs, self.bins).view(feat.shape[:-1]) / len(hidden)
+        return self.members(feat).mean(0)
 
     def disagreement(self, feat: Tensor) -> Tensor:
         """(..., F) -> standard deviation between members (...), 0 for a single member"""

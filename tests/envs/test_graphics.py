@@ -43,8 +43,7 @@ def run(program: str, *arguments: str, gl: str, path: str = "") -> subprocess.Co
 
 
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="only Linux tells what is mapped")
-@pytest.mark.slow
-@pytest.mark.parametrize("gl", ["", "egl", "osmesa"])
+@pytest.mark.parametrize("gl", ["", *(pytest.param(name, marks=pytest.mark.slow) for name in ("egl", "osmesa"))])
 def test_training_from_states_loads_no_graphics_library(tmp_path, gl):
     done = run(TRAIN, str(tmp_path / "run"), *MESA, gl=gl)
     assert done.stdout.splitlines()[-3:] == ["exit 0", "mapped []", "imported []"], done.stdout + done.stderr

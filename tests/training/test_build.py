@@ -118,7 +118,6 @@ def test_a_labeler_that_cannot_be_made_leaves_no_folder(tiny):
     assert not Path(config.run.dir).exists()
 
 
-@pytest.mark.slow
 def test_how_much_is_looked_at_changes_nothing_that_is_learned(tiny):
     once, often = tiny(folder="once"), tiny("evaluate.episodes=3", folder="often")
     train(once)

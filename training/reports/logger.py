@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from ...budget.money import coins_shown
-from ...durable import sync
+from ...durable import sync, whole_file
 from ...outside import is_class
 from .films.archive import keep
 from .films.gif import Film
@@ -182,7 +182,8 @@ class Logger:
         Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3]).save(file, "png", dpi=(DPI, DPI))
         self._board.picture(name, file.getvalue(), canvas.get_width_height(), step)
         self._report.mkdir(exist_ok=True)
-        (self._report / f"{name.replace('/', '_')}.png").write_bytes(file.getvalue())
+        with whole_file(self._report / f"{name.replace('/', '_')}.png") as picture:
+            picture.write(file.getvalue())
 
     def film(self, name: str, film: Film, occasion: Occasion) -> None:
         """Put a film into TensorBoard, as an image that moves, and into report/films/<name>-<phase>.gif."""
