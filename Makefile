@@ -13,7 +13,7 @@ train: $(READY)
 test: $(READY)
 	OMP_NUM_THREADS=1 .venv/bin/python -m pytest $(SIDE_BY_SIDE)
 
-# What takes longest: twenty seconds and more each, or the same at greater length.
+# What takes longest, or tries at greater length what others try.
 slow: $(READY)
 	OMP_NUM_THREADS=1 .venv/bin/python -m pytest $(SIDE_BY_SIDE) -m slow
 
