@@ -61,11 +61,11 @@ def test_a_convolution_of_an_upsampled_image_needs_no_upsampled_image():
     check_equal(conv.upsampled(x), plain, (x, conv.weight, conv.bias))
 
 
-def test_a_convolution_cell_by_cell_is_the_convolution_pixel_by_pixel():
+def test_a_convolution_of_two_pixels_at_a_time_is_that_of_each():
     torch.manual_seed(0)
     conv, x = Conv(3, 5).double(), torch.randn(2, 3, 4, 6, dtype=torch.float64, requires_grad=True)
     torch.nn.init.normal_(conv.bias)
-    check_equal(conv.in_cells(x), conv(x), (x, conv.weight, conv.bias))
+    check_equal(conv.in_pairs(x), conv(x), (x, conv.weight, conv.bias))
 
 
 def check_equal(one: Tensor, other: Tensor, inputs: tuple[Tensor, ...]) -> None:
