@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 EPSILON = 1e-4  # of the norm, as published
-_LARGE, _PIECE = 1 << 22, 1 << 18  # numbers: of what is cut, and of the pieces that it is cut into
+_LARGE, _PIECE = 1 << 22, 1 << 18  # numbers: from how many on a tensor is cut, and those of a piece
 UPDATE_BIAS = 1.0  # is taken off the update gate's bias, so that states change slowly at first; as published
 
 _is_own_order = False  # torch itself does not tell an export from a compiler inside a loop that it takes down
@@ -43,7 +43,7 @@ def norm_silu(x: Tensor, scale: Tensor) -> Tensor:
         return F.silu(rms_norm(x, scale))
     if torch.is_grad_enabled() and (x.requires_grad or scale.requires_grad):
         return _NormSilu.apply(x, scale)  # type: ignore[return-value]
-    return _norm_silu(x, scale)[0]
+    return F.silu(_normed(x)[0].mul_(scale), inplace=True)
 
 
 def gated(gates: Tensor, deter: Tensor) -> Tensor:
@@ -88,33 +88,29 @@ def is_plain_cpu(*tensors: Tensor) -> bool:
     return not is_traced and all(x.dtype == torch.float32 and x.device.type == "cpu" for x in tensors)
 
 
-def _norm_silu(x: Tensor, scale: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """SiLU of h * scale; h, which is x over the root of its mean square; and one over that root (..., 1)."""
-    made = torch.empty_like(x), torch.empty_like(x), torch.empty_like(x[..., :1])
-    for piece, y, normed, inverse in _in_pieces(x, *made):
-        torch.linalg.vector_norm(piece, dim=-1, keepdim=True, out=inverse)
-        inverse.mul_(inverse).div_(x.shape[-1]).add_(EPSILON).rsqrt_()
-        torch.mul(piece, inverse, out=normed)
-        F.silu(torch.mul(normed, scale, out=y), inplace=True)
-    return made
-
-
-def _in_pieces(*rows: Tensor) -> Iterable[tuple[Tensor, ...]]:
-    """Tensors of as many rows each, cut into pieces that stay in a core's cache from one pass to the next; what is smaller than
-    many such pieces is not cut."""
-    numbers, count = rows[0].numel(), len(rows[0])
-    if numbers < _LARGE:
-        return (rows,)
-    each = max(1, _PIECE * count // numbers)
-    return zip(*(one.split(each) for one in rows), strict=True)
+def _normed(x: Tensor) -> tuple[Tensor, Tensor]:
+    """x over the root of its mean square, a new tensor, and one over that root (..., 1)."""
+    size = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+    inverse = size.mul_(size).div_(x.shape[-1]).add_(EPSILON).rsqrt_()
+    return x * inverse, inverse
 
 
 class _NormSilu(torch.autograd.Function):
-    """With s the scale, h the normalised x, y = h s, and d the gradient to y: that to x is (d s - h mean(d s h)) / root."""
+    """With s the scale, h the normalised x, y = h s, and d the gradient to y: that to x is (d s - h mean(d s h)) / root.
+
+    What is large goes through all passes piece by piece, so that a core's cache has it from one pass to the next."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, scale: Tensor) -> Tensor:
-        y, normed, inverse = _norm_silu(x, scale)
+        if x.numel() < _LARGE:
+            normed, inverse = _normed(x)
+            y = F.silu(normed * scale, inplace=True)
+        else:
+            y, normed, inverse = torch.empty_like(x), torch.empty_like(x), x.new_empty(*x.shape[:-1], 1)
+            for piece, *made in _pieces(x, y, normed, inverse):
+                h, over_root = _normed(piece)
+                for to, one in zip(made, (F.silu(h * scale, inplace=True), h, over_root), strict=True):
+                    to.copy_(one)
         ctx.save_for_backward(normed, inverse, scale)
         return y
 
@@ -122,12 +118,26 @@ class _NormSilu(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:  # type: ignore[override]
         normed, inverse, scale = ctx.saved_tensors
+        if grad.numel() < _LARGE:
+            return _to_inputs(grad, normed, inverse, scale)
         to_x, to_scale = torch.empty_like(normed), torch.zeros_like(scale)
-        for out, piece, h, over_root in _in_pieces(to_x, grad, normed, inverse):
-            torch.ops.aten.silu_backward.grad_input(piece, h * scale, grad_input=out)
-            along = out * h
-            to_scale += along.reshape(-1, *scale.shape).sum(0)
-            # A scale for each member of an ensemble is no vector to multiply with.
-            total = (along @ scale).unsqueeze(-1) if scale.dim() == 1 else along.mul_(scale).sum(-1, keepdim=True)
-            out.mul_(scale).addcmul_(h, total, value=-1.0 / h.shape[-1]).mul_(over_root)
+        for to, *piece in _pieces(to_x, grad, normed, inverse):
+            one, more = _to_inputs(*piece, scale)
+            to.copy_(one)
+            to_scale += more
         return to_x, to_scale
+
+
+def _to_inputs(grad: Tensor, normed: Tensor, inverse: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
+    to_y = torch.ops.aten.silu_backward(grad, normed * scale)
+    along = to_y * normed
+    to_scale = along.reshape(-1, *scale.shape).sum(0)
+    # A scale for each member of an ensemble is no vector to multiply with.
+    total = (along @ scale).unsqueeze(-1) if scale.dim() == 1 else along.mul_(scale).sum(-1, keepdim=True)
+    return to_y.mul_(scale).addcmul_(normed, total, value=-1.0 / normed.shape[-1]).mul_(inverse), to_scale
+
+
+def _pieces(*rows: Tensor) -> Iterable[tuple[Tensor, ...]]:
+    """Tensors of as many rows each, some _PIECE numbers of the first at a time."""
+    each = max(1, _PIECE * len(rows[0]) // rows[0].numel())
+    return zip(*(one.split(each) for one in rows), strict=True)
