@@ -13,7 +13,7 @@ SCORED = 48  # rows of a window that are scored
 
 @dataclass(frozen=True)
 class Block(Window):
-    """B windows of T rows, each inside one episode; shorter ones are padded at their end.
+    """B windows of T rows, as many as the longest has, each inside one episode; shorter ones are padded at their end.
 
     is_first is true at every window's start, where the start latent is zero: filtering begins there.
     """
@@ -46,7 +46,9 @@ def block_of(episodes: list[Batch], most: int) -> Block | None:
     if not cuts:
         return None
     kept = cuts if len(cuts) <= most else [cuts[i * len(cuts) // most] for i in range(most)]
-    windows = [_window(*cut) for cut in kept]
+    spans = [_span(episode, start) for _, episode, start in kept]
+    rows = max(end - begin for begin, end in spans)
+    windows = [_window(*cut, *span, rows) for cut, span in zip(kept, spans, strict=True)]
     stacked = {
         one.name: torch.stack([getattr(window, one.name) for window in windows])
         for one in fields(Block)
@@ -55,18 +57,21 @@ def block_of(episodes: list[Batch], most: int) -> Block | None:
     return Block(obs={key: torch.stack([window.obs[key] for window in windows]) for key in windows[0].obs}, **stacked)
 
 
-def _window(number: int, episode: Batch, start: int) -> Block:
-    """Rows start .. start + SCORED of an episode with BURN_IN rows before them, without the batch axis."""
-    length = episode.is_first.shape[1]
-    begin, end = max(0, start - BURN_IN), min(length, start + SCORED)
-    is_first = episode.is_first.new_zeros(BURN_IN + SCORED)
+def _span(episode: Batch, start: int) -> tuple[int, int]:
+    """Rows start .. start + SCORED of an episode, with BURN_IN rows before them, as far as it has them."""
+    return max(0, start - BURN_IN), min(episode.is_first.shape[1], start + SCORED)
+
+
+def _window(number: int, episode: Batch, start: int, begin: int, end: int, rows: int) -> Block:
+    """Rows begin .. end of an episode, scored from `start` on and padded to so many rows, without the batch axis."""
+    is_first = episode.is_first.new_zeros(rows)
     is_first[0] = True
     is_scored = torch.zeros_like(is_first)
     is_scored[start - begin : end - begin] = True
-    prev_action = _padded(episode.prev_action[0, begin:end])
+    prev_action = _padded(episode.prev_action[0, begin:end], rows)
     prev_action[0] = 0
     return Block(
-        obs={key: _padded(value[0, begin:end]) for key, value in episode.obs.items()},
+        obs={key: _padded(value[0, begin:end], rows) for key, value in episode.obs.items()},
         prev_action=prev_action,
         is_first=is_first,
         start_deter=torch.zeros_like(episode.start_deter[0]),
@@ -76,7 +81,7 @@ def _window(number: int, episode: Batch, start: int) -> Block:
     )
 
 
-def _padded(rows: Tensor) -> Tensor:
-    padded = rows.new_zeros((BURN_IN + SCORED, *rows.shape[1:]))
-    padded[: len(rows)] = rows
+def _padded(x: Tensor, rows: int) -> Tensor:
+    padded = x.new_zeros((rows, *x.shape[1:]))
+    padded[: len(x)] = x
     return padded

@@ -158,14 +158,16 @@ class TransitionReplay:
         return self._window(self.heldout, *_draw_starts(self.heldout, length, count, rng), length)
 
     def heldout_pieces(self, length: int) -> Iterator[Batch]:
-        """All held-out rows, every stream from its oldest row on, in pieces of `length` rows of all streams (B = N).
+        """All held-out rows, every stream from its oldest row on, in pieces of `length` rows of all streams (B = N), the last
+        one of what is left.
 
         Rows past the end of a shorter stream are padding: write_back skips them. The row before a stream's oldest is
         gone, and its slot may hold the newest: the first piece begins as an episode does, with no action before it.
         """
         oldest, stream = self.heldout.oldest, np.arange(self.num_streams)
-        for start in range(0, int(self.heldout.alive.max()), length):
-            piece = self._window(self.heldout, stream, oldest + start - 1, length)
+        longest = int(self.heldout.alive.max())
+        for start in range(0, longest, length):
+            piece = self._window(self.heldout, stream, oldest + start - 1, min(length, longest - start))
             yield piece if start else _begun(piece)
 
     def heldout_episodes(self, most: int) -> list[Batch]:

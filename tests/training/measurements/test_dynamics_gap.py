@@ -277,3 +277,9 @@ def test_a_truncated_episode_is_bootstrapped_and_a_terminal_one_is_not(models):
 def test_a_setting_below_one_is_named(name):
     with pytest.raises(ValueError, match=f"^{name}: must be at least 1, got 0"):
         MeasureConfig(**{name: 0})
+
+
+def test_short_episodes_are_measured_in_windows_of_their_own_length():
+    block = block_of([episode(8), episode(5, seed=1)], 99)
+    assert block.is_scored.shape == (2, 8)
+    assert block.is_scored.sum(1).tolist() == [8, 5]
