@@ -26,6 +26,7 @@ SETTINGS = (  # a pilot and two phases in a second or two
     "train.batch=2",
     "train.length=6",
     "train.horizon=3",
+    "measure.refit_steps=6",
     "evaluate.episodes=1",
     "evaluate.final_episodes=1",
     "log.figures=false",
