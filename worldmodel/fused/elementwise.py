@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 EPSILON = 1e-4  # of the norm, as published
-_LARGE, _PIECE = 1 << 22, 1 << 18  # numbers: from how many on a tensor is cut, and those of a piece
+_LARGE, _PIECE = 1 << 22, 1 << 18  # numbers: from how many on a tensor is cut, and a thread's part of a piece
 UPDATE_BIAS = 1.0  # is taken off the update gate's bias, so that states change slowly at first; as published
 
 _is_own_order = False  # torch itself does not tell an export from a compiler inside a loop that it takes down
@@ -38,7 +38,8 @@ def rms_norm(x: Tensor, scale: Tensor) -> Tensor:
 
 
 def norm_silu(x: Tensor, scale: Tensor) -> Tensor:
-    """SiLU of the RMS norm over the last axis: (..., n) -> (..., n). scale: (n,), or with axes before it that x has too."""
+    """SiLU of the RMS norm over the last axis: (N, ..., n) -> (N, ..., n). scale: (n,), or with axes before it that x has too
+    after its first."""
     if not is_plain_cpu(x, scale):
         return F.silu(rms_norm(x, scale))
     if torch.is_grad_enabled() and (x.requires_grad or scale.requires_grad):
@@ -138,6 +139,6 @@ def _to_inputs(grad: Tensor, normed: Tensor, inverse: Tensor, scale: Tensor) -> 
 
 
 def _pieces(*rows: Tensor) -> Iterable[tuple[Tensor, ...]]:
-    """Tensors of as many rows each, some _PIECE numbers of the first at a time."""
-    each = max(1, _PIECE * len(rows[0]) // rows[0].numel())
+    """Tensors of as many rows each, for every thread some _PIECE numbers of the first at a time."""
+    each = max(1, _PIECE * torch.get_num_threads() * len(rows[0]) // rows[0].numel())
     return zip(*(one.split(each) for one in rows), strict=True)

@@ -159,22 +159,25 @@ def test_features_are_stacked_and_may_be_learned_from_while_more_are_added():
     torch.testing.assert_close(grad, expected.expand(3, -1))
 
 
-@pytest.mark.parametrize("shape, scale_shape", [((7, 3, 5, 8), (8,)), ((9, 2, 6), (2, 6))])
-def test_a_norm_in_pieces_is_the_norm_of_the_whole(shape, scale_shape, monkeypatch):
+@pytest.mark.parametrize("scale_shape", [(8,), (5, 8)])
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (0, 2, 3, 1), (1, 0, 2, 3)], ids=["as it lies", "image", "members"])
+@pytest.mark.parametrize("is_expanded", [False, True], ids=["", "expanded gradient"])
+def test_a_norm_in_pieces_is_the_norm_of_the_whole(order, scale_shape, is_expanded, monkeypatch):
     """Of images the last piece may be a short one, and one image may be larger than a piece."""
     torch.manual_seed(0)
-    x, scale, toward = torch.randn(shape), torch.randn(scale_shape), torch.randn(shape)
-    results = []
+    sizes = dict(zip(order, (7, 3, 5, 8), strict=True))
+    x = torch.randn([sizes[axis] for axis in range(4)]).permute(order)
+    scale = torch.randn(scale_shape)
+    toward = torch.randn(()).expand(x.shape) if is_expanded else torch.randn(x.shape)
+
+    def made(function) -> list[Tensor]:
+        inputs = x.detach().requires_grad_(), scale.clone().requires_grad_()
+        out = function(*inputs)
+        return [out.detach(), *torch.autograd.grad(out, inputs, toward)]
+
+    wanted = made(lambda x, scale: torch.nn.functional.silu(elementwise.rms_norm(x, scale)))
     for large, piece in ((1 << 22, 1 << 18), (1, 2 * x[0].numel()), (1, 1)):
         monkeypatch.setattr(elementwise, "_LARGE", large)
         monkeypatch.setattr(elementwise, "_PIECE", piece)
-        inputs = x.clone().requires_grad_(), scale.clone().requires_grad_()
-        made = elementwise.norm_silu(*inputs)
-        results.append((made.detach(), *torch.autograd.grad(made, inputs, toward)))
-    inputs = x.clone().requires_grad_(), scale.clone().requires_grad_()
-    plain = torch.nn.functional.silu(elementwise.rms_norm(*inputs))
-    wanted = plain.detach(), *torch.autograd.grad(plain, inputs, toward)
-    for whole, *cut in zip(*results, strict=True):
-        assert all((one - whole).norm() <= 1e-6 * whole.norm() for one in cut)
-    for ours, theirs in zip(results[0], wanted, strict=True):
-        assert (ours - theirs).norm() <= 1e-6 * theirs.norm()
+        for ours, theirs in zip(made(elementwise.norm_silu), wanted, strict=True):
+            assert (ours - theirs).norm() <= 1e-6 * theirs.norm()
