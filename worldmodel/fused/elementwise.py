@@ -122,8 +122,8 @@ class _NormSilu(torch.autograd.Function):
         if grad.numel() < _LARGE:
             return _to_inputs(grad, normed, inverse, scale)
         to_x, to_scale = torch.empty_like(normed), torch.zeros_like(scale)
-        for to, *piece in _pieces(to_x, grad, normed, inverse):
-            one, more = _to_inputs(*piece, scale)
+        for to, piece, h, over_root in _pieces(to_x, grad, normed, inverse):
+            one, more = _to_inputs(piece, h, over_root, scale)
             to.copy_(one)
             to_scale += more
         return to_x, to_scale
