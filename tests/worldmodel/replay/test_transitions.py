@@ -178,6 +178,19 @@ def test_the_oldest_row_of_a_wrapped_heldout_ring_has_no_action_before_it(addres
     assert pieces[1].prev_action[0, 0].any() and not pieces[1].is_first[0, 0]
 
 
+def test_the_last_heldout_piece_is_as_long_as_the_longest_stream_and_padding_is_not_written_back(address_streams):
+    replay = replay_of(address_streams(num=2, heldout={(0, 0), (0, 1), (1, 0)}), 30)
+    pieces = list(replay.heldout_pieces(8))
+    assert [piece.is_first.shape for piece in pieces] == [(2, 8), (2, 8), (2, 4)]
+    for piece in pieces:
+        shape = piece.is_first.shape
+        replay.write_back(piece.address, torch.full((*shape, 2), -5.0), torch.zeros(*shape, 3))
+    env, step = np.repeat([0, 1], 30), np.tile(np.arange(30), 2)
+    is_found, deter, _ = replay.latents(env, step, True)
+    assert is_found.sum() == 30 and (deter == -5).all()
+    assert (replay.latents(env, step, False)[1] != -5).all()
+
+
 def test_write_back_of_heldout_windows_leaves_training_rows_alone(address_streams):
     replay = replay_of(address_streams(num=1, heldout={(0, 1)}), 40)
     batch = replay.heldout_windows(3, 50, np.random.default_rng(0))
