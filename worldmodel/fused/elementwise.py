@@ -15,6 +15,7 @@ from torch import Tensor
 
 EPSILON = 1e-4  # of the norm, as published
 _LARGE, _PIECE = 1 << 22, 1 << 18  # numbers: from how many on a tensor is cut, and a thread's part of a piece
+_LANES = 16  # numbers that a vector unit takes at once, or a multiple
 UPDATE_BIAS = 1.0  # is taken off the update gate's bias, so that states change slowly at first; as published
 
 _is_own_order = False  # torch itself does not tell an export from a compiler inside a loop that it takes down
@@ -43,7 +44,8 @@ def norm_silu(x: Tensor, scale: Tensor) -> Tensor:
     if not is_plain_cpu(x, scale):
         return F.silu(rms_norm(x, scale))
     if torch.is_grad_enabled() and (x.requires_grad or scale.requires_grad):
-        return _NormSilu.apply(x, scale)  # type: ignore[return-value]
+        is_large = x.numel() >= _LARGE and scale.dim() == 1
+        return (_LargeNormSilu if is_large else _NormSilu).apply(x, scale)  # type: ignore[return-value]
     return F.silu(_normed(x)[0].mul_(scale), inplace=True)
 
 
@@ -97,48 +99,81 @@ def _normed(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class _NormSilu(torch.autograd.Function):
-    """With s the scale, h the normalised x, y = h s, and d the gradient to y: that to x is (d s - h mean(d s h)) / root.
-
-    What is large goes through all passes piece by piece, so that a core's cache has it from one pass to the next."""
+    """With s the scale, h the normalised x, y = h s, and d the gradient to y: that to x is (d s - h mean(d s h)) / root."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, scale: Tensor) -> Tensor:
-        if x.numel() < _LARGE:
-            normed, inverse = _normed(x)
-            y = F.silu(normed * scale, inplace=True)
-        else:
-            y, normed, inverse = torch.empty_like(x), torch.empty_like(x), x.new_empty(*x.shape[:-1], 1)
-            for piece, *made in _pieces(x, y, normed, inverse):
-                h, over_root = _normed(piece)
-                for to, one in zip(made, (F.silu(h * scale, inplace=True), h, over_root), strict=True):
-                    to.copy_(one)
+        normed, inverse = _normed(x)
         ctx.save_for_backward(normed, inverse, scale)
-        return y
+        return F.silu(normed * scale, inplace=True)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:  # type: ignore[override]
         normed, inverse, scale = ctx.saved_tensors
-        if grad.numel() < _LARGE:
-            return _to_inputs(grad, normed, inverse, scale)
-        to_x, to_scale = torch.empty_like(normed), torch.zeros_like(scale)
-        for to, piece, h, over_root in _pieces(to_x, grad, normed, inverse):
-            one, more = _to_inputs(piece, h, over_root, scale)
-            to.copy_(one)
-            to_scale += more
+        to_y = torch.ops.aten.silu_backward(grad, normed * scale)
+        along = to_y * normed
+        to_scale = along.reshape(-1, *scale.shape).sum(0)
+        # A scale for each member of an ensemble is no vector to multiply with.
+        total = (along @ scale).unsqueeze(-1) if scale.dim() == 1 else along.mul_(scale).sum(-1, keepdim=True)
+        to_x = to_y.mul_(scale).addcmul_(normed, total, value=-1.0 / normed.shape[-1]).mul_(inverse)
         return to_x, to_scale
 
 
-def _to_inputs(grad: Tensor, normed: Tensor, inverse: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
-    to_y = torch.ops.aten.silu_backward(grad, normed * scale)
-    along = to_y * normed
-    to_scale = along.reshape(-1, *scale.shape).sum(0)
-    # A scale for each member of an ensemble is no vector to multiply with.
-    total = (along @ scale).unsqueeze(-1) if scale.dim() == 1 else along.mul_(scale).sum(-1, keepdim=True)
-    return to_y.mul_(scale).addcmul_(normed, total, value=-1.0 / normed.shape[-1]).mul_(inverse), to_scale
+class _LargeNormSilu(torch.autograd.Function):
+    """The same of what is large, scale (n,): it goes through all passes piece by piece, so that a core's cache has it from one
+    pass to the next, and what is normalised is made anew on the way back rather than written to memory.
+
+    Rows (n,) too short for a vector unit lie side by side, as in `_beside`."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, scale: Tensor) -> Tensor:
+        x = x.contiguous()
+        n = _beside(x)
+        y, inverse = torch.empty_like(x), x.new_empty(x.numel() // (n * len(scale)), n)
+        ones, scales = x.new_ones(len(scale)), scale.repeat(n)
+        for piece, to, over_root in _pieces(scales, x, y, inverse):
+            size = ((piece * piece).view(-1, len(scale)) @ ones).view_as(over_root)
+            torch.rsqrt(size.div_(len(scale)).add_(EPSILON), out=over_root)
+            torch.ops.aten.silu.out((piece * _spread(over_root, len(scale))).mul_(scales), out=to)
+        ctx.save_for_backward(x, inverse, scale)
+        return y
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:  # type: ignore[override]
+        x, inverse, scale = ctx.saved_tensors
+        to_x, to_scale, scales = torch.empty_like(x), torch.zeros_like(scale), scale.repeat(inverse.shape[1])
+        for to, d, piece, over_root in _pieces(scales, to_x, grad.contiguous(), x, inverse):
+            spread = _spread(over_root, len(scale))
+            normed = piece * spread
+            to_y = torch.ops.aten.silu_backward(d, normed * scales)
+            along = (to_y * normed).view(-1, len(scale))
+            to_scale += along.sum(0)
+            total = _spread((along @ scale).view_as(over_root), len(scale))
+            torch.mul(to_y.mul_(scales).addcmul_(normed, total, value=-1.0 / len(scale)), spread, out=to)
+        return to_x, to_scale
 
 
-def _pieces(*rows: Tensor) -> Iterable[tuple[Tensor, ...]]:
-    """Tensors of as many rows each, for every thread some _PIECE numbers of the first at a time."""
-    each = max(1, _PIECE * torch.get_num_threads() * len(rows[0]) // rows[0].numel())
-    return zip(*(one.split(each) for one in rows), strict=True)
+def _beside(x: Tensor) -> int:
+    """How many rows of the last axis are handled as one: a row that is shorter than a vector unit takes four times as long to
+    multiply with a number of its own."""
+    n = max(1, _LANES // x.shape[-1])
+    return n if x.numel() % (n * x.shape[-1]) == 0 else 1
+
+
+def _spread(numbers: Tensor, width: int) -> Tensor:
+    """One number for each row -> for each of a row's `width` numbers: (N, n) -> (N, n * width); of one row (N, 1), which is as
+    good."""
+    n = numbers.shape[1]
+    if n == 1:
+        return numbers
+    return numbers @ torch.eye(n, dtype=numbers.dtype, device=numbers.device).repeat_interleave(width, 1)
+
+
+def _pieces(scales: Tensor, *rows: Tensor) -> Iterable[tuple[Tensor, ...]]:
+    """Of tensors with as many rows each, for every thread some _PIECE numbers at a time: (N, ...) -> (m, len(scales)), the
+    last one's (N, n) -> (m, n)."""
+    each = max(1, _PIECE * torch.get_num_threads() // len(scales))
+    *wide, numbers = rows
+    return zip(*(one.view(-1, len(scales)).split(each) for one in wide), numbers.split(each), strict=True)

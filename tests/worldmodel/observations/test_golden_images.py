@@ -53,19 +53,57 @@ def test_golden_image_decoder(golden, check):
     check(decoder.losses(feat, {"image": g["image"]})["image"], g["loss"], 0, 1e-5, what="loss")
 
 
-def test_a_convolution_of_an_upsampled_image_needs_no_upsampled_image():
+@pytest.fixture
+def conv() -> Conv:
     torch.manual_seed(0)
-    conv, x = Conv(3, 5).double(), torch.randn(2, 3, 4, 6, dtype=torch.float64, requires_grad=True)
+    conv = Conv(3, 5).double()
     torch.nn.init.normal_(conv.bias)
-    plain = conv(F.interpolate(x, scale_factor=2, mode="nearest"))
-    check_equal(conv.upsampled(x), plain, (x, conv.weight, conv.bias))
+    return conv
 
 
-def test_a_convolution_of_two_pixels_at_a_time_is_that_of_each():
+@pytest.fixture
+def pixels() -> Tensor:
+    return torch.randn(2, 3, 4, 6, dtype=torch.float64, requires_grad=True)
+
+
+def plain(conv: Conv, x: Tensor, stride: int = 1) -> Tensor:
+    return F.conv2d(x, conv.weight, conv.bias, stride, 2)
+
+
+def test_a_convolution_of_an_upsampled_image_needs_no_upsampled_image(conv, pixels):
+    expected = plain(conv, F.interpolate(pixels, scale_factor=2, mode="nearest"))
+    check_equal(conv.upsampled(pixels), expected, (pixels, conv.weight, conv.bias))
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_a_convolution_of_two_pixels_at_a_time_is_that_of_each(conv, pixels, stride):
+    check_equal(conv.in_pairs(pixels, stride), plain(conv, pixels, stride), (pixels, conv.weight, conv.bias))
+    check_equal(conv(pixels, stride), plain(conv, pixels, stride), (pixels, conv.weight, conv.bias))
+
+
+def test_a_convolution_of_many_channels_is_torchs_own():
+    conv, x = Conv(9, 10), torch.randn(2, 9, 4, 6)
+    assert all(torch.equal(conv(x, stride), plain(conv, x, stride)) for stride in (1, 2))
+
+
+def test_cells_of_four_pixels_are_the_pixels(conv, pixels):
+    cells = F.pixel_unshuffle(pixels, 2).unflatten(1, (3, 4)).transpose(1, 2).flatten(1, 2)  # four places of 3 channels
+    assert torch.equal(images.unfolded(cells), pixels)
+    check_equal(images.unfolded(conv.in_cells(cells)), plain(conv, pixels), (pixels, conv.weight, conv.bias))
+
+
+def test_a_transposed_convolution_into_cells_is_that_into_pixels(conv, pixels):
+    for ours in (conv.transposed, lambda x: images.unfolded(conv.transposed_in_cells(x))):
+        expected = F.conv_transpose2d(pixels, conv.weight.transpose(0, 1), conv.bias, 2, 2, output_padding=1)
+        check_equal(ours(pixels), expected, (pixels, conv.weight, conv.bias))
+
+
+def test_a_norm_of_cells_is_that_of_each_pixel():
     torch.manual_seed(0)
-    conv, x = Conv(3, 5).double(), torch.randn(2, 3, 4, 6, dtype=torch.float64, requires_grad=True)
-    torch.nn.init.normal_(conv.bias)
-    check_equal(conv.in_pairs(x), conv(x), (x, conv.weight, conv.bias))
+    cells, scale = torch.randn(2, 12, 4, 6), torch.rand(3)
+    torch.testing.assert_close(
+        images.unfolded(images.activated(cells, scale)), images.activated(images.unfolded(cells), scale)
+    )
 
 
 def check_equal(one: Tensor, other: Tensor, inputs: tuple[Tensor, ...]) -> None:
