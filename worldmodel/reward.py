@@ -9,14 +9,12 @@ from torch import Tensor, nn
 
 from .caps import SpectralCap, check_limits
 from .distributions import probs_mean, twohot_bins, twohot_mean
-from .fused.elementwise import is_plain_cpu, norm_silu
+from .fused.elementwise import LANES, is_plain_cpu, norm_silu
 from .networks import Linear, init_weight
 from .objectives import clip_sum, clip_targets, is_scored, pair_step, pair_targets, preference_log_likelihood, step_loss
 from .optimizer import OptimizerConfig
 from .ranks import ALONE, Ranks
 from .records import LabelBatch
-
-LANES = 16  # columns that a CPU multiplies at once
 
 
 @dataclass(frozen=True)

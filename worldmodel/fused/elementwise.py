@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 EPSILON = 1e-4  # of the norm, as published
+LANES = 16  # numbers that a CPU's vector unit takes at once
 _LARGE, _PIECE = 1 << 22, 1 << 18  # numbers: from how many on a tensor is cut, and a thread's part of a piece
-_LANES = 16  # numbers that a vector unit takes at once, or a multiple
 UPDATE_BIAS = 1.0  # is taken off the update gate's bias, so that states change slowly at first; as published
 
 _is_own_order = False  # torch itself does not tell an export from a compiler inside a loop that it takes down
@@ -124,9 +124,11 @@ class _LargeNormSilu(torch.autograd.Function):
     """The same of what is large, scale (n,): it goes through all passes piece by piece, so that a core's cache has it from one
     pass to the next, and what is normalised is made anew on the way back rather than written to memory.
 
-    Rows (n,) too short for a vector unit lie side by side, as in `_beside`."""
+    Rows (n,) too short for a vector unit lie side by side, as in `_beside`. There are products here, which autocast would
+    make in bfloat16, so it is off."""
 
     @staticmethod
+    @torch.amp.custom_fwd(device_type="cpu", cast_inputs=torch.float32)
     def forward(ctx: Any, x: Tensor, scale: Tensor) -> Tensor:
         x = x.contiguous()
         n = _beside(x)
@@ -140,6 +142,7 @@ class _LargeNormSilu(torch.autograd.Function):
         return y
 
     @staticmethod
+    @torch.amp.custom_bwd(device_type="cpu")
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:  # type: ignore[override]
         x, inverse, scale = ctx.saved_tensors
@@ -158,13 +161,13 @@ class _LargeNormSilu(torch.autograd.Function):
 def _beside(x: Tensor) -> int:
     """How many rows of the last axis are handled as one: a row that is shorter than a vector unit takes four times as long to
     multiply with a number of its own."""
-    n = max(1, _LANES // x.shape[-1])
+    n = max(1, LANES // x.shape[-1])
     return n if x.numel() % (n * x.shape[-1]) == 0 else 1
 
 
 def _spread(numbers: Tensor, width: int) -> Tensor:
     """One number for each row -> for each of a row's `width` numbers: (N, n) -> (N, n * width); of one row (N, 1), which is as
-    good."""
+    good. What is not finite spoils the n - 1 rows beside it too."""
     n = numbers.shape[1]
     if n == 1:
         return numbers

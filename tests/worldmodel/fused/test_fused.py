@@ -159,25 +159,65 @@ def test_features_are_stacked_and_may_be_learned_from_while_more_are_added():
     torch.testing.assert_close(grad, expected.expand(3, -1))
 
 
-@pytest.mark.parametrize("scale_shape", [(8,), (5, 8)])
+def plain_norm_silu(x: Tensor, scale: Tensor) -> Tensor:
+    return torch.nn.functional.silu(elementwise.rms_norm(x, scale))
+
+
+def made(function, x: Tensor, scale: Tensor, toward: Tensor) -> list[Tensor]:
+    """Values, and gradients to x and scale."""
+    inputs = x.detach().requires_grad_(), scale.clone().requires_grad_()
+    out = function(*inputs)
+    return [out.detach(), *torch.autograd.grad(out, inputs, toward)]
+
+
+@pytest.mark.parametrize("rows", [(7, 3, 5), (7, 4, 5)], ids=["an odd number", "rows lie side by side"])
 @pytest.mark.parametrize("order", [(0, 1, 2, 3), (0, 2, 3, 1), (1, 0, 2, 3)], ids=["as it lies", "image", "members"])
-@pytest.mark.parametrize("is_expanded", [False, True], ids=["", "expanded gradient"])
-def test_a_norm_in_pieces_is_the_norm_of_the_whole(order, scale_shape, is_expanded, monkeypatch):
-    """Of images the last piece may be a short one, and one image may be larger than a piece."""
+@pytest.mark.parametrize("gradient", ["as it lies", "expanded", "transposed"])
+def test_a_norm_in_pieces_is_the_norm_of_the_whole(rows, order, gradient, monkeypatch):
+    """The last piece may be a short one, and a piece may be as small as one row."""
     torch.manual_seed(0)
-    sizes = dict(zip(order, (7, 3, 5, 8), strict=True))
-    x = torch.randn([sizes[axis] for axis in range(4)]).permute(order)
-    scale = torch.randn(scale_shape)
-    toward = torch.randn(()).expand(x.shape) if is_expanded else torch.randn(x.shape)
-
-    def made(function) -> list[Tensor]:
-        inputs = x.detach().requires_grad_(), scale.clone().requires_grad_()
-        out = function(*inputs)
-        return [out.detach(), *torch.autograd.grad(out, inputs, toward)]
-
-    wanted = made(lambda x, scale: torch.nn.functional.silu(elementwise.rms_norm(x, scale)))
+    sizes = dict(zip(order, (*rows, 8), strict=True))
+    x, scale = torch.randn([sizes[axis] for axis in range(4)]).permute(order), torch.randn(8)
+    toward = torch.randn(()).expand(x.shape) if gradient == "expanded" else torch.randn(x.shape)
+    if gradient == "transposed":
+        toward = torch.randn(x.shape[::-1]).permute(3, 2, 1, 0)
+    wanted = made(plain_norm_silu, x, scale, toward)
     for large, piece in ((1 << 22, 1 << 18), (1, 2 * x[0].numel()), (1, 1)):
         monkeypatch.setattr(elementwise, "_LARGE", large)
         monkeypatch.setattr(elementwise, "_PIECE", piece)
-        for ours, theirs in zip(made(elementwise.norm_silu), wanted, strict=True):
+        for ours, theirs in zip(made(elementwise.norm_silu, x, scale, toward), wanted, strict=True):
             assert (ours - theirs).norm() <= 1e-6 * theirs.norm()
+
+
+@pytest.mark.parametrize("large", [1, 1 << 22])
+def test_a_norm_with_a_scale_for_each_member_is_the_plain_one(large, monkeypatch):
+    torch.manual_seed(0)
+    monkeypatch.setattr(elementwise, "_LARGE", large)
+    x, scale, toward = torch.randn(7, 5, 8), torch.randn(5, 8), torch.randn(7, 5, 8)
+    for ours, theirs in zip(
+        *(made(one, x, scale, toward) for one in (elementwise.norm_silu, plain_norm_silu)), strict=True
+    ):
+        assert (ours - theirs).norm() <= 1e-6 * theirs.norm()
+
+
+def test_a_norm_in_pieces_is_in_float32_under_autocast(monkeypatch):
+    torch.manual_seed(0)
+    monkeypatch.setattr(elementwise, "_LARGE", 1)
+    x, scale, toward = torch.randn(6, 4, 8), torch.randn(8), torch.randn(6, 4, 8)
+    wanted = made(plain_norm_silu, x, scale, toward)
+    with torch.autocast("cpu", torch.bfloat16):
+        ours = made(elementwise.norm_silu, x, scale, toward)
+    for one, other in zip(ours, wanted, strict=True):
+        assert (one - other).norm() <= 1e-6 * other.norm()
+
+
+@pytest.mark.parametrize("is_learned", [(True, False), (False, True)], ids=["x", "scale"])
+def test_a_norm_in_pieces_learns_what_asks_for_it(is_learned, monkeypatch):
+    torch.manual_seed(0)
+    monkeypatch.setattr(elementwise, "_LARGE", 1)
+    inputs = [torch.randn(6, 4, 8).requires_grad_(is_learned[0]), torch.randn(8).requires_grad_(is_learned[1])]
+    learned = [one for one in inputs if one.requires_grad]
+    (ours,), (theirs,) = (
+        torch.autograd.grad(one(*inputs).square().sum(), learned) for one in (elementwise.norm_silu, plain_norm_silu)
+    )
+    torch.testing.assert_close(ours, theirs)

@@ -106,6 +106,34 @@ def test_a_norm_of_cells_is_that_of_each_pixel():
     )
 
 
+@pytest.mark.parametrize("depth", [2, 9])
+def test_the_strided_stacks_are_plain_convolutions_norms_and_silus(depth):
+    torch.manual_seed(0)
+    config = ImageConfig(depth=depth, topology="strided")
+    encoder = images.ImageEncoder(32, 48, 3, config)
+    decoder = images.ImageDecoder(32, 48, 3, deter=16, stoch=4, units=6, blocks=2, config=config)
+    for one in (*encoder.parameters(), *decoder.parameters()):
+        one.data.add_(0.1 * torch.randn_like(one))
+
+    def normed(x: Tensor, layer: torch.nn.Module) -> Tensor:
+        scale = layer.norm.scale[:, None, None]
+        return F.silu(x * scale / (x.square().mean(1, keepdim=True) + 1e-4).sqrt())
+
+    x = image = torch.randn(2, 3, 32, 48)
+    for place, layer in enumerate(encoder.layers):
+        x = normed(plain(layer.conv, x, 2 if place else 1), layer)
+    torch.testing.assert_close(encoder(image), x.permute(0, 2, 3, 1).flatten(1), rtol=1e-4, atol=1e-5)
+
+    seen = []
+    decoder.layers[0].register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    said = decoder(*torch.randn(2, 20).split([16, 4], -1))
+    x = seen[0]
+    for layer in decoder.layers:
+        weight = layer.conv.weight.transpose(0, 1)
+        x = normed(F.conv_transpose2d(x, weight, layer.conv.bias, 2, 2, output_padding=1), layer)
+    torch.testing.assert_close(said, plain(decoder.out, x), rtol=1e-4, atol=1e-5)
+
+
 def check_equal(one: Tensor, other: Tensor, inputs: tuple[Tensor, ...]) -> None:
     """Values, and gradients to the inputs."""
     torch.testing.assert_close(one, other)
