@@ -1,5 +1,6 @@
 """The U-curve of each task and the methods beside it, as tables. `results` is cell -> seed -> what cells.py keeps."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -42,11 +43,23 @@ def further(task: Task, results: dict[str, dict[str, dict]]) -> list[str]:
     several = {cell: runs for cell, runs in kept.items() if len(runs) > 1}
     if len({tuple(runs) for runs in kept.values()}) < 2:
         return []  # all are in the table
+    if not several:
+        return []
+    lines = [f"* Last return of every seed, where a cell has several: {by_seed(several, last_return, '.3g')}."]
+    cells = found(task, results)
+    if any(share_cell(share) in cells for share in task.shares):
+        wanted = goal_of(task, cells).wanted
+        spent = by_seed(several, lambda run: coins(run, wanted, task.total)[0], ",.0f")
+        lines.append(f"* Coins to the level of every seed ({task.total:,.0f}: never reached): {spent}.")
+    return lines
+
+
+def by_seed(cells: dict[str, dict[str, dict]], figure: Callable[[dict], float], form: str) -> str:
     told_cells = (
-        f"{cell} {', '.join(f'{last_return(run):.3g} ({seed})' for seed, run in runs.items())}"
-        for cell, runs in several.items()
+        f"{cell} {', '.join(f'{figure(run):{form}} ({seed})' for seed, run in runs.items())}"
+        for cell, runs in cells.items()
     )
-    return [f"* Last return of every seed, where a cell has several: {'; '.join(told_cells)}."] if several else []
+    return "; ".join(told_cells)
 
 
 def of_today(task: Task, results: dict[str, dict[str, dict]]) -> dict[str, dict[str, dict]]:

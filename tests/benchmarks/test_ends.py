@@ -161,11 +161,14 @@ def test_seeds_that_not_all_cells_have_are_told_one_by_one(script, report):
 
     def kept(cell, ends):
         command = "train.py " + " ".join([*task.arguments(cell), "seed=0", "threads=1"])
-        return {f"{task.name}-{cell}": {seed: {"command": command, "return": [0, *two]} for seed, two in ends.items()}}
+        runs = {seed: {"command": command, "return": [0, *two], "spent": [100, 200, 300]} for seed, two in ends.items()}
+        return {f"{task.name}-{cell}": runs}
 
     several, one = kept("share_10", {"0": (6, 7), "1": (3, 4)}), kept("share_50", {"0": (5, 6)})
-    (line,) = report.further(task, several | one)
-    assert line.endswith("share_10 6.5 (0), 3.5 (1).")  # the last two evaluations, and the seed
+    last, spent = report.further(task, several | one)
+    assert last.endswith("share_10 6.5 (0), 3.5 (1).")  # the last two evaluations, and the seed
+    # 5.85, of 6.5, lies between 3 at 200 coins and 6.5 at 300.
+    assert spent.endswith("(3,000: never reached): share_10 281 (0), 3,000 (1).")
     assert report.further(task, several) == []  # the table has them
 
 
