@@ -41,10 +41,8 @@ def further(task: Task, results: dict[str, dict[str, dict]]) -> list[str]:
     """What cells with more seeds than the others came to, seed by seed: how much of a difference is one of seeds."""
     kept = of_today(task, results)
     several = {cell: runs for cell, runs in kept.items() if len(runs) > 1}
-    if len({tuple(runs) for runs in kept.values()}) < 2:
+    if not several or len({tuple(runs) for runs in kept.values()}) < 2:
         return []  # all are in the table
-    if not several:
-        return []
     lines = [f"* Last return of every seed, where a cell has several: {by_seed(several, last_return, '.3g')}."]
     cells = found(task, results)
     if any(share_cell(share) in cells for share in task.shares):
