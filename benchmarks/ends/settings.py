@@ -24,6 +24,7 @@ class Task:
     doubled: tuple[int, ...]  # the shares that are tried with twice the updates too
     expected: str  # of the best share, written down before it was looked for
     measured: tuple[str, ...] = ()  # how much is measured for `adaptive`
+    coupled: tuple[str, ...] = ()  # for `coupled`, where it could not pay for its pilot else
 
     @property
     def shares(self) -> tuple[int, ...]:
@@ -40,7 +41,8 @@ class Task:
         kind, _, share = cell.partition("_")
         compute = f"train.updates={self.updates * (2 if kind == 'twice' else 1)}"
         if kind in METHODS:
-            return (*self.market, compute, f"allocator.name={kind}", *self.measured)
+            pilot = self.coupled if kind == "coupled" else ()
+            return (*self.market, compute, f"allocator.name={kind}", *self.measured, *pilot)
         return (
             *self.market,
             compute,
@@ -90,6 +92,11 @@ TASKS = (
         ),
         *(10, 10_000, 3_000, 0.2, (50, 80), "above 60 %", EPISODES),
     ),
-    Task("pendulum", ("quick_pendulum", *LONG), 10, 4_000, 1_500, -1250, (50,), "in between"),
+    Task(
+        "pendulum",
+        ("quick_pendulum", *LONG),
+        *(10, 4_000, 1_500, -1250, (50,), "in between"),
+        coupled=("envs.heldout_share=0",),  # with a held-out episode a batch's rows and labels cost more than there is
+    ),
     Task("swingup", ("quickstart", *LONG), 10, 24_000, 4_000, 30, (50,), "in between"),
 )
