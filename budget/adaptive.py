@@ -27,7 +27,7 @@ from .phase import (
     rows_asked,
 )
 from .plan import AllocatorConfig, Evidence, Facts, Measured, Plan, Purse
-from .scaling import ErrorLaw, LawSamples, MeanLaw, Posterior, fit_posterior, tail
+from .scaling import ErrorLaw, LawSamples, MeanLaw, Posterior, PowerLaw, fit_help, fit_posterior, tail
 
 _SAMPLES, _INTERVAL_SAMPLES = 256, 64  # laws a side: for the decision, and for the interval of its share
 _INTERVAL = 0.9  # probability
@@ -61,7 +61,7 @@ class Adaptive:
         # Else there is nothing to share the money with.
         shares = _share_facts(evidence, ledger, belief, offer) if evidence.can_collect else {}
         sure = _sureness(shares, _anew(evidence, ledger, offer)) if shares else 1.0
-        held = divide_phase(evidence, market, *belief.mean_laws(offer), belief.weights, sure)
+        held = divide_phase(evidence, market, *belief.mean_laws(offer), belief.weights, sure, belief.latents)
         known: dict[str, Any] = _gap_facts(belief, offer, market, held) | shares
         facts = Facts(**known)
         alone = "" if evidence.can_collect else LABELS_ALONE
@@ -114,6 +114,7 @@ class Belief:
     few_laws: tuple[LawSamples, LawSamples]  # paired: a split for each
     weights: tuple[float, float]  # to plan by
     measured_weights: tuple[float, float]  # as smoothed, to be told and remembered
+    latents: PowerLaw | None = None  # what transitions make of the reward's error; None: they are not seen to lessen it
 
     def mean_laws(self, offer: LabelOffer) -> tuple[ErrorLaw, ErrorLaw]:
         dynamics, reward = map(MeanLaw, self.laws)
@@ -142,6 +143,7 @@ def divide_phase(
     reward: ErrorLaw,
     weights: tuple[float, float],
     sureness: float = 1.0,
+    latents: ErrorLaw | None = None,
 ) -> Counts:
     """Half way between the split of least gap now and the one on the way to the least gap in the end, within what a phase may
     do. Alone the first would jump with the noise of what was measured: a phase's money is little beside what is held. Each
@@ -152,7 +154,7 @@ def divide_phase(
         return market.at_transitions(math.inf)
     least, most = label_shares_allowed(evidence)
     later = replace(market, money=market.money * max(1, evidence.phases - evidence.phase + 1))
-    shares = (_share_added(one, split(one, dynamics, reward, weights)) for one in (market, later))
+    shares = (_share_added(one, split(one, dynamics, reward, weights, latents)) for one in (market, later))
     unsure = _share_added(market, at_label_share(market, UNMEASURED_LABEL_SHARE))
     logits = [math.log(share / (1 - share)) for share in (min(max(one, least), most) for one in (unsure, *shares))]
     share = 1 / (1 + math.exp((sureness - 1) * logits[0] - sureness * sum(logits[1:]) / 2))
@@ -273,6 +275,7 @@ def _believe(evidence: Evidence) -> Belief:
         ),
         weights=nearer(weights, measured),
         measured_weights=weights,
+        latents=fit_help(measured.latents),
     )
 
 
@@ -286,7 +289,7 @@ def _best_offer(evidence: Evidence, ledger: Purse, belief: Belief) -> LabelOffer
 def _gap_in_the_end(evidence: Evidence, ledger: Purse, belief: Belief, offer: LabelOffer) -> float:
     """Expected once all the money is spent, every further label from this offer."""
     market, laws = item_market(evidence, ledger, offer, ledger.remaining), belief.mean_laws(offer)
-    return gap(split(market, *laws, belief.weights), *laws, belief.weights)
+    return gap(split(market, *laws, belief.weights, belief.latents), *laws, belief.weights, belief.latents)
 
 
 def _plan(
@@ -318,7 +321,7 @@ def _plan(
 def _gap_facts(belief: Belief, offer: LabelOffer, market: Market, held: Counts) -> dict[str, float | bool]:
     """What a person should know of the phase itself, as fields of Facts: finite numbers only."""
     laws = belief.mean_laws(offer)
-    now, after = (float(gap(counts, *laws, belief.weights)) for counts in (market.stock, held))
+    now, after = (float(gap(counts, *laws, belief.weights, belief.latents)) for counts in (market.stock, held))
     facts = {"gap_now": now, "gap_after": after}
     sides = zip(
         ("dynamics", "reward"), belief.posteriors, laws, belief.weights, market.prices, market.stock, strict=True
@@ -333,6 +336,11 @@ def _gap_facts(belief: Belief, offer: LabelOffer, market: Market, held: Counts) 
             f"exponent_{side}_low": low,
             f"exponent_{side}_high": high,
         }
+    if belief.latents:  # its factor is 1 at the transitions held
+        slope = math.exp(belief.latents.log_slope(math.log(max(1, market.stock.transitions))))
+        helped = belief.weights[1] * laws[1].error(market.stock.labels) * slope
+        facts["gain_dynamics"] += helped / market.prices[0] * MICRO
+        facts["exponent_latents"] = belief.latents.exponent
     finite = {name: float(value) for name, value in facts.items() if math.isfinite(value)}
     is_buying = held != market.stock
     return finite | {"stop_buying": is_buying and math.isfinite(now) and now - after < _WORTHWHILE * now}
@@ -345,10 +353,10 @@ def _share_facts(evidence: Evidence, ledger: Purse, belief: Belief, offer: Label
     market = item_market(evidence, ledger, offer, ledger.remaining)
     anew = _anew(evidence, ledger, offer)
     dynamics, reward = belief.few_laws
-    shares = _label_shares(anew, (dynamics, PerItem(reward, offer)), belief.weights)
+    shares = _label_shares(anew, (dynamics, PerItem(reward, offer)), belief)
     low, high = np.quantile(shares, tail(_INTERVAL))
     laws = belief.mean_laws(offer)
-    label_share, best = (float(_label_shares(one, laws, belief.weights)) for one in (market, anew))
+    label_share, best = (float(_label_shares(one, laws, belief)) for one in (market, anew))
     return {
         "label_share": label_share,
         "best_share": best,
@@ -357,9 +365,9 @@ def _share_facts(evidence: Evidence, ledger: Purse, belief: Belief, offer: Label
     }
 
 
-def _label_shares(market: Market, laws: tuple[ErrorLaw, ErrorLaw], weights: tuple[float, float]):
+def _label_shares(market: Market, laws: tuple[ErrorLaw, ErrorLaw], belief: Belief):
     """At the best split; K of them where the laws stand for K each."""
-    return 1 - best_spend(market, *laws, weights) / market.wealth
+    return 1 - best_spend(market, *laws, belief.weights, belief.latents) / market.wealth
 
 
 def _trust_note(offer: LabelOffer) -> str:

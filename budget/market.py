@@ -3,6 +3,9 @@
 The problem: minimise w_d err_d(N_d) + w_r err_r(N_r) where c_d N_d + c_r N_r <= C. At the best interior point the money
 on the two sides stands as alpha_d g_d : alpha_r g_r, with g the weighted errors above their floors (arXiv 2605.06732,
 theorem 1, says the same of the counts). Stock that cannot be sold, caps and lots are in `Market`.
+
+A reward model that reads the latents of the dynamics model is helped by transitions too: then err_r is multiplied by a
+factor that falls with N_d, `latents`, and the money stands as alpha_d g_d + alpha_l g_r : alpha_r g_r.
 """
 
 import math
@@ -108,12 +111,25 @@ def _most(stock: int, money: int, price: int, lot: int, cap: float) -> int:
     return stock + lot * max(0, min(affordable + allowed))
 
 
-def gap(counts: Counts, dynamics: ErrorLaw, reward: ErrorLaw, weights: tuple[float, float] = (1.0, 1.0)) -> float:
-    """w_d err_d + w_r err_r; infinite while one side has no data."""
-    return weights[0] * dynamics.error(counts.transitions) + weights[1] * reward.error(counts.labels)
+def gap(
+    counts: Counts,
+    dynamics: ErrorLaw,
+    reward: ErrorLaw,
+    weights: tuple[float, float] = (1.0, 1.0),
+    latents: ErrorLaw | None = None,
+) -> float:
+    """w_d err_d + w_r err_r; infinite while one side has no data. latents: what err_r is multiplied with, by transitions."""
+    factor = 1.0 if latents is None else latents.error(counts.transitions)
+    return weights[0] * dynamics.error(counts.transitions) + weights[1] * reward.error(counts.labels) * factor
 
 
-def split(market: Market, dynamics: ErrorLaw, reward: ErrorLaw, weights: tuple[float, float] = (1.0, 1.0)) -> Counts:
+def split(
+    market: Market,
+    dynamics: ErrorLaw,
+    reward: ErrorLaw,
+    weights: tuple[float, float] = (1.0, 1.0),
+    latents: ErrorLaw | None = None,
+) -> Counts:
     """The whole counts, stock included, of least gap. They never cost more than the money.
 
     Solved for everything held in the end, so that calling it phase after phase with the growing stock follows the
@@ -122,36 +138,47 @@ def split(market: Market, dynamics: ErrorLaw, reward: ErrorLaw, weights: tuple[f
     """
     if 0 in market.prices:  # what is free is taken, the money goes to the other side
         return market.at_transitions(math.inf if market.prices[0] else market.caps[0])
-    spend = float(best_spend(market, dynamics, reward, weights))
-    return min(_whole_counts_near(market, spend), key=lambda counts: gap(counts, dynamics, reward, weights))
+    spend = float(best_spend(market, dynamics, reward, weights, latents))
+    return min(_whole_counts_near(market, spend), key=lambda counts: gap(counts, dynamics, reward, weights, latents))
 
 
 def best_spend(
-    market: Market, dynamics: ErrorLaw, reward: ErrorLaw, weights: tuple[float, float] = (1.0, 1.0)
+    market: Market,
+    dynamics: ErrorLaw,
+    reward: ErrorLaw,
+    weights: tuple[float, float] = (1.0, 1.0),
+    latents: ErrorLaw | None = None,
 ) -> float | np.ndarray:
     """The part of the wealth that transitions get, counts taken as continuous; K parts from laws that stand for K."""
     if market.wealth == 0:
         return 0.0
     least, most = market.spend_range()
-    return np.clip(_unconstrained_spend(market, dynamics, reward, weights), float(least), float(most))
+    return np.clip(_unconstrained_spend(market, (dynamics, reward), weights, latents), float(least), float(most))
 
 
-def _unconstrained_spend(market: Market, dynamics: ErrorLaw, reward: ErrorLaw, weights: tuple[float, float]):
+def _unconstrained_spend(
+    market: Market, laws: tuple[ErrorLaw, ErrorLaw], weights: tuple[float, float], latents: ErrorLaw | None
+):
     """The best part where nothing binds, by bisection on u = log(spend_d / spend_r), for all K at once."""
     log_wealth, log_prices = math.log(market.wealth), [math.log(price) for price in market.prices]
+    log_weights = [math.log(weight) for weight in weights]
 
     def log_spends(u):
         return log_wealth - np.logaddexp(0, -u), log_wealth - np.logaddexp(0, u)
 
     def excess(u):
-        """Log gain of the next coin in transitions over that of one in labels: strictly decreasing in u."""
+        """Log gain of the next coin in transitions over that of one in labels: strictly decreasing in u, with latents too
+        while they make the reward's error fall by less than a power of 1."""
+        log_counts = [log_spend - log_price for log_spend, log_price in zip(log_spends(u), log_prices, strict=True)]
         gains = [
-            math.log(weight) - log_price + law.log_slope(log_spend - log_price)
-            for weight, log_price, law, log_spend in zip(
-                weights, log_prices, (dynamics, reward), log_spends(u), strict=True
-            )
+            log_weight - log_price + law.log_slope(log_count)
+            for log_weight, log_price, law, log_count in zip(log_weights, log_prices, laws, log_counts, strict=True)
         ]
-        return gains[0] - gains[1]
+        if latents is None:
+            return gains[0] - gains[1]
+        transitions, labels = (np.exp(log_count) for log_count in log_counts)
+        helped = log_weights[1] - log_prices[0] + np.log(laws[1].error(labels)) + latents.log_slope(log_counts[0])
+        return np.logaddexp(gains[0], helped) - gains[1] - np.log(latents.error(transitions))
 
     low, high = -60.0, 60.0
     for _ in range(_HALVINGS):

@@ -14,6 +14,7 @@ from .offers import LabelOffer
 from .scaling import Curve, check_positive_pair
 
 LEAST_EXPLAINED = 0.2  # of a variance: what explains less is not asked
+_NO_CURVE = Curve((), (), ())
 ALLOCATORS = ("fixed", "coupled", "optimum", "adaptive")  # those of ours
 
 
@@ -66,6 +67,8 @@ class Measured:
         None  # of held-out labels by the reward model; None where the critic alone was asked
     )
     log_spreads: tuple[float, float] = (0.0, 0.0)  # standard errors of the logs of both errors' levels
+    # The reward's error where today's labels are read off the latents of each phase's model, against transitions bought.
+    latents: Curve = _NO_CURVE
 
     @property
     def trust(self) -> float:
@@ -94,7 +97,8 @@ class Measured:
     @classmethod
     def from_record(cls, record: dict) -> "Measured":
         """From the plain dict that a checkpoint or the ledger holds."""
-        curves = {side: Curve(**_tuples(record[side])) for side in ("dynamics", "reward")}
+        sides = (side for side in ("dynamics", "reward", "latents") if side in record)  # the last one from 0.3 on
+        curves = {side: Curve(**_tuples(record[side])) for side in sides}
         return cls(**{**_tuples(record), **curves})
 
 
@@ -150,6 +154,7 @@ class Facts:
     exponent_reward: float | None = None
     exponent_reward_low: float | None = None
     exponent_reward_high: float | None = None
+    exponent_latents: float | None = None  # by which the reward's error falls with transitions; None: it is not seen to
     stop_buying: bool | None = None  # whether this phase is hardly worth its money
     label_share: float | None = None  # in the end, at the best that can still be had
     best_share: float | None = None  # the best if all the money could be spent anew

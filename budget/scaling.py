@@ -15,6 +15,7 @@ STUCK = 0.05  # part of an error that twice the data should take off it, or it i
 USUAL_EXPONENT, _EXPONENT_SPREAD = 0.3, 0.7  # median, and standard deviation of its log
 _NO_FLOOR = 0.4  # probability of phi = 0; the rest falls as exp(-j / 3) over phi = j / 10
 _NOISE, _NOISE_WORTH = 0.10, 2.0  # usual noise of a log error, and twice as many points as that belief is worth
+_HELP_SPREAD, _LEAST_HELP, _MOST_HELP = 0.3, 0.01, 0.9  # of an exponent around 0: standard deviation; least told; most
 
 # For a squared error the floor has to be found, not averaged over: a finer grid, at whose best cell it is read off.
 _FINE_EXPONENTS = np.geomspace(0.03, 1.5, 400)
@@ -49,11 +50,12 @@ class PowerLaw:
         if not (math.isfinite(self.floor) and self.floor >= 0):
             raise ValueError(f"floor: must be 0 or more and finite, got {self.floor}")
 
-    def error(self, count: float) -> float:
-        """Without data: infinite."""
-        return self.floor + self.coefficient * count**-self.exponent if count > 0 else math.inf
+    def error(self, count: float | np.ndarray) -> Any:
+        """At one count or at K of them; without data: infinite."""
+        with np.errstate(divide="ignore"):
+            return self.floor + self.coefficient * np.maximum(count, 0.0) ** -self.exponent
 
-    def log_slope(self, log_count: float) -> float:
+    def log_slope(self, log_count: float | np.ndarray) -> Any:
         """log of -d error / d count, at exp(log_count): the gain from one more."""
         return math.log(self.coefficient * self.exponent) - (self.exponent + 1) * log_count
 
@@ -235,6 +237,22 @@ def _log_prior() -> np.ndarray:
     falling = np.exp(-np.arange(1, len(FLOOR_SHARES)) / 3)
     floors = np.concatenate([[_NO_FLOOR], (1 - _NO_FLOOR) * falling / falling.sum()])
     return -(deviations[:, None] ** 2) / 2 + np.log(floors)
+
+
+def fit_help(curve: Curve) -> PowerLaw | None:
+    """By what an error falls with data that it has no law of its own in: 1 at the largest count. None where it is not seen to.
+
+    The slope of the logs, by least squares, as far as the points carry it: it is believed to be around 0.
+    """
+    counts, errors, weights = curve.usable()
+    if len(counts) < 2:
+        return None
+    x, y = np.log(counts), np.log(errors)
+    x_mean, y_mean = np.average([x, y], axis=1, weights=weights)
+    doubt = (_NOISE / _HELP_SPREAD) ** 2
+    slope = weights @ ((x - x_mean) * (y - y_mean)) / (weights @ (x - x_mean) ** 2 + doubt)
+    exponent = min(float(-slope), _MOST_HELP)
+    return PowerLaw(float(counts.max()) ** exponent, exponent) if exponent > _LEAST_HELP else None
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,10 @@ def _reasons(evidence: dict, plan: dict) -> list[str]:
         _side(side, evidence, plan, weight)
         for side, weight in zip(("dynamics", "reward"), plan["weights"], strict=True)
     ]
+    if facts.get("exponent_latents") is not None:
+        lines.append(
+            f"the reward's error falls with transitions too, exponent {facts['exponent_latents']:.3g}: it reads the latents"
+        )
     return lines + ([_offer(plan["offer"])] if plan["offer"] else [])
 
 

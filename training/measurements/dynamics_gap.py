@@ -14,11 +14,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ...budget.plan import LEAST_EXPLAINED
 from ...worldmodel.distributions import categorical_sample
 from ...worldmodel.records import Batch
 from ...worldmodel.rssm import Latent
 from ..models import Models
 from .block import Block
+from .errors_in_time import log_spread
 
 LEAST_DEVIATION = 1e-8  # of what is promised: below, there is nothing to foresee, or nothing learned yet
 LEAST_RUNS = 8  # over which a mean is taken, where that takes shorter ones
@@ -74,6 +76,58 @@ class Rolled:
         """Of what the filtered path promises."""
         promised = self.promised_rewards + trust * self.promised_value
         return float(promised.std(correction=0)) if len(promised) else 0.0
+
+
+@dataclass(frozen=True)
+class Footing:
+    """Over how many rows errors of both sides are summed: with the critic's values after them few do, without as many as the
+    discount looks ahead, or what goes wrong late would not count on one side only."""
+
+    near: int  # the horizon of a dream
+    far: int
+    trust: float  # in the critic, 0 .. 1
+
+    def blend(self, near: float, far: float) -> float:
+        return self.trust * near + (1 - self.trust) * far
+
+
+@dataclass(frozen=True)
+class Dreamed:
+    """How the dynamics model errs now."""
+
+    near: Rolled
+    far: Rolled
+    footing: Footing
+    foreseeable: float  # what there is to foresee of rewards, by the answers of all episodes; NaN where none are known
+    explained: float  # of the variance of answers, by the reward model
+
+    @property
+    def level(self) -> float:
+        """Return units. Either of two things would make a poor dynamics model look good, as far as rewards go: a reward model
+        that knows little, which promises nearly the same everywhere, and a held-out episode in which hardly anything
+        happens. The first makes all promises smaller by a known factor. As for the second, one episode tells as much of how
+        lively others are as the answers do, n of them n times as much."""
+        flat = math.sqrt(max(self.explained, LEAST_EXPLAINED))
+        lively = flat * self.foreseeable / max(self.far.deviation(0.0), LEAST_DEVIATION)
+        alike = lively ** (1 / (1 + len(self.far.episode.unique()))) if lively > 0 else 1.0
+        return self.footing.blend(self.near.absolute(1.0), self.far.absolute(0.0) / flat * alike)
+
+    @property
+    def by(self) -> float:
+        """The trust in a critic with which models of different phases are compared: none, unless there is no reward."""
+        return 0.0 if self.far.share(0.0) > 0 else 1.0
+
+    @property
+    def horizon(self) -> int:
+        return self.footing.near if self.by else self.footing.far
+
+    @property
+    def share(self) -> float:
+        return self.near.share(1.0) if self.by else self.far.share(0.0)
+
+    def log_spread(self, seed: int) -> float:
+        compared = self.near if self.by else self.far
+        return log_spread(compared.error(self.by).abs().cpu().numpy(), compared.episode.cpu().numpy(), seed)
 
 
 @torch.no_grad()

@@ -25,9 +25,9 @@ from . import raters
 from .block import SCORED, Block, block_of
 from .bounds import bounds
 from .dynamics_gap import (
-    LEAST_DEVIATION,
+    Dreamed,
     DynamicsGap,
-    Rolled,
+    Footing,
     adjoint_gap,
     dynamics_gap,
     explained_variance,
@@ -46,10 +46,11 @@ from .errors_in_time import (
 from .features import mean_prediction, predictor, sampled
 from .people import has_unit, judge_pairs
 from .raters import TierEstimates
-from .reward_refit import LabelledFeatures, RefitError, clean_part, moved, noise_free, only_answers, refit_errors
+from .reward_refit import Read, RefitError, clean_part, moved, noise_free
 from .snapshots import Snapshots
 
-RECENCY = 0.9  # weight of a phase's dynamics error, for each phase that has passed since
+RECENCY = 0.9  # weight of a phase's error, for each phase that has passed since
+PAST_READ = 2  # earlier phases off whose latents labels are read: each costs a refit with all of them
 NINETY_PERCENT = 1.645  # standard deviations on either side
 
 
@@ -108,8 +109,9 @@ class Measurer:
         ]
         variance = explained_variance(self.models, episodes, generator)
         estimates = raters.estimate(self.labels, self.labeler, self.predictor(phase))
-        refits, live = self.reward_errors(generator, raters.clean_share(self.labels, estimates))
         noises = self.label_noise(estimates), self.label_noise(estimates, is_heldout=True)
+        read = self.read(raters.clean_share(self.labels, estimates), noises[0])
+        refits, live = self.reward_errors(generator, read)
         explained = refits[-1].scored.explained(noises[0]) if refits and refits[-1].scored else 0.0
         self.snapshots.take(self.models, phase, self.transitions.received, variance, explained)
         residual = residual_squared(refits[-1].squared, noises[0]) if refits else math.nan
@@ -123,7 +125,8 @@ class Measurer:
         curve = reward_curve(refits, noises, live, self.labels.num_training, known["clean_labels"], rows)
         together = self.reward_in_time(refits, noises[0], footing)
         dreamed = Dreamed(gap.rolled, blind, footing, together.foreseeable, explained)
-        measured = self.measured(phase, block, dreamed, (curve, together), (variance, explained), generator)
+        past = Past(phase, block, dreamed, read, refits[-1] if refits else None)
+        measured = self.measured(past, (curve, together), (variance, explained), generator)
         scalars = {
             **_dynamics_scalars(gap, adjoint_gap(self.models, block, footing.near, self.config.samples, generator)),
             "gap/dynamics_rewards": blind.absolute(0.0),
@@ -138,7 +141,7 @@ class Measurer:
         scalars = {key: value for key, value in scalars.items() if not math.isnan(value)}
         return Findings(scalars, measured, **known)
 
-    def footing(self, block: Block, explained: float) -> "Footing":
+    def footing(self, block: Block, explained: float) -> Footing:
         """explained: of the variance of held-out returns, by the critic."""
         discount = self.models.dynamics.config.discount
         near = horizon_for(block, self.horizon)
@@ -147,9 +150,7 @@ class Measurer:
 
     def measured(
         self,
-        phase: int,
-        block: Block,
-        dreamed: "Dreamed",
+        past: "Past",
         reward: tuple[Curve, "InTime"],
         explained: tuple[float, float],
         generator: torch.Generator,
@@ -160,19 +161,26 @@ class Measurer:
 
         explained: of held-out returns by the critic, of held-out labels by the reward model.
         """
-        level, share, (curve, together) = dreamed.level, dreamed.share, reward
+        level, share, (curve, together) = past.now.level, past.now.share, reward
         if not all(math.isfinite(value) and value > 0 for value in (level, share)) or not math.isfinite(explained[0]):
             return None
+        dynamics, latents = self.past_curves(past, generator)
         return Measured(
-            dynamics=self.dynamics_curve(phase, block, dreamed, generator),
+            dynamics=dynamics,
             reward=curve,
             weights=(level / share, together.factor),
             explained_variance=explained[0],
             explained_labels=explained[1],
-            log_spreads=(dreamed.log_spread(self.seed), together.log_spread),
+            log_spreads=(past.now.log_spread(self.seed), together.log_spread),
+            latents=latents,
         )
 
-    def reward_in_time(self, refits: list[RefitError], noise: float, footing: "Footing") -> "InTime":
+    def read(self, step: float, noise: float) -> Read:
+        """The newest labels. step: part of one that refits take. noise: mean variance of the raters' in a label."""
+        newest = self.labels.newest(self.config.labels)
+        return Read(*newest, self.config.samples, self.config.refit_steps, step, noise)
+
+    def reward_in_time(self, refits: list[RefitError], noise: float, footing: Footing) -> "InTime":
         """From the errors that the refit with all labels makes."""
         rows, discount = self.labels.mean_rows, self.models.dynamics.config.discount
         horizons, alike, spread, foreseeable = (footing.near, footing.far), [USUAL_CORRELATION] * 2, UNLIKE, math.nan
@@ -207,34 +215,37 @@ class Measurer:
             "offers": tuple(replace(offer, held_bias=bias if offer.is_trusted else 0.0) for offer in offers),
         }
 
-    def dynamics_curve(self, phase: int, block: Block, now: "Dreamed", generator: torch.Generator) -> Curve:
+    def past_curves(self, past: "Past", generator: torch.Generator) -> tuple[Curve, Curve]:
         """Each phase's models on today's block, the error as a part of what there is to foresee: the scale of what models
         promise grows while they learn, and today's scale, as a weight, puts it back. A phase whose models explained nothing
-        yet is left out: its errors say how little they were trained, not how little data they had."""
-        old, points = copy.deepcopy(self.models), []
-        for snapshot in self.snapshots.before(phase, self.warn):
+        yet is left out: its errors say how little they were trained, not how little data they had.
+
+        And today's labels read off the latents of the first of these phases and of one half way from it, in logs: what more
+        transitions do for the reward model.
+        """
+        now, block, received = past.now, past.block, float(self.transitions.received)
+        old, points, read, following = copy.deepcopy(self.models), [], [], 0.0
+        for snapshot in self.snapshots.before(past.phase, self.warn):
             if snapshot.explains(now.by) < LEAST_EXPLAINED:
                 continue
             snapshot.put_into(old)
             then = rolled(old, block, now.horizon, self.config.samples, generator).share(now.by)
-            points.append((float(snapshot.transitions), then, RECENCY ** (phase - snapshot.phase)))
-        points.append((float(self.transitions.received), now.share, 1.0))
-        return Curve.of([point for point in points if math.isfinite(point[1])])
+            count, recency = float(snapshot.transitions), RECENCY ** (past.phase - snapshot.phase)
+            points.append((count, then, recency))
+            if len(read) < PAST_READ and following <= count < received:
+                read += [(count, *past.read.point(one), recency) for one in past.read.errors(old, generator, (1.0,))]
+                following = math.sqrt(count * received)
+        points.append((received, now.share, 1.0))
+        read += [(received, *past.read.point(one), 1.0) for one in (past.refit,) if one]
+        latents = [(count, level, worth * recency) for count, level, worth, recency in read if math.isfinite(level)]
+        return Curve.of([point for point in points if math.isfinite(point[1])]), Curve.of(latents)
 
-    def reward_errors(self, generator: torch.Generator, step: float) -> tuple[list[RefitError], Tensor]:
-        """The refits' errors, and rhat - y (K,) of the ensemble in use on uniform labels of held-out episodes. step: part of one
-        that the refits take.
+    def reward_errors(self, generator: torch.Generator, read: Read) -> tuple[list[RefitError], Tensor]:
+        """The refits' errors, and rhat - y (K,) of the ensemble in use on uniform labels of held-out episodes.
 
         Predictions are averaged over as many draws of the latents as the dynamics error is.
         """
-        labels, is_uniform = self.labels.newest(self.config.labels)
-        refits = []
-        if len(labels.value):
-            labels, features = sampled(self.models, labels, self.config.samples, generator)
-            is_uniform = is_uniform.to(self.models.device)
-            clips = only_answers(labels)
-            labelled = LabelledFeatures(features, labels.value, labels.weight, labels.fold, is_uniform, clips, step)
-            refits = refit_errors(labelled, self.models.reward.config, generator, self.config.refit_steps)
+        refits = read.errors(self.models, generator)
         heldout, is_uniform = self.labels.newest(self.config.labels, is_heldout=True)
         if not len(heldout.value):
             return refits, heldout.value
@@ -303,55 +314,14 @@ def reward_curve(
 
 
 @dataclass(frozen=True)
-class Footing:
-    """Over how many rows errors of both sides are summed: with the critic's values after them few do, without as many as the
-    discount looks ahead, or what goes wrong late would not count on one side only."""
+class Past:
+    """What models of earlier phases are asked, and how today's answered."""
 
-    near: int  # the horizon of a dream
-    far: int
-    trust: float  # in the critic, 0 .. 1
-
-    def blend(self, near: float, far: float) -> float:
-        return self.trust * near + (1 - self.trust) * far
-
-
-@dataclass(frozen=True)
-class Dreamed:
-    """How the dynamics model errs now."""
-
-    near: Rolled
-    far: Rolled
-    footing: Footing
-    foreseeable: float  # what there is to foresee of rewards, by the answers of all episodes; NaN where none are known
-    explained: float  # of the variance of answers, by the reward model
-
-    @property
-    def level(self) -> float:
-        """Return units. Either of two things would make a poor dynamics model look good, as far as rewards go: a reward model
-        that knows little, which promises nearly the same everywhere, and a held-out episode in which hardly anything
-        happens. The first makes all promises smaller by a known factor. As for the second, one episode tells as much of how
-        lively others are as the answers do, n of them n times as much."""
-        flat = math.sqrt(max(self.explained, LEAST_EXPLAINED))
-        lively = flat * self.foreseeable / max(self.far.deviation(0.0), LEAST_DEVIATION)
-        alike = lively ** (1 / (1 + len(self.far.episode.unique()))) if lively > 0 else 1.0
-        return self.footing.blend(self.near.absolute(1.0), self.far.absolute(0.0) / flat * alike)
-
-    @property
-    def by(self) -> float:
-        """The trust in a critic with which models of different phases are compared: none, unless there is no reward."""
-        return 0.0 if self.far.share(0.0) > 0 else 1.0
-
-    @property
-    def horizon(self) -> int:
-        return self.footing.near if self.by else self.footing.far
-
-    @property
-    def share(self) -> float:
-        return self.near.share(1.0) if self.by else self.far.share(0.0)
-
-    def log_spread(self, seed: int) -> float:
-        compared = self.near if self.by else self.far
-        return log_spread(compared.error(self.by).abs().cpu().numpy(), compared.episode.cpu().numpy(), seed)
+    phase: int
+    block: Block
+    now: Dreamed
+    read: Read
+    refit: RefitError | None  # today's, with all labels
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from torch import Tensor
 from ...budget.offers import residual_squared
 from ...worldmodel.records import LabelBatch
 from ...worldmodel.reward import RewardConfig, RewardModel, fold_weights
-from .features import SampledFeatures, answered
+from ..models import Models
+from .features import SampledFeatures, answered, sampled
 from .raters import LEAST_VARIANCE
 
 FRACTIONS = (1 / 8, 1 / 4, 1 / 2, 1.0)
@@ -34,6 +35,33 @@ class LabelledFeatures:
     is_uniform: Tensor  # (L,) bool: actively chosen labels never estimate an error
     clips: LabelBatch | None = None  # what was answered, where that was about clips
     step: float = 1.0  # part of a step that a refit takes, so that it does not learn the raters' noise by heart
+
+
+@dataclass(frozen=True)
+class Read:
+    """Today's labels, to be read off the latents of any phase's models."""
+
+    labels: LabelBatch  # L of them
+    is_uniform: Tensor  # (L,) bool: those that may score an error
+    samples: int  # draws of the latents that predictions are averaged over
+    most_steps: int
+    step: float  # part of one that a refit takes
+    noise: float  # mean variance of the raters' noise in a label
+
+    def errors(
+        self, models: Models, generator: torch.Generator, fractions: tuple[float, ...] = FRACTIONS
+    ) -> list["RefitError"]:
+        """Refits with these parts of the labels; none without labels."""
+        if not len(self.labels.value):
+            return []
+        labels, features = sampled(models, self.labels, self.samples, generator)
+        is_uniform, clips = self.is_uniform.to(models.device), only_answers(labels)
+        labelled = LabelledFeatures(features, labels.value, labels.weight, labels.fold, is_uniform, clips, self.step)
+        return refit_errors(labelled, models.reward.config, generator, self.most_steps, fractions)
+
+    def point(self, refit: "RefitError") -> tuple[float, float]:
+        """Its absolute error without the raters' noise, and how much that noise leaves to see of it, 0 .. 1."""
+        return noise_free(refit.absolute, refit.squared, self.noise), clean_part(refit.squared, self.noise) ** 2
 
 
 @dataclass(frozen=True)
@@ -65,7 +93,11 @@ class Scored:
 
 
 def refit_errors(
-    labels: LabelledFeatures, config: RewardConfig, generator: torch.Generator, most_steps: int
+    labels: LabelledFeatures,
+    config: RewardConfig,
+    generator: torch.Generator,
+    most_steps: int,
+    fractions: tuple[float, ...] = FRACTIONS,
 ) -> list[RefitError]:
     """One error a fraction, over nested random subsets. None where fewer than three episodes or a single member makes
     folds that mean nothing, and none where no label may score: an error over no label is not a number."""
@@ -76,7 +108,7 @@ def refit_errors(
     if config.members < 2 or len(episodes.unique()) < config.members:
         return []
     order = torch.randperm(number, generator=generator, device=generator.device)
-    counts = sorted({round(number * fraction) for fraction in FRACTIONS} - {0})
+    counts = sorted({round(number * fraction) for fraction in fractions} - {0})
     return [_refit(labels, order[:count], config, generator, most_steps) for count in counts]
 
 

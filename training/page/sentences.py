@@ -92,6 +92,10 @@ def known(decision: Mapping[str, Any]) -> str:
     facts = _mapping(_mapping(decision.get("outputs")).get("facts"))
     measured = _mapping(_mapping(decision.get("inputs")).get("measured"))
     said = [_law(side, facts) for side in ("dynamics", "reward") if is_number(facts.get(f"exponent_{side}"))]
+    if is_number(latents := facts.get("exponent_latents")):
+        said.append(
+            f"The reward error falls with the power {digits(latents)} of transitions too, whose latents it reads."
+        )
     if is_number(facts.get("best_share")):
         low, high = percent(facts.get("best_share_low")), percent(facts.get("best_share_high"))
         said.append(f"Spent anew, {percent(facts['best_share'])} would go to labels (90 %: {low} to {high}).")
