@@ -6,6 +6,7 @@ Results of the standard 100 worlds are kept in benchmarks/results/ablations.json
 """
 
 import argparse
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -38,11 +39,14 @@ wastes 7 to 10 % of the budget, 10 wastes 27 to 37 %, 1,968 wastes 97 %; plannin
 
 @dataclass(frozen=True)
 class Ablation:
-    """An allocator, how much too large it takes the weight of the dynamics error to be, and how unsure of both errors it is."""
+    """An allocator, what it is told, and the kind of world that it is in."""
 
     allocator: Allocator
-    factor: float = 1.0
-    log_spreads: tuple[float, float] = Gauge.NOISE
+    factor: float = 1.0  # by which the weight of the dynamics error is taken to be too large
+    log_spreads: tuple[float, float] = Gauge.NOISE  # how unsure of both errors it is told to be
+    help: float = 0.0  # exponent by which the reward's error falls with transitions too
+    sees_help: bool = True
+    growth: float = 1.0  # of the weight of the dynamics while the run goes on
 
 
 def posterior_mean(curve: Curve, rng: np.random.Generator) -> MeanLaw:
@@ -66,6 +70,10 @@ def ablations() -> dict[str, Ablation]:
         "no doubt of its errors": Ablation(whole, log_spreads=(0.0, 0.0)),
         "as unsure as eight held-out episodes leave a run": Ablation(whole, log_spreads=(8**-0.5, 8**-0.5)),
         "as unsure as two": Ablation(whole, log_spreads=(2**-0.5, 2**-0.5)),
+        "transitions help the reward, by a power of .4": Ablation(whole, help=0.4),
+        "the same, not measured": Ablation(whole, help=0.4, sees_help=False),
+        "the weight of the dynamics grows e times meanwhile": Ablation(whole, growth=math.e),
+        "7.4 times": Ablation(whole, growth=math.e**2),
         **{
             f"dynamics weighed {text}": Ablation(whole, factor)
             for text, factor in (
@@ -81,8 +89,10 @@ def ablations() -> dict[str, Ablation]:
 
 def outcome(world: World, ablation: Ablation) -> Outcome:
     dynamics, reward = world.measured_weights
-    weighed = replace(world, measured_weights=(ablation.factor * dynamics, reward))
-    return play(weighed, ablation.allocator, log_spreads=ablation.log_spreads)
+    weighed = replace(
+        world, measured_weights=(ablation.factor * dynamics, reward), help=ablation.help, growth=ablation.growth
+    )
+    return play(weighed, ablation.allocator, log_spreads=ablation.log_spreads, sees_help=ablation.sees_help)
 
 
 def main() -> None:

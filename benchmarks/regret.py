@@ -15,7 +15,7 @@ import os
 import platform
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -75,12 +75,23 @@ class World:
     total: float
     curves: tuple[TrueCurve, TrueCurve]  # dynamics, reward
     weights: tuple[float, float]
-    measured_weights: tuple[float, float]
+    measured_weights: tuple[float, float]  # in the end
     seed: tuple[int, int]  # of the noise of measurements, the same for every method
+    help: float = 0.0  # exponent by which the reward's error falls with transitions too
+    growth: float = 1.0  # how many times the weight of the dynamics grows from the pilot to the end
 
     def gap(self, transitions, labels):
-        errors = (curve.error(count) for curve, count in zip(self.curves, (transitions, labels), strict=True))
+        errors = (self.error(side, transitions, labels) for side in (0, 1))
         return sum(weight * error for weight, error in zip(self.weights, errors, strict=True))
+
+    def error(self, side: int, transitions, labels):
+        if side == 0:
+            return self.curves[0].error(transitions)
+        return self.curves[1].error(labels) * (transitions / self.curves[0].n_ref) ** -self.help
+
+    def weights_seen(self, part: float) -> tuple[float, float]:
+        """part: of the phases that have passed, 0 .. 1."""
+        return self.measured_weights[0] * self.growth ** (part - 1), self.measured_weights[1]
 
     def least_gap(self, spend: float) -> float:
         """Over all ways to divide the spend, counts taken as continuous: a grid, and a finer one around its best."""
@@ -129,23 +140,35 @@ class Gauge:
     NOISE = (0.10, 0.12)  # of the log errors
     RECENCY = 0.9
 
-    def __init__(self, world: World, log_spreads: tuple[float, float] = NOISE):
+    def __init__(
+        self, world: World, log_spreads: tuple[float, float] = NOISE, phases: int = 12, sees_help: bool = True
+    ):
         """log_spreads: how unsure of its errors the allocator is told to be; a real run has 1 / sqrt(episodes) at least."""
-        self.world, self.log_spreads = world, log_spreads
-        self.rng = np.random.default_rng([*world.seed, 1])
+        self.world, self.log_spreads, self.phases, self.sees_help = world, log_spreads, phases, sees_help
+        self.rng, self.help_rng = (np.random.default_rng([*world.seed, stream]) for stream in (1, 2))
         self.dynamics: list[tuple[float, float]] = []
 
     def look(self, transitions: int, labels: int) -> Measured:
-        self.dynamics.append((transitions, self._error(0, transitions)))
+        weights = self.world.weights_seen(len(self.dynamics) / self.phases)
+        self.dynamics.append((transitions, self._error(0, transitions, labels)))
         counts, errors = zip(*self.dynamics, strict=True)
         recency = tuple(self.RECENCY**age for age in reversed(range(len(counts))))
         parts = tuple(labels * part for part in (1 / 8, 1 / 4, 1 / 2, 1))
-        reward = Curve(parts, tuple(self._error(1, count) for count in parts), (1.0,) * len(parts))
-        dynamics, weights = Curve(counts, errors, recency), self.world.measured_weights
-        return Measured(dynamics, reward, weights, explained_variance=1.0, log_spreads=self.log_spreads)
+        refits = tuple(self._error(1, transitions, count) for count in parts)
+        reward, dynamics = Curve(parts, refits, (1.0,) * len(parts)), Curve(counts, errors, recency)
+        measured = Measured(dynamics, reward, weights, explained_variance=1.0, log_spreads=self.log_spreads)
+        return replace(measured, latents=self._latents(counts, labels, recency)) if self.sees_help else measured
 
-    def _error(self, side: int, count: float) -> float:
-        return self.world.curves[side].error(count) * math.exp(self.rng.normal(0, self.NOISE[side]))
+    def _latents(self, counts: tuple[float, ...], labels: int, recency: tuple[float, ...]) -> Curve:
+        """All labels read off the latents of the first phase, of one half way from it, and of today."""
+        half = next(i for i, count in enumerate(counts) if count >= math.sqrt(counts[0] * counts[-1]))
+        read = sorted({0, half, len(counts) - 1})
+        noise = np.exp(self.help_rng.normal(0, self.NOISE[1], len(read)))
+        errors = [self.world.error(1, counts[i], labels) * factor for i, factor in zip(read, noise, strict=True)]
+        return Curve.of([(counts[i], error, recency[i]) for i, error in zip(read, errors, strict=True)])
+
+    def _error(self, side: int, transitions: int, labels: float) -> float:
+        return self.world.error(side, transitions, labels) * math.exp(self.rng.normal(0, self.NOISE[side]))
 
 
 @dataclass(frozen=True)
@@ -213,12 +236,17 @@ class Outcome:
 
 
 def play(
-    world: World, allocator: Allocator, phases: int = 12, log_spreads: tuple[float, float] = Gauge.NOISE
+    world: World,
+    allocator: Allocator,
+    phases: int = 12,
+    log_spreads: tuple[float, float] = Gauge.NOISE,
+    sees_help: bool = True,
 ) -> Outcome:
-    """The pilot and the phases, every plan carried out to the letter. log_spreads: as in `Gauge`."""
+    """The pilot and the phases, every plan carried out to the letter. log_spreads, sees_help: as in `Gauge`."""
     total = to_micro(world.total)
     purse = MemoryPurse(total, total, {"transition": MICRO, "label": to_micro(world.label_price)})
-    gauge, transitions, labels, seconds = Gauge(world, log_spreads), 0, 0, []
+    gauge = Gauge(world, log_spreads, phases, sees_help)
+    transitions, labels, seconds = 0, 0, []
     evidence = Evidence(0, phases, 0, 0, 1, episode_length=0, min_transitions=1, labels_per_transition=math.inf)
     for phase in range(phases + 1):
         start = time.thread_time()  # waiting for a busy machine is not thinking

@@ -242,16 +242,17 @@ def _log_prior() -> np.ndarray:
 def fit_help(curve: Curve) -> PowerLaw | None:
     """By what an error falls with data that it has no law of its own in: 1 at the largest count. None where it is not seen to.
 
-    The slope of the logs, by least squares, as far as the points carry it: it is believed to be around 0.
+    The mean of what is believed of the slope of the logs: as likely as not there is none, else it is normal around 0.
     """
     counts, errors, weights = curve.usable()
     if len(counts) < 2:
         return None
     x, y = np.log(counts), np.log(errors)
     x_mean, y_mean = np.average([x, y], axis=1, weights=weights)
-    doubt = (_NOISE / _HELP_SPREAD) ** 2
-    slope = weights @ ((x - x_mean) * (y - y_mean)) / (weights @ (x - x_mean) ** 2 + doubt)
-    exponent = min(float(-slope), _MOST_HELP)
+    told, believed = weights @ (x - x_mean) ** 2 / _NOISE**2, 1 / _HELP_SPREAD**2
+    slope = -(weights @ ((x - x_mean) * (y - y_mean))) / _NOISE**2 / (told + believed)
+    log_odds = (slope**2 * (told + believed) - math.log1p(told / believed)) / 2
+    exponent = min(float(slope / (1 + math.exp(-log_odds))), _MOST_HELP)
     return PowerLaw(float(counts.max()) ** exponent, exponent) if exponent > _LEAST_HELP else None
 
 
