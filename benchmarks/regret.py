@@ -27,7 +27,7 @@ from tandem.budget.money import MICRO, to_micro
 from tandem.budget.offers import LabelOffer
 from tandem.budget.phase import phase_money
 from tandem.budget.plan import Allocator, AllocatorConfig, Evidence, Measured, Plan, Purse
-from tandem.budget.scaling import USUAL_EXPONENT, Curve, ErrorLaw, PowerLaw, fit_least_squares
+from tandem.budget.scaling import USUAL_EXPONENT, Curve, ErrorLaw, PowerLaw, fit_help, fit_least_squares
 
 RESULTS = Path(__file__).parent / "results"
 STANDARD_WORLDS = 100
@@ -195,7 +195,8 @@ class ByLaws:
         laws = [self.law(curve, rng) for curve in (evidence.measured.dynamics, evidence.measured.reward)]
         weights = smoothed(evidence.weights_before, evidence.measured.weights)
         believed = weights if self.is_sure else nearer(weights, evidence.measured)
-        held = divide_phase(evidence, market, *laws, believed, 1.0 if self.is_sure else sureness(evidence, ledger))
+        sure = 1.0 if self.is_sure else sureness(evidence, ledger)
+        held = divide_phase(evidence, market, *laws, believed, sure, fit_help(evidence.measured.latents))
         transitions, labels = (now - before for now, before in zip(held, market.stock, strict=True))
         label_cost = labels * market.prices[1]
         cost = transitions * market.prices[0] + label_cost
