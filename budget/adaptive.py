@@ -60,7 +60,7 @@ class Adaptive:
         market = item_market(evidence, ledger, offer, phase_money(evidence, ledger))
         # Else there is nothing to share the money with.
         shares = _share_facts(evidence, ledger, belief, offer) if evidence.can_collect else {}
-        sure = _sureness(shares, _anew(evidence, ledger, offer)) if shares else 1.0
+        sure = shares.get("sureness", 1.0)
         held = divide_phase(evidence, market, *belief.mean_laws(offer), belief.weights, sure, belief.latents)
         known: dict[str, Any] = _gap_facts(belief, offer, market, held) | shares
         facts = Facts(**known)
@@ -79,10 +79,9 @@ def best_share(evidence: Evidence, ledger: Purse) -> float | None:
 
 
 def sureness(evidence: Evidence, ledger: Purse) -> float:
-    """0 where the best share may lie anywhere, 1 where it is known: how far a plan made now leaves half of the spend each."""
+    """How far a plan made now leaves half of the spend each, 0 .. 1: the fact of that name."""
     belief = _believe(evidence)
-    offer = _best_offer(evidence, ledger, belief)
-    return _sureness(_share_facts(evidence, ledger, belief, offer), _anew(evidence, ledger, offer))
+    return _share_facts(evidence, ledger, belief, _best_offer(evidence, ledger, belief))["sureness"]
 
 
 @dataclass(frozen=True)
@@ -163,13 +162,6 @@ def divide_phase(
     held = replace(market, caps=(market.caps[0], min(market.caps[1], labels))).at_labels(labels)
     # Money is left where labels are at the most that the transitions allow: it goes to transitions after all.
     return replace(market, money=market.money - _cost(market, held), stock=held).at_transitions(math.inf)
-
-
-def _sureness(shares: dict[str, float], anew: Market) -> float:
-    """0 where the best share may lie anywhere, 1 where it is known: what its interval leaves of the shares that can be."""
-    least, most = anew.spend_range()
-    width = shares["best_share_high"] - shares["best_share_low"]
-    return max(0.0, 1 - width * anew.wealth / (most - least)) if most > least else 1.0
 
 
 def _anew(evidence: Evidence, ledger: Purse, offer: LabelOffer) -> Market:
@@ -355,6 +347,9 @@ def _share_facts(evidence: Evidence, ledger: Purse, belief: Belief, offer: Label
     dynamics, reward = belief.few_laws
     shares = _label_shares(anew, (dynamics, PerItem(reward, offer)), belief)
     low, high = np.quantile(shares, tail(_INTERVAL))
+    least, most = (spend / anew.wealth for spend in anew.spend_range())
+    half = 1 - min(max(1 - UNMEASURED_LABEL_SHARE, least), most)
+    left_out = 1 - (high - low) / (most - least) if most > least else 1.0
     laws = belief.mean_laws(offer)
     label_share, best = (float(_label_shares(one, laws, belief)) for one in (market, anew))
     return {
@@ -362,6 +357,7 @@ def _share_facts(evidence: Evidence, ledger: Purse, belief: Belief, offer: Label
         "best_share": best,
         "best_share_low": float(low),
         "best_share_high": float(high),
+        "sureness": max(0.0, float(left_out), abs(float(np.sign(shares - half).mean()))),
     }
 
 
@@ -380,9 +376,11 @@ def _trust_note(offer: LabelOffer) -> str:
 def _stuck_note(facts: Facts) -> str:
     """Where more data of a kind hardly helps: the model is the limit then, and not the purse."""
     sides = (("dynamics", "transitions", facts.stuck_dynamics), ("reward", "labels", facts.stuck_reward))
+    limit = "not the purse but the model is its limit (its size, {}.* settings, updates)"
+    helped = "transitions, which shape the latents that it reads, lessen it"
     return "; ".join(
-        f"the {side} model's error hardly falls with {data} any more (probability {stuck:.2f}): not the purse but the model "
-        f"is its limit (its size, {side}.* settings, updates)"
+        f"the {side} model's error hardly falls with {data} any more (probability {stuck:.2f}): "
+        + (helped if side == "reward" and facts.exponent_latents else limit.format(side))
         for side, data, stuck in sides
         if stuck is not None and stuck >= _STUCK
     )

@@ -97,15 +97,30 @@ def test_what_is_not_sure_brings_all_spend_to_half_each_and_not_the_phases_money
     assert held == (1800, 450)
 
 
+def known_of(label: float, weights: tuple[float, float], log_spread: float):
+    """Facts where a label costs so much, and the width of the interval as a part of all shares that can be."""
+    found = replace(measured(), weights=weights, log_spreads=(log_spread, log_spread))
+    money, known = purse(label=label), evidence(measured=found, labels_per_transition=1.0)
+    facts = ADAPTIVE.plan(known, money).facts
+    assert facts.sureness == sureness(known, money)
+    return facts, (facts.best_share_high - facts.best_share_low) / (label / (1 + label))
+
+
 def test_how_much_is_known_is_counted_in_the_shares_that_can_be():
-    """A label for a third of a transition's price can take a quarter of the spend at most: an interval of as much says
-    nothing."""
-    found = replace(measured(), log_spreads=(1.0, 1.0))
-    cheap = purse(label=1 / 3)
-    known = evidence(measured=found, labels_per_transition=1.0)
-    facts = ADAPTIVE.plan(known, cheap).facts
-    width = facts.best_share_high - facts.best_share_low
-    assert width < 0.25 and sureness(known, cheap) == pytest.approx(1 - width / 0.25, abs=1e-3)
+    """A label for a third of a transition's price can take a quarter of the spend at most, and half each is that quarter."""
+    facts, width = known_of(1 / 3, (1.0, 1e-3), log_spread=0.1)
+    assert facts.best_share_high < 0.25 and facts.sureness == 1.0
+    facts, width = known_of(1 / 3, (1e-3, 1.0), log_spread=0.1)  # a label a transition would be best: that is half each
+    assert facts.best_share == pytest.approx(0.25) and facts.sureness == pytest.approx(1 - width)
+
+
+def test_an_interval_that_leaves_little_out_may_lie_on_one_side_of_half_each():
+    facts, width = known_of(1.0, (2.0, 1.0), log_spread=1.0)
+    assert facts.best_share < 0.5 and width > 0.5 and 1 - width < facts.sureness < 1
+    facts, width = known_of(
+        4.0, (1.2, 1.0), log_spread=0.05
+    )  # about half: on either side as likely, but little is left
+    assert facts.best_share_low < 0.5 < facts.best_share_high and facts.sureness == pytest.approx(1 - width)
 
 
 def test_a_person_is_told_that_the_model_is_the_limit_where_no_data_helps():
