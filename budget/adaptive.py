@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from .market import Counts, Market, at_label_share, best_spend, gap, split
+from .market import Counts, Market, at_label_share, best_spend, gap, log_help, split
 from .money import MICRO
-from .offers import LabelOffer
+from .offers import LabelOffer, PerItem
 from .phase import (
     LABELS_ALONE,
     UNMEASURED_LABEL_SHARE,
@@ -36,7 +36,6 @@ _EARLY_LEAST, _LATE_LEAST = 0.10, 0.03  # of a phase's money on each side: in th
 _WEIGHT_STEP, _WEIGHT_MOST = 0.5, 30.0  # of a measured change of the weights, in logs; the most they move in a phase
 _EARLY_STEP, _LATE_STEP = 3.0, 2.0  # the most that a coin's odds of going to labels rise or fall in a phase; the same
 _APART = 1.0  # standard deviation of the log of one gap over the other that is expected before either is measured
-_LEAST_ERROR = 1e-300  # so that a bias can be held against it
 _WORTHWHILE = 0.01  # part of the gap that a phase should cut
 _STUCK = 0.5  # probability from which on a person is told that data hardly helps
 
@@ -82,26 +81,6 @@ def sureness(evidence: Evidence, ledger: Purse) -> float:
     """How far a plan made now leaves half of the spend each, 0 .. 1: the fact of that name."""
     belief = _believe(evidence)
     return _share_facts(evidence, ledger, belief, _best_offer(evidence, ledger, belief))["sureness"]
-
-
-@dataclass(frozen=True)
-class PerItem:
-    """An error as it falls with items, each worth `offer.clean` clean labels, together with the offer's bias: the two have
-    nothing to do with one another, so their squares add up."""
-
-    law: ErrorLaw
-    offer: LabelOffer
-
-    def error(self, count: float) -> float:
-        return np.hypot(self.law.error(count * self.offer.clean), self.offer.bias)
-
-    def log_slope(self, log_count: float) -> float:
-        log_clean = math.log(self.offer.clean)
-        slope = self.law.log_slope(log_count + log_clean) + log_clean
-        if not self.offer.bias:
-            return slope
-        alone = self.law.error(np.exp(log_count + log_clean))
-        return slope - np.log(np.hypot(1.0, self.offer.bias / np.maximum(alone, _LEAST_ERROR)))
 
 
 @dataclass(frozen=True)
@@ -328,9 +307,9 @@ def _gap_facts(belief: Belief, offer: LabelOffer, market: Market, held: Counts) 
             f"exponent_{side}_low": low,
             f"exponent_{side}_high": high,
         }
-    if belief.latents:  # its factor is 1 at the transitions held
-        slope = math.exp(belief.latents.log_slope(math.log(max(1, market.stock.transitions))))
-        helped = belief.weights[1] * laws[1].error(market.stock.labels) * slope
+    if belief.latents:
+        transitions, labels = (max(1, count) for count in market.stock)
+        helped = belief.weights[1] * math.exp(log_help(transitions, labels, laws[1], belief.latents))
         facts["gain_dynamics"] += helped / market.prices[0] * MICRO
         facts["exponent_latents"] = belief.latents.exponent
     finite = {name: float(value) for name, value in facts.items() if math.isfinite(value)}

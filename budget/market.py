@@ -4,8 +4,9 @@ The problem: minimise w_d err_d(N_d) + w_r err_r(N_r) where c_d N_d + c_r N_r <=
 on the two sides stands as alpha_d g_d : alpha_r g_r, with g the weighted errors above their floors (arXiv 2605.06732,
 theorem 1, says the same of the counts). Stock that cannot be sold, caps and lots are in `Market`.
 
-A reward model that reads the latents of the dynamics model is helped by transitions too: then err_r is multiplied by a
-factor that falls with N_d, `latents`, and the money stands as alpha_d g_d + alpha_l g_r : alpha_r g_r.
+A reward model that reads the latents of the dynamics model is helped by transitions too: then err_r, but for a bias of the
+raters, is multiplied by a factor that falls with N_d, `latents`, and the money stands as alpha_d g_d + alpha_l w_r err_r :
+alpha_r g_r, with all of err_r beside alpha_l.
 """
 
 import math
@@ -119,8 +120,15 @@ def gap(
     latents: ErrorLaw | None = None,
 ) -> float:
     """w_d err_d + w_r err_r; infinite while one side has no data. latents: what err_r is multiplied with, by transitions."""
-    factor = 1.0 if latents is None else latents.error(counts.transitions)
-    return weights[0] * dynamics.error(counts.transitions) + weights[1] * reward.error(counts.labels) * factor
+    reward = reward if latents is None else reward.scaled(latents.error(counts.transitions))
+    return weights[0] * dynamics.error(counts.transitions) + weights[1] * reward.error(counts.labels)
+
+
+def log_help(transitions: float, labels: float, reward: ErrorLaw, latents: ErrorLaw):
+    """Log of what the next transition takes off the reward's error, where `latents` are at those transitions."""
+    factor = latents.error(transitions)
+    error = reward.scaled(factor).error(labels)
+    return np.log((error**2 - reward.bias**2) / error / factor) + latents.log_slope(np.log(transitions))
 
 
 def split(
@@ -167,18 +175,20 @@ def _unconstrained_spend(
         return log_wealth - np.logaddexp(0, -u), log_wealth - np.logaddexp(0, u)
 
     def excess(u):
-        """Log gain of the next coin in transitions over that of one in labels: strictly decreasing in u, with latents too
-        while they make the reward's error fall by less than a power of 1."""
+        """Log gain of the next coin in transitions over that of one in labels: strictly decreasing in u."""
         log_counts = [log_spend - log_price for log_spend, log_price in zip(log_spends(u), log_prices, strict=True)]
+        transitions, labels = (np.exp(log_count) for log_count in log_counts)
+        reward = laws[1] if latents is None else laws[1].scaled(latents.error(transitions))
         gains = [
             log_weight - log_price + law.log_slope(log_count)
-            for log_weight, log_price, law, log_count in zip(log_weights, log_prices, laws, log_counts, strict=True)
+            for log_weight, log_price, law, log_count in zip(
+                log_weights, log_prices, (laws[0], reward), log_counts, strict=True
+            )
         ]
-        if latents is None:
-            return gains[0] - gains[1]
-        transitions, labels = (np.exp(log_count) for log_count in log_counts)
-        helped = log_weights[1] - log_prices[0] + np.log(laws[1].error(labels)) + latents.log_slope(log_counts[0])
-        return np.logaddexp(gains[0], helped) - gains[1] - np.log(latents.error(transitions))
+        if latents is not None:
+            helped = log_help(transitions, labels, laws[1], latents)
+            gains[0] = np.logaddexp(gains[0], log_weights[1] - log_prices[0] + helped)
+        return gains[0] - gains[1]
 
     low, high = -60.0, 60.0
     for _ in range(_HALVINGS):

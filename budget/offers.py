@@ -14,6 +14,7 @@ import numpy as np
 
 from .money import MICRO
 from .raters import GOLD_TO_TRUST, BiasEstimate, NoiseEstimate
+from .scaling import ErrorLaw
 
 MOST_REPLICATION = 8
 LEAST_RESIDUAL = 1e-12  # of s0^2: rewards that are all the same leave an error of exactly 0
@@ -21,6 +22,7 @@ CHECKED_SHARE, TRUSTED_SHARE = 0.10, 0.05  # of the items, answered again: until
 
 
 ENOUGH_GOLD = 50  # pairs of each tier that a budget pays for, from which on biases are bounded and checked ever after
+LEAST_ERROR = 1e-300  # so that a bias can be held against it
 FINDING_OUT = 0.12  # of the money there is for labels, the most that finding out who answers how well may cost
 
 
@@ -60,6 +62,33 @@ class LabelOffer:
     def price_per_clean(self) -> float:
         """Micro-coins for what one label of a perfect rater would bring."""
         return self.price_micro / self.clean
+
+
+@dataclass(frozen=True)
+class PerItem:
+    """An error as it falls with items, each worth `offer.clean` clean labels, together with the offer's bias: the two have
+    nothing to do with one another, so their squares add up."""
+
+    law: ErrorLaw
+    offer: LabelOffer
+
+    @property
+    def bias(self) -> float:
+        return self.offer.bias
+
+    def error(self, count: float) -> float:
+        return np.hypot(self.law.error(count * self.offer.clean), self.offer.bias)
+
+    def scaled(self, factor: float) -> "PerItem":
+        return PerItem(self.law.scaled(factor), self.offer)
+
+    def log_slope(self, log_count: float) -> float:
+        log_clean = math.log(self.offer.clean)
+        slope = self.law.log_slope(log_count + log_clean) + log_clean
+        if not self.offer.bias:
+            return slope
+        alone = self.law.error(np.exp(log_count + log_clean))
+        return slope - np.log(np.hypot(1.0, self.offer.bias / np.maximum(alone, LEAST_ERROR)))
 
 
 @dataclass(frozen=True)

@@ -160,9 +160,9 @@ class Facts:
     best_share: float | None = None  # the best if all the money could be spent anew
     best_share_low: float | None = None
     best_share_high: float | None = None
-    sureness: float | None = (
-        None  # on which side of half of the spend each it lies: 0 if either is as likely, 1 if it is known
-    )
+    # 0 .. 1, the larger of two: which part of all shares that interval leaves out, and how sure it is on which side of half of
+    # the spend each the best share lies.
+    sureness: float | None = None
 
     def record(self) -> dict[str, float]:
         """Name -> number of what is known, for JSON; a truth is 1 or 0."""

@@ -31,7 +31,11 @@ def check_positive_pair(field: str, pair: Sequence[float]) -> None:
 class ErrorLaw(Protocol):
     """What a market has to know of an error. A law that stands for K laws at once answers with K numbers."""
 
+    @property
+    def bias(self) -> float: ...  # that neither data nor latents lessen; its square is part of the square of the error
+
     def error(self, count: float) -> Any: ...  # infinite without data
+    def scaled(self, factor: Any) -> "ErrorLaw": ...  # all of it but the bias, by one factor or by K
     def log_slope(self, log_count: float) -> Any: ...  # log of -d error / d count at exp(log_count)
 
 
@@ -54,6 +58,13 @@ class PowerLaw:
         """At one count or at K of them; without data: infinite."""
         with np.errstate(divide="ignore"):
             return self.floor + self.coefficient * np.maximum(count, 0.0) ** -self.exponent
+
+    @property
+    def bias(self) -> float:
+        return 0.0
+
+    def scaled(self, factor: float) -> "PowerLaw":
+        return replace(self, coefficient=self.coefficient * factor, floor=self.floor * factor)
 
     def log_slope(self, log_count: float | np.ndarray) -> Any:
         """log of -d error / d count, at exp(log_count): the gain from one more."""
@@ -105,6 +116,13 @@ class LawSamples:
             falls = (np.maximum(count, 0.0) / self.reference) ** -self.exponent
         return self.level * (self.floor_share + (1 - self.floor_share) * falls)
 
+    @property
+    def bias(self) -> float:
+        return 0.0
+
+    def scaled(self, factor: float | np.ndarray) -> "LawSamples":
+        return replace(self, level=self.level * factor)
+
     def blurred(self, log_spread: float, rng: np.random.Generator) -> "LawSamples":
         """The same laws where the level of all errors is only known up to a factor: normal logs of that deviation."""
         return replace(self, level=self.level * np.exp(log_spread * rng.standard_normal(len(self.level))))
@@ -125,6 +143,13 @@ class MeanLaw:
     """The mean of K laws: an error whose slope is the mean of theirs."""
 
     samples: LawSamples
+
+    @property
+    def bias(self) -> float:
+        return 0.0
+
+    def scaled(self, factor: float) -> "MeanLaw":
+        return MeanLaw(self.samples.scaled(factor))
 
     def error(self, count: float) -> float:
         return float(self.samples.error(count).mean())

@@ -23,10 +23,9 @@ import numpy as np
 import torch
 
 from kept import Kept
-from tandem.budget.adaptive import PerItem
 from tandem.budget.ledger import Ledger
 from tandem.budget.money import MICRO, to_micro
-from tandem.budget.offers import LabelOffer, clean_labels
+from tandem.budget.offers import LabelOffer, PerItem, clean_labels
 from tandem.budget.scaling import Curve, MeanLaw, fit_posterior
 from tandem.envs.labelers.base import LabelerConfig
 from tandem.envs.labelers.make import make_labeler

@@ -5,10 +5,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from ..adaptive import PerItem
 from ..market import Counts, Market, gap, split
 from ..money import MICRO, check_coins, price_in_micro
-from ..offers import LabelOffer, best_replication, check_residual, clean_worth
+from ..offers import LabelOffer, PerItem, best_replication, check_residual, clean_worth
 from ..rollouts import best_rollouts
 from ..scaling import ErrorLaw
 

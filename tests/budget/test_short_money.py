@@ -5,9 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from tandem.budget.adaptive import PerItem
 from tandem.budget.money import MICRO
-from tandem.budget.offers import LabelOffer, TierEstimate, affordable_gold, offers, pilot_offer
+from tandem.budget.offers import LabelOffer, PerItem, TierEstimate, affordable_gold, offers, pilot_offer
 from tandem.budget.raters import GOLD_TO_TRUST, BiasEstimate, NoiseEstimate, estimate_bias
 from tandem.budget.scaling import PowerLaw
 

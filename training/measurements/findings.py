@@ -61,7 +61,7 @@ class MeasureConfig:
     windows: int = 32  # of them at most, 48 scored rows each
     labels: int = 8192  # newest labels that the reward refits use
     refit_steps: int = 600  # of descent in a reward refit, at most
-    snapshots: int = 12  # past phases whose models are kept on disk to draw the dynamics curve
+    snapshots: int = 12  # past phases whose models are kept on disk, to be asked what today's are
 
     def __post_init__(self):
         for name in ("samples", "episodes", "windows", "labels", "refit_steps"):
@@ -113,7 +113,7 @@ class Measurer:
         read = self.read(raters.clean_share(self.labels, estimates), noises[0])
         refits, live = self.reward_errors(generator, read)
         explained = refits[-1].scored.explained(noises[0]) if refits and refits[-1].scored else 0.0
-        self.snapshots.take(self.models, phase, self.transitions.received, variance, explained)
+        self.snapshots.take(self.models, phase, self.transitions.received, variance, explained, self.labelled())
         residual = residual_squared(refits[-1].squared, noises[0]) if refits else math.nan
         known = self._known(estimates, residual)
         block = block_of(episodes, self.config.windows)
@@ -175,6 +175,12 @@ class Measurer:
             latents=latents,
         )
 
+    def labelled(self) -> tuple[int, ...]:
+        """Of each environment the newest episode that a training label is about; -1 where there is none."""
+        answers = self.labels.answers()
+        environments = range(int(answers.env.max(initial=-1)) + 1)
+        return tuple(int(answers.episode[answers.env == env].max(initial=-1)) for env in environments)
+
     def read(self, step: float, noise: float) -> Read:
         """The newest labels. step: part of one that refits take. noise: mean variance of the raters' in a label."""
         newest = self.labels.newest(self.config.labels)
@@ -221,9 +227,11 @@ class Measurer:
         yet is left out: its errors say how little they were trained, not how little data they had.
 
         And today's labels read off the latents of the first of these phases and of one half way from it, in logs: what more
-        transitions do for the reward model.
+        transitions do for the reward model. Scored are labels of episodes that all of these models have learned from: a model
+        does better on what it has learned from, and that is not to count for what more data does.
         """
         now, block, received = past.now, past.block, float(self.transitions.received)
+        answers, seen = self.labels.answers(most=self.config.labels), np.zeros(0, bool)
         old, points, read, following = copy.deepcopy(self.models), [], [], 0.0
         for snapshot in self.snapshots.before(past.phase, self.warn):
             if snapshot.explains(now.by) < LEAST_EXPLAINED:
@@ -232,12 +240,14 @@ class Measurer:
             then = rolled(old, block, now.horizon, self.config.samples, generator).share(now.by)
             count, recency = float(snapshot.transitions), RECENCY ** (past.phase - snapshot.phase)
             points.append((count, then, recency))
-            if len(read) < PAST_READ and following <= count < received:
-                read += [(count, *past.read.point(one), recency) for one in past.read.errors(old, generator, (1.0,))]
+            seen = seen if read else snapshot.saw(answers.env, answers.episode)
+            if len(read) < PAST_READ and following <= count < received and np.any(seen & answers.is_uniform):
+                refits = past.read.errors(old, generator, (1.0,))
+                read += [(count, recency, *past.read.point(one, seen)) for one in refits]
                 following = math.sqrt(count * received)
         points.append((received, now.share, 1.0))
-        read += [(received, *past.read.point(one), 1.0) for one in (past.refit,) if one]
-        latents = [(count, level, worth * recency) for count, level, worth, recency in read if math.isfinite(level)]
+        read += [(received, 1.0, *past.read.point(one, seen)) for one in (past.refit,) if one and read]
+        latents = [(count, level, worth * recency) for count, recency, level, worth in read if math.isfinite(level)]
         return Curve.of([point for point in points if math.isfinite(point[1])]), Curve.of(latents)
 
     def reward_errors(self, generator: torch.Generator, read: Read) -> tuple[list[RefitError], Tensor]:

@@ -21,6 +21,7 @@ from .raters import LEAST_VARIANCE
 FRACTIONS = (1 / 8, 1 / 4, 1 / 2, 1.0)
 BATCH = 256
 LEAST_STEPS, PASSES = 120, 8  # of descent, where no fewer are allowed
+FEW = 16  # labels, over which an error is known half as well as it can be
 LEARNING_RATE = 3e-2  # of Adam, falling to 0: 3e-3 was far from fitted after as many steps
 
 
@@ -59,9 +60,17 @@ class Read:
         labelled = LabelledFeatures(features, labels.value, labels.weight, labels.fold, is_uniform, clips, self.step)
         return refit_errors(labelled, models.reward.config, generator, self.most_steps, fractions)
 
-    def point(self, refit: "RefitError") -> tuple[float, float]:
-        """Its absolute error without the raters' noise, and how much that noise leaves to see of it, 0 .. 1."""
-        return noise_free(refit.absolute, refit.squared, self.noise), clean_part(refit.squared, self.noise) ** 2
+    def point(self, refit: "RefitError", seen: np.ndarray) -> tuple[float, float]:
+        """The absolute error over those of its labels that are `seen` (L,) bool, without the raters' noise, NaN where there is
+        none of them; and its weight, 0 .. 1: how much is left to see of it beside that noise, and over how many labels."""
+        if refit.scored is None:
+            return math.nan, 0.0
+        error = refit.scored.error[seen[refit.scored.place]]
+        if not len(error):
+            return math.nan, 0.0
+        absolute, squared = float(np.abs(error).mean()), float((error**2).mean())
+        weight = clean_part(squared, self.noise) ** 2 * len(error) / (len(error) + FEW)
+        return noise_free(absolute, squared, self.noise), weight
 
 
 @dataclass(frozen=True)
@@ -176,7 +185,7 @@ def noise_free(absolute: float, squared: float, noise_variance: float) -> float:
     return absolute * math.sqrt(clean_part(squared, noise_variance))
 
 
-def moved(refit: float, live: float, number: float, prior_weight: float = 16.0) -> float:
+def moved(refit: float, live: float, number: float, prior_weight: float = FEW) -> float:
     """The factor that takes a figure of the refits to that of the ensemble in use, measured on `number` labels of
     held-out episodes: with few of those the refits' own keeps its weight (`prior_weight` labels). 1 where either is not
     positive and finite."""

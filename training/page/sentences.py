@@ -94,7 +94,7 @@ def known(decision: Mapping[str, Any]) -> str:
     said = [_law(side, facts) for side in ("dynamics", "reward") if is_number(facts.get(f"exponent_{side}"))]
     if is_number(latents := facts.get("exponent_latents")):
         said.append(
-            f"The reward error falls with the power {digits(latents)} of transitions too, whose latents it reads."
+            f"The reward error falls with the power {digits(latents)} of transitions too, for the reward model reads the latents that they shape."
         )
     if is_number(facts.get("best_share")):
         low, high = percent(facts.get("best_share_low")), percent(facts.get("best_share_high"))

@@ -2,6 +2,7 @@
 
 from dataclasses import fields, replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -9,7 +10,7 @@ from tandem.training.build import build
 from tandem.training.measurements.block import block_of
 from tandem.training.measurements.dynamics_gap import Dreamed, rolled
 from tandem.training.measurements.findings import PAST_READ, Past
-from tandem.training.measurements.reward_refit import Read, RefitError
+from tandem.training.measurements.reward_refit import FEW, Read, RefitError, Scored
 from tandem.training.settings import resume_config
 
 
@@ -28,14 +29,17 @@ def forget(run):
         path.unlink()
 
 
-def taken(run, phase: int, transitions: int, explained: float = 0.9, blind: bool = False) -> None:
+ALL = (10**6,) * 8  # episodes that were over: all of them, in every environment
+
+
+def taken(run, phase: int, transitions: int, explained: float = 0.9, blind: bool = False, episodes=ALL) -> None:
     """A snapshot; blind: of a model whose latents are the same whatever is observed."""
     models, state = run.measurer.models, {}
     if blind:
         state = {name: value.clone() for name, value in models.dynamics.state_dict().items()}
         for value in models.dynamics.parameters():
             value.data.zero_()
-    run.measurer.snapshots.take(models, phase, transitions, explained, explained)
+    run.measurer.snapshots.take(models, phase, transitions, explained, explained, episodes)
     if blind:
         models.dynamics.load_state_dict(state)
 
@@ -61,7 +65,9 @@ def test_labels_are_read_off_the_first_phase_one_half_way_and_today(run):
         latents.counts == (round(0.25 * received), round(0.6 * received), received)
         and len(latents.counts) == PAST_READ + 1
     )
-    assert latents.weights == pytest.approx((0.9**4, 0.9**2, 1.0)) and latents.errors[-1] == refits[-1].absolute
+    number = len(refits[-1].scored.error)
+    assert latents.weights == pytest.approx([number / (number + FEW) * one for one in (0.9**4, 0.9**2, 1.0)])
+    assert latents.errors[-1] == pytest.approx(refits[-1].absolute)
     # The same models and the same labels: only the chance of a fresh head is between them.
     assert latents.errors[:2] == pytest.approx([refits[-1].absolute] * 2, rel=0.3)
 
@@ -71,7 +77,9 @@ class Weighed(Read):
 
     def errors(self, models, generator, fractions=(1.0,)):
         size = 1.0 + sum(float(value.detach().abs().sum()) for value in models.dynamics.parameters())
-        return [RefitError(len(self.labels.value), absolute=size, squared=size**2, signed=0.0)]
+        number = len(self.labels.value)
+        scored = Scored(np.full(number, size), self.labels.value.numpy(), np.arange(number))
+        return [RefitError(number, absolute=size, squared=size**2, signed=0.0, scored=scored)]
 
 
 def test_each_phase_is_read_by_its_own_latents(run, monkeypatch):
@@ -80,7 +88,7 @@ def test_each_phase_is_read_by_its_own_latents(run, monkeypatch):
     weighed = Weighed(*(getattr(read, one.name) for one in fields(read)))
     monkeypatch.setattr(type(run.measurer), "read", lambda *_: weighed)
     (_, latents), refits = curves(run, phase=1)
-    assert latents.errors == (1.0, refits[-1].absolute) and refits[-1].absolute > 2
+    assert latents.errors == pytest.approx((1.0, refits[-1].absolute)) and refits[-1].absolute > 2
     assert (
         weighed.errors(run.measurer.models, None)[0].absolute == refits[-1].absolute
     )  # and today's models are as before
@@ -89,11 +97,37 @@ def test_each_phase_is_read_by_its_own_latents(run, monkeypatch):
 def test_where_no_transition_came_since_nothing_is_read(run):
     taken(run, 0, run.measurer.transitions.received)
     (dynamics, latents), _ = curves(run, phase=1)
-    assert len(latents.counts) == 1 and len(dynamics.counts) == 2
+    assert latents.counts == () and len(dynamics.counts) == 2
 
 
 def test_noise_of_raters_leaves_little_to_see(run):
     taken(run, 0, 40)
     (_, latents), refits = curves(run, phase=1, noise=0.0)
     (_, noisy), _ = curves(run, phase=1, noise=0.9 * refits[-1].squared)
-    assert noisy.errors[1] < latents.errors[1] and noisy.weights[1] == pytest.approx(0.01, rel=0.5)
+    assert noisy.errors[1] < latents.errors[1]
+    assert noisy.weights[1] == pytest.approx(0.01 * latents.weights[1], rel=0.5)
+
+
+def test_only_rows_that_the_oldest_model_had_learned_from_are_scored(run):
+    """It would do worse on later ones, however much data had come in the meantime."""
+    answers = run.measurer.labels.answers()
+    episodes = tuple(int(answers.episode[answers.env == env].max()) for env in range(answers.env.max() + 1))
+    assert run.measurer.labelled() == episodes
+    half = tuple(1 + newest // 2 for newest in episodes)
+    taken(run, 0, 30, episodes=half)
+    taken(run, 1, 80, episodes=episodes)
+    (_, latents), refits = curves(run, phase=2)
+    scored = refits[-1].scored
+    seen = np.array([answers.episode[i] < half[answers.env[i]] for i in scored.place])
+    assert 0 < seen.sum() < len(seen) and len(latents.counts) == 3
+    assert latents.errors[-1] == pytest.approx(np.abs(scored.error[seen]).mean())
+    taken(run, 0, 30, episodes=())  # of a version that did not keep them: what it had learned from is not known
+    (_, latents), refits = curves(run, phase=2)
+    assert latents.counts[0] == 80 and len(latents.counts) == 2
+
+
+def test_what_is_read_comes_to_the_allocator(run):
+    taken(run, 0, 40)
+    measured = run.measurer.measure(1).measured
+    assert measured.latents.counts == (40.0, run.measurer.transitions.received)
+    assert list(run.measurer.snapshots.before(2, print))[-1].episodes == run.measurer.labelled()
