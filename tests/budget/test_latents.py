@@ -10,6 +10,7 @@ from tandem.budget.adaptive import best_share
 from tandem.budget.allocator import make_allocator
 from tandem.budget.market import Counts, Market, best_spend, gap, split
 from tandem.budget.money import MICRO
+from tandem.budget.offers import LabelOffer, PerItem
 from tandem.budget.plan import AllocatorConfig, Evidence, Measured
 from tandem.budget.reports.decisions import _reasons
 from tandem.budget.scaling import Curve, LawSamples, PowerLaw, fit_help
@@ -29,7 +30,7 @@ def read(exponent: float, *counts: float, weight: float = 1.0, level: float = 0.
 def test_the_exponent_is_found_where_three_phases_show_it():
     law = fit_help(read(0.4, 300, 800, 1500))
     assert law.exponent == pytest.approx(0.4, rel=0.1) and law.error(1500) == pytest.approx(1)
-    assert fit_help(read(5.0, 300, 1500)).exponent == 0.9  # the most that the market can solve for
+    assert fit_help(read(5.0, 300, 1500)).exponent == 0.9  # the most that is believed
 
 
 @pytest.mark.parametrize(
@@ -54,6 +55,15 @@ def test_what_may_be_chance_counts_for_less():
     assert slight.exponent < 0.05 and clear.exponent > 0.44
 
 
+def test_points_that_tell_little_move_it_little():
+    # Off the line by a factor e: at a hundredth of the weight of the others it hardly counts, at the same it does.
+    line = [(count, 0.4 * count**-0.4, 1.0) for count in (300, 800, 1500)]
+    off = (100, 0.4 * 100**-0.4 / math.e)
+    alone = fit_help(Curve.of(line)).exponent
+    assert fit_help(Curve.of([(*off, 0.01), *line])).exponent == pytest.approx(alone, rel=0.05)
+    assert fit_help(Curve.of([(*off, 1.0), *line])).exponent < 0.05
+
+
 def test_the_money_stands_as_both_that_transitions_take_off_to_what_labels_take_off():
     weights, market, latents = (2.0, 0.5), Market(money=10**12, prices=(3, 7)), helping(0.4, 1e9)
     counts = split(market, DYNAMICS, REWARD, weights, latents)
@@ -62,6 +72,28 @@ def test_the_money_stands_as_both_that_transitions_take_off_to_what_labels_take_
     spends = 3 * counts.transitions / (7 * counts.labels)
     assert spends == pytest.approx((0.25 * dynamics + 0.4 * reward) / (0.5 * reward), rel=1e-4)
     assert gap(counts, DYNAMICS, REWARD, weights, latents) == pytest.approx(dynamics + reward)
+
+
+def test_no_latents_lessen_the_bias_of_raters():
+    """Nor its floor's share of the money: all of the error but the bias is helped."""
+    latents, biased = helping(0.4), PerItem(PowerLaw(1e-9, 0.5, floor=0.3), LabelOffer("a", MICRO, bias=0.4))
+    ends = [gap(Counts(count, 100), PowerLaw(1e-9, 0.5), biased, latents=latents) for count in (1000, 10**9)]
+    assert ends == pytest.approx([0.5, 0.4], rel=1e-3)
+    offer = LabelOffer("a", MICRO, clean=0.5, bias=0.3)
+    law = PerItem(PowerLaw(8.0, 0.5, floor=0.2), offer)
+    market = Market(money=10**12, prices=(3, 7))
+    counts = split(market, DYNAMICS, law, (2.0, 0.5), helping(0.4, 1e9))
+    step = 1e-4
+    gains = [
+        gap(counts, DYNAMICS, law, (2.0, 0.5), helping(0.4, 1e9))
+        - gap(Counts(*more), DYNAMICS, law, (2.0, 0.5), helping(0.4, 1e9))
+        for more in (
+            (counts.transitions * (1 + step), counts.labels),
+            (counts.transitions, counts.labels * (1 + step)),
+        )
+    ]  # of a hundredth of a percent more of either
+    spends = 3 * counts.transitions / (7 * counts.labels)
+    assert spends == pytest.approx(gains[0] / gains[1], rel=1e-3)
 
 
 def test_200_random_markets_are_split_as_well_as_by_a_grid():
@@ -115,6 +147,38 @@ def test_a_plan_buys_fewer_labels_where_transitions_do_their_work():
     more = plans[1].facts.gain_dynamics - plans[0].facts.gain_dynamics
     assert more == pytest.approx(plans[1].facts.exponent_latents * REWARD.error(250) / 1000, rel=0.1)
     assert plans[1].facts.gap_now == pytest.approx(plans[0].facts.gap_now, rel=1e-9)
+
+
+def test_a_plan_expects_more_of_its_transitions_then():
+    without, helped = (ADAPTIVE.plan(evidence(read(exponent, 200, 500, 1000)), PURSE) for exponent in (0.0, 0.4))
+    assert helped.facts.gap_now == pytest.approx(without.facts.gap_now)
+    assert helped.facts.gap_after < 0.99 * without.facts.gap_after
+
+
+def test_raters_without_bias_are_worth_more_where_transitions_lessen_all_but_a_bias():
+    """A cheap rater with a bias, and a dear one without. What is bought of either in the end is helped by transitions alike,
+    but for the bias."""
+    cheap, expert = LabelOffer("cheap", MICRO, bias=0.2), LabelOffer("expert", 6 * MICRO)
+    known = replace(evidence(read(0.4, 200, 500, 1000)), offers=(cheap, expert), clean_labels=250.0)
+    plain = replace(known, measured=replace(known.measured, latents=Curve((), (), ())))
+    assert [ADAPTIVE.plan(one, PURSE).offer.tier for one in (plain, known)] == ["cheap", "expert"]
+
+
+def test_where_the_labels_held_are_worth_less_than_an_item_the_gain_is_a_number():
+    offer = LabelOffer("a", MICRO, clean=0.5)
+    known = replace(evidence(read(0.4, 200, 500, 1000)), offers=(offer,), clean_labels=0.0)
+    assert ADAPTIVE.plan(known, PURSE).facts.gain_dynamics > 0
+
+
+def test_a_person_is_told_that_transitions_help_where_labels_hardly_do():
+    flat = Curve((10.0, 50.0, 100.0, 250.0), (1.0, 1.0, 1.0, 1.0), (1.0,) * 4)
+    for exponent, told in (
+        (0.0, "not the purse but the model is its limit"),
+        (0.4, "transitions, which shape the latents"),
+    ):
+        known = evidence(read(exponent, 200, 500, 1000))
+        plan = ADAPTIVE.plan(replace(known, measured=replace(known.measured, reward=flat)), PURSE)
+        assert f"hardly falls with labels any more (probability {plan.facts.stuck_reward:.2f}): {told}" in plan.note
 
 
 def test_a_decision_tells_it():

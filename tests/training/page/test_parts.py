@@ -102,6 +102,9 @@ def test_a_plan_is_told_in_sentences():
     assert "falls with the power 0.3 of its data (90 %: 0.2 to 0.5)" in sentences.known(
         {"outputs": {"facts": {"exponent_reward": 0.3, "exponent_reward_low": 0.2, "exponent_reward_high": 0.5}}}
     )
+    assert "error falls with the power 0.4 of transitions too" in sentences.known(
+        {"outputs": {"facts": {"exponent_latents": 0.4}}}
+    )
     assert sentences.plan({"outputs": {"facts": "none", "money_micro": "much"}}).startswith(
         f"It held {NONE} transitions"
     )
