@@ -46,7 +46,7 @@ from .errors_in_time import (
 from .features import mean_prediction, predictor, sampled
 from .people import has_unit, judge_pairs
 from .raters import TierEstimates
-from .reward_refit import Read, RefitError, clean_part, moved, noise_free
+from .reward_refit import FEW, Read, RefitError, clean_part, moved, noise_free
 from .snapshots import Snapshots
 
 RECENCY = 0.9  # weight of a phase's error, for each phase that has passed since
@@ -110,10 +110,10 @@ class Measurer:
         variance = explained_variance(self.models, episodes, generator)
         estimates = raters.estimate(self.labels, self.labeler, self.predictor(phase))
         noises = self.label_noise(estimates), self.label_noise(estimates, is_heldout=True)
-        read = self.read(raters.clean_share(self.labels, estimates), noises[0])
+        read = self.read(raters.clean_share(self.labels, estimates))
         refits, live = self.reward_errors(generator, read)
         explained = refits[-1].scored.explained(noises[0]) if refits and refits[-1].scored else 0.0
-        self.snapshots.take(self.models, phase, self.transitions.received, variance, explained, self.labelled())
+        self.snapshots.take(self.models, phase, self.transitions.received, variance, explained)
         residual = residual_squared(refits[-1].squared, noises[0]) if refits else math.nan
         known = self._known(estimates, residual)
         block = block_of(episodes, self.config.windows)
@@ -125,7 +125,7 @@ class Measurer:
         curve = reward_curve(refits, noises, live, self.labels.num_training, known["clean_labels"], rows)
         together = self.reward_in_time(refits, noises[0], footing)
         dreamed = Dreamed(gap.rolled, blind, footing, together.foreseeable, explained)
-        past = Past(phase, block, dreamed, read, refits[-1] if refits else None)
+        past = Past(phase, block, dreamed, read, refits[-1] if refits else None, noises[1])
         measured = self.measured(past, (curve, together), (variance, explained), generator)
         scalars = {
             **_dynamics_scalars(gap, adjoint_gap(self.models, block, footing.near, self.config.samples, generator)),
@@ -175,16 +175,11 @@ class Measurer:
             latents=latents,
         )
 
-    def labelled(self) -> tuple[int, ...]:
-        """Of each environment the newest episode that a training label is about; -1 where there is none."""
-        answers = self.labels.answers()
-        environments = range(int(answers.env.max(initial=-1)) + 1)
-        return tuple(int(answers.episode[answers.env == env].max(initial=-1)) for env in environments)
-
-    def read(self, step: float, noise: float) -> Read:
-        """The newest labels. step: part of one that refits take. noise: mean variance of the raters' in a label."""
-        newest = self.labels.newest(self.config.labels)
-        return Read(*newest, self.config.samples, self.config.refit_steps, step, noise)
+    def read(self, step: float) -> Read:
+        """The newest labels. step: part of one that refits take."""
+        newest = (self.labels.newest(self.config.labels, is_heldout) for is_heldout in (False, True))
+        labels, heldout = newest
+        return Read(*labels, *heldout, self.config.samples, self.config.refit_steps, step)
 
     def reward_in_time(self, refits: list[RefitError], noise: float, footing: Footing) -> "InTime":
         """From the errors that the refit with all labels makes."""
@@ -226,12 +221,10 @@ class Measurer:
         promise grows while they learn, and today's scale, as a weight, puts it back. A phase whose models explained nothing
         yet is left out: its errors say how little they were trained, not how little data they had.
 
-        And today's labels read off the latents of the first of these phases and of one half way from it, in logs: what more
-        transitions do for the reward model. Scored are labels of episodes that all of these models have learned from: a model
-        does better on what it has learned from, and that is not to count for what more data does.
+        And today's labels read off the latents of the first of these phases and of one half way from it, in logs, the error on
+        held-out episodes: what more transitions do for the reward model.
         """
         now, block, received = past.now, past.block, float(self.transitions.received)
-        answers, seen = self.labels.answers(most=self.config.labels), np.zeros(0, bool)
         old, points, read, following = copy.deepcopy(self.models), [], [], 0.0
         for snapshot in self.snapshots.before(past.phase, self.warn):
             if snapshot.explains(now.by) < LEAST_EXPLAINED:
@@ -240,14 +233,15 @@ class Measurer:
             then = rolled(old, block, now.horizon, self.config.samples, generator).share(now.by)
             count, recency = float(snapshot.transitions), RECENCY ** (past.phase - snapshot.phase)
             points.append((count, then, recency))
-            seen = seen if read else snapshot.saw(answers.env, answers.episode)
-            if len(read) < PAST_READ and following <= count < received and np.any(seen & answers.is_uniform):
-                refits = past.read.errors(old, generator, (1.0,))
-                read += [(count, recency, *past.read.point(one, seen)) for one in refits]
+            if len(read) < PAST_READ and following <= count < received:
+                read += [(count, recency, one) for one in past.read.errors(old, generator, (1.0,))]
                 following = math.sqrt(count * received)
         points.append((received, now.share, 1.0))
-        read += [(received, 1.0, *past.read.point(one, seen)) for one in (past.refit,) if one and read]
-        latents = [(count, level, worth * recency) for count, recency, level, worth in read if math.isfinite(level)]
+        read += [(received, 1.0, past.refit)] if past.refit else []
+        known = [(count, recency, *one.unseen(past.noise)) for count, recency, one in read]
+        latents = [
+            (count, level, recency * number / (number + FEW)) for count, recency, level, number in known if number
+        ]
         return Curve.of([point for point in points if math.isfinite(point[1])]), Curve.of(latents)
 
     def reward_errors(self, generator: torch.Generator, read: Read) -> tuple[list[RefitError], Tensor]:
@@ -289,7 +283,8 @@ def reward_curve(
 
     An answer about a clip tells the error of its sum; that of a row is counted as the sum's over its rows: what adds up.
 
-    The last point is moved towards the ensemble in use, in its level and in its count, as far as the labels of held-out
+    Each error is moved towards that of the same refit on held-out episodes, of which the latents tell less, as far as their
+    labels can tell. The last point is moved towards the ensemble in use, in its level and in its count, as far as the labels of held-out
     episodes can tell of it, and the others with it.
 
     Args:
@@ -301,7 +296,7 @@ def reward_curve(
     """
     if not refits:
         return Curve((), (), ())
-    levels = [noise_free(one.absolute, one.squared, noises[0]) for one in refits]
+    levels = [_level(one, noises) for one in refits]
     live_level = noise_free(float(live.abs().mean()), float((live**2).mean()), noises[1]) if len(live) else 0.0
     # A level that tells nothing moves nothing. One that is left after noise was taken off tells as much as one from fewer
     # labels without noise: the spread of a mean square does not shrink with it.
@@ -323,6 +318,12 @@ def reward_curve(
     return Curve.of(points)
 
 
+def _level(refit: RefitError, noises: tuple[float, float]) -> float:
+    """Its absolute error without noise, half way and further towards that on held-out episodes."""
+    level, (unseen, number) = noise_free(refit.absolute, refit.squared, noises[0]), refit.unseen(noises[1])
+    return level * moved(level, unseen, number)
+
+
 @dataclass(frozen=True)
 class Past:
     """What models of earlier phases are asked, and how today's answered."""
@@ -332,6 +333,7 @@ class Past:
     now: Dreamed
     read: Read
     refit: RefitError | None  # today's, with all labels
+    noise: float  # mean variance of the raters' noise in a label of held-out episodes
 
 
 @dataclass(frozen=True)

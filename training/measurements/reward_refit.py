@@ -1,7 +1,8 @@
 """The reward error against the number of labels: a small head refitted on frozen latents with 1/8, 1/4, 1/2 and all labels.
 
 Folds are whole episodes, one a member of the ensemble, and every uniformly drawn label is scored by the member that did
-not see its episode: folds by label would leak neighbours of the scored row.
+not see its episode: folds by label would leak neighbours of the scored row. But the dynamics model has learned from these
+episodes, and its latents tell more of them than of others: labels of held-out episodes are scored too, however few they are.
 """
 
 import math
@@ -36,6 +37,7 @@ class LabelledFeatures:
     is_uniform: Tensor  # (L,) bool: actively chosen labels never estimate an error
     clips: LabelBatch | None = None  # what was answered, where that was about clips
     step: float = 1.0  # part of a step that a refit takes, so that it does not learn the raters' noise by heart
+    heldout: "LabelledFeatures | None" = None  # of episodes that trained nothing
 
 
 @dataclass(frozen=True)
@@ -44,10 +46,11 @@ class Read:
 
     labels: LabelBatch  # L of them
     is_uniform: Tensor  # (L,) bool: those that may score an error
+    heldout: LabelBatch  # of episodes that trained nothing, and the same of them
+    is_heldout_uniform: Tensor
     samples: int  # draws of the latents that predictions are averaged over
     most_steps: int
     step: float  # part of one that a refit takes
-    noise: float  # mean variance of the raters' noise in a label
 
     def errors(
         self, models: Models, generator: torch.Generator, fractions: tuple[float, ...] = FRACTIONS
@@ -55,22 +58,18 @@ class Read:
         """Refits with these parts of the labels; none without labels."""
         if not len(self.labels.value):
             return []
-        labels, features = sampled(models, self.labels, self.samples, generator)
-        is_uniform, clips = self.is_uniform.to(models.device), only_answers(labels)
-        labelled = LabelledFeatures(features, labels.value, labels.weight, labels.fold, is_uniform, clips, self.step)
+        labelled = self._labelled(models, self.labels, self.is_uniform, generator)
+        if len(self.heldout.value):
+            heldout = self._labelled(models, self.heldout, self.is_heldout_uniform, generator)
+            labelled = replace(labelled, heldout=heldout)
         return refit_errors(labelled, models.reward.config, generator, self.most_steps, fractions)
 
-    def point(self, refit: "RefitError", seen: np.ndarray) -> tuple[float, float]:
-        """The absolute error over those of its labels that are `seen` (L,) bool, without the raters' noise, NaN where there is
-        none of them; and its weight, 0 .. 1: how much is left to see of it beside that noise, and over how many labels."""
-        if refit.scored is None:
-            return math.nan, 0.0
-        error = refit.scored.error[seen[refit.scored.place]]
-        if not len(error):
-            return math.nan, 0.0
-        absolute, squared = float(np.abs(error).mean()), float((error**2).mean())
-        weight = clean_part(squared, self.noise) ** 2 * len(error) / (len(error) + FEW)
-        return noise_free(absolute, squared, self.noise), weight
+    def _labelled(
+        self, models: Models, labels: LabelBatch, is_uniform: Tensor, generator: torch.Generator
+    ) -> LabelledFeatures:
+        labels, features = sampled(models, labels, self.samples, generator)
+        known = labels.value, labels.weight, labels.fold, is_uniform.to(models.device)
+        return LabelledFeatures(features, *known, only_answers(labels), self.step)
 
 
 @dataclass(frozen=True)
@@ -80,6 +79,15 @@ class RefitError:
     squared: float
     signed: float  # mean rhat - y
     scored: "Scored | None" = None
+    heldout: np.ndarray | None = None  # rhat - y (m,) of labels of held-out episodes; None without such labels
+
+    def unseen(self, noise: float) -> tuple[float, float]:
+        """On held-out episodes, the absolute error without the raters' noise (its mean variance), NaN where that is not known;
+        and over how many labels without noise it tells as much."""
+        if self.heldout is None or not len(self.heldout):
+            return math.nan, 0.0
+        absolute, squared = float(np.abs(self.heldout).mean()), float((self.heldout**2).mean())
+        return noise_free(absolute, squared, noise), len(self.heldout) * clean_part(squared, noise) ** 2
 
 
 @dataclass(frozen=True)
@@ -144,7 +152,19 @@ def _refit(
             loss.backward()
             optimizer.step()
             model.cap_slopes()
-    return _score(model, labels, len(subset))
+    return replace(_score(model, labels, len(subset)), heldout=_unseen(model, labels.heldout))
+
+
+@torch.no_grad()
+def _unseen(model: RewardModel, labels: LabelledFeatures | None) -> np.ndarray | None:
+    """By all members, for none of them has seen these episodes."""
+    if labels is None:
+        return None
+    scored, features = labels.is_uniform.nonzero()[:, 0], labels.features
+    predicted = sum(model.predict(features.at(k, scored)) for k in range(features.samples))
+    assert isinstance(predicted, Tensor), "at least one draw"
+    clips = None if labels.clips is None else labels.clips[scored]
+    return (answered(predicted / features.samples, clips) - labels.value[scored]).cpu().numpy()
 
 
 @torch.no_grad()

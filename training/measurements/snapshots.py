@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from ...durable import whole_file
@@ -28,18 +27,11 @@ class Snapshot:
     explained_variance: float  # of held-out returns by its critic, then
     states: dict  # "dynamics", "reward", "critic" -> state dict
     explained_labels: float | None = None  # of held-out labels by its reward model, then; None in versions before 0.3
-    episodes: tuple[int, ...] = ()  # of each environment, the newest of which a training label was held then
 
     def explains(self, trust: float) -> float:
         """Of what its models were asked to promise: of held-out labels where rewards alone count (trust 0), or else of
         returns, as in runs of older versions."""
         return self.explained_variance if trust or self.explained_labels is None else self.explained_labels
-
-    def saw(self, env: np.ndarray, episode: np.ndarray) -> np.ndarray:
-        """Which of these rows, told by environment and episode (n,), its dynamics model had surely been given: those of
-        episodes that were over then. (n,) bool."""
-        newest = np.array([*self.episodes, 0])
-        return (env < len(self.episodes)) & (episode < newest[np.minimum(env, len(self.episodes))])
 
     def put_into(self, models: Models) -> None:
         models.dynamics.load_state_dict(self.states["dynamics"])
@@ -54,13 +46,7 @@ class Snapshots:
         self.folder, self.most = Path(folder), most
 
     def take(
-        self,
-        models: Models,
-        phase: int,
-        transitions: int,
-        explained_variance: float,
-        explained_labels: float,
-        episodes: tuple[int, ...] = (),
+        self, models: Models, phase: int, transitions: int, explained_variance: float, explained_labels: float
     ) -> None:
         """Replaces what an interrupted run left under the same phase."""
         self.folder.mkdir(exist_ok=True)
@@ -70,7 +56,7 @@ class Snapshots:
             "critic": models.actor_critic.critic.state_dict(),
         }
         counts = {"phase": phase, "transitions": transitions, "explained_variance": explained_variance}
-        counts |= {"explained_labels": explained_labels, "episodes": episodes}
+        counts |= {"explained_labels": explained_labels}
         path = self._path(phase)
         try:
             with whole_file(path) as file:

@@ -245,3 +245,25 @@ def test_a_level_without_a_meaning_leaves_the_refits_as_they_are():
     assert (diverged.counts, diverged.errors) == ((4.0,), (2.0,))
     assert reward_curve([], (0.0, 0.0), torch.ones(9), 20, 20.0).counts == ()
     assert reward_curve([RefitError(9, 0.0, 0.0, 0.0)], (0.0, 0.0), torch.ones(9), 20, 20.0).counts == ()
+
+
+def test_labels_of_heldout_episodes_are_scored_by_all_members():
+    """On episodes that are told by another rule the refits fail, on the folds they do not."""
+    labels, other = labelled(800, 20), labelled(60, 3, seed=1)
+    same = refit(replace(labels, heldout=other))
+    assert [len(one.heldout) for one in same] == [60] * 4
+    assert np.abs(same[-1].heldout).mean() == pytest.approx(same[-1].absolute, rel=0.35)
+    turned = refit(replace(labels, heldout=replace(other, value=-other.value)))
+    assert turned[-1].absolute == same[-1].absolute and np.abs(turned[-1].heldout).mean() > 3 * same[-1].absolute
+    few = replace(other, is_uniform=torch.arange(60) < 7)
+    assert len(refit(replace(labels, heldout=few))[-1].heldout) == 7
+    assert refit(labels)[-1].heldout is None
+
+
+def test_an_error_is_moved_towards_that_on_heldout_episodes_by_their_number():
+    # Folds say .1 and .2; held-out episodes .4 in 16 labels, which count half: .2 and .283, and the ensemble in use stays there.
+    errors = [RefitError(10 * n, 0.1 * n, (0.1 * n) ** 2, 0.0, heldout=np.full(16, 0.4)) for n in (2, 1)]
+    curve = reward_curve(errors, (0.0, 0.0), torch.zeros(0), training=10, clean=10.0)
+    assert curve.errors == pytest.approx((0.08**0.5, 0.2))
+    noisy = reward_curve(errors, (0.0, 0.4**2 - 1e-9), torch.zeros(0), training=10, clean=10.0)
+    assert noisy.errors == pytest.approx((0.2, 0.1), rel=1e-2), "what is all noise tells nothing"
