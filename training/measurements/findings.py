@@ -240,7 +240,9 @@ class Measurer:
         read += [(received, 1.0, past.refit)] if past.refit else []
         known = [(count, recency, *one.unseen(past.noise)) for count, recency, one in read]
         latents = [
-            (count, level, recency * number / (number + FEW)) for count, recency, level, number in known if number
+            (count, level, recency * number / (number + FEW))
+            for count, recency, level, number in known
+            if math.isfinite(level) and number > 0
         ]
         return Curve.of([point for point in points if math.isfinite(point[1])]), Curve.of(latents)
 
@@ -319,7 +321,7 @@ def reward_curve(
 
 
 def _level(refit: RefitError, noises: tuple[float, float]) -> float:
-    """Its absolute error without noise, half way and further towards that on held-out episodes."""
+    """Its absolute error without noise, moved towards that on held-out episodes."""
     level, (unseen, number) = noise_free(refit.absolute, refit.squared, noises[0]), refit.unseen(noises[1])
     return level * moved(level, unseen, number)
 

@@ -111,9 +111,10 @@ def test_what_is_read_comes_to_the_allocator(run):
     assert measured.latents.counts == (40.0, run.measurer.transitions.received)
 
 
-def test_without_labels_of_heldout_episodes_nothing_is_read(run, monkeypatch):
+@pytest.mark.parametrize("heldout", [None, np.zeros(0), np.array([1.0, np.nan]), np.array([np.inf])], ids=str)
+def test_without_numbers_of_heldout_episodes_nothing_is_read(run, monkeypatch, heldout):
     taken(run, 0, 40)
-    refits = [RefitError(9, 1.0, 1.0, 0.0)]
+    refits = [RefitError(9, 1.0, 1.0, 0.0, heldout=heldout)]
     monkeypatch.setattr(Read, "errors", lambda *_: refits)
     (_, latents), _ = curves(run, phase=1)
     assert latents.counts == ()
