@@ -226,6 +226,7 @@ class Measurer:
         """
         now, block, received = past.now, past.block, float(self.transitions.received)
         old, points, read, following = copy.deepcopy(self.models), [], [], 0.0
+        is_read = bool(past.read.is_heldout_uniform.any())
         for snapshot in self.snapshots.before(past.phase, self.warn):
             if snapshot.explains(now.by) < LEAST_EXPLAINED:
                 continue
@@ -233,7 +234,7 @@ class Measurer:
             then = rolled(old, block, now.horizon, self.config.samples, generator).share(now.by)
             count, recency = float(snapshot.transitions), RECENCY ** (past.phase - snapshot.phase)
             points.append((count, then, recency))
-            if len(read) < PAST_READ and following <= count < received:
+            if is_read and len(read) < PAST_READ and following <= count < received:
                 read += [(count, recency, one) for one in past.read.errors(old, generator, (1.0,))]
                 following = math.sqrt(count * received)
         points.append((received, now.share, 1.0))
@@ -298,13 +299,13 @@ def reward_curve(
     """
     if not refits:
         return Curve((), (), ())
-    levels = [_level(one, noises) for one in refits]
+    levels, unseen = _levels(refits, noises)
     live_level = noise_free(float(live.abs().mean()), float((live**2).mean()), noises[1]) if len(live) else 0.0
     # A level that tells nothing moves nothing. One that is left after noise was taken off tells as much as one from fewer
     # labels without noise: the spread of a mean square does not shrink with it.
     is_told = live_level > 0 and math.isfinite(levels[-1])
     number = len(live) * clean_part(refits[-1].squared, noises[0]) ** 2 if is_told else 0
-    nearer = moved(levels[-1], live_level, number)
+    nearer = moved(unseen, live_level, number)
     further = moved(refits[-1].count, training, number) * clean / max(1, training)
     # How the error falls is told by the refits with fewer labels only as far as noise does not hide it: levels that are nearly all
     # noise look alike, and the error as if labels did not help. The last one is what it falls from.
@@ -320,10 +321,13 @@ def reward_curve(
     return Curve.of(points)
 
 
-def _level(refit: RefitError, noises: tuple[float, float]) -> float:
-    """Its absolute error without noise, moved towards that on held-out episodes."""
-    level, (unseen, number) = noise_free(refit.absolute, refit.squared, noises[0]), refit.unseen(noises[1])
-    return level * moved(level, unseen, number)
+def _levels(refits: list[RefitError], noises: tuple[float, float]) -> tuple[list[float], float]:
+    """Absolute errors without noise, moved towards those on held-out episodes, all by the same part of the way: the last one's,
+    or the clearest would be moved furthest. And what that last one was moved to, which the ensemble in use is held against."""
+    seen = [noise_free(one.absolute, one.squared, noises[0]) for one in refits]
+    unseen, (last, number) = [one.unseen(noises[1])[0] for one in refits], refits[-1].unseen(noises[1])
+    levels = [level * moved(level, other, number) for level, other in zip(seen, unseen, strict=True)]
+    return levels, last if math.isfinite(last) and last > 0 else seen[-1]
 
 
 @dataclass(frozen=True)

@@ -267,3 +267,27 @@ def test_an_error_is_moved_towards_that_on_heldout_episodes_by_their_number():
     assert curve.errors == pytest.approx((0.08**0.5, 0.2))
     noisy = reward_curve(errors, (0.0, 0.4**2 - 1e-9), torch.zeros(0), training=10, clean=10.0)
     assert noisy.errors == pytest.approx((0.2, 0.1), rel=1e-2), "what is all noise tells nothing"
+
+
+def test_labels_of_heldout_episodes_count_once():
+    """Those that the refit is scored on are those that the ensemble in use is: 16 of them, half way and no further."""
+    errors = [RefitError(20, 0.1, 0.01, 0.0, heldout=np.full(16, 0.4))]
+    for live, expected in ((0.4, 0.2), (0.8, 0.1**0.5 * 0.8**0.5)):
+        curve = reward_curve(errors, (0.0, 0.0), torch.full((16,), live), training=20, clean=20.0)
+        assert curve.errors == pytest.approx((expected,))
+
+
+@pytest.mark.parametrize("noise", [0.0, 1.0, 4.0])
+def test_episodes_that_are_harder_alike_for_all_refits_leave_the_slope(noise):
+    """Refits with few labels err by more, and look clearer beside the raters' noise."""
+    counts, deviations = np.array([100, 200, 400, 800]), np.array([2.0, 2**0.5, 1.0, 0.5**0.5])
+    errors = []
+    for count, deviation in zip(counts, deviations, strict=True):
+        seen, unseen = ((deviation**2 * factor**2 + noise) ** 0.5 for factor in (1.0, 2.0))
+        heldout = np.array([unseen, -unseen] * 30) * (2 / np.pi) ** 0.5
+        heldout *= (unseen**2 / (heldout**2).mean()) ** 0.5
+        absolute = seen * (np.abs(heldout).mean() / unseen)
+        errors.append(RefitError(int(count), absolute, seen**2, 0.0, heldout=heldout))
+    curve = reward_curve(errors, (noise, noise), torch.zeros(0), training=800, clean=800.0)
+    slopes = np.diff(np.log(curve.errors)) / np.diff(np.log(counts))
+    assert slopes == pytest.approx([-0.5] * 3)
