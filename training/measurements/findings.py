@@ -177,8 +177,7 @@ class Measurer:
 
     def read(self, step: float) -> Read:
         """The newest labels. step: part of one that refits take."""
-        newest = (self.labels.newest(self.config.labels, is_heldout) for is_heldout in (False, True))
-        labels, heldout = newest
+        labels, heldout = (self.labels.newest(self.config.labels, is_heldout) for is_heldout in (False, True))
         return Read(*labels, *heldout, self.config.samples, self.config.refit_steps, step)
 
     def reward_in_time(self, refits: list[RefitError], noise: float, footing: Footing) -> "InTime":
@@ -253,12 +252,11 @@ class Measurer:
         Predictions are averaged over as many draws of the latents as the dynamics error is.
         """
         refits = read.errors(self.models, generator)
-        heldout, is_uniform = self.labels.newest(self.config.labels, is_heldout=True)
-        if not len(heldout.value):
-            return refits, heldout.value
-        heldout, features = sampled(self.models, heldout, self.config.samples, generator)
+        if not len(read.heldout.value):
+            return refits, read.heldout.value
+        heldout, features = sampled(self.models, read.heldout, self.config.samples, generator)
         live = mean_prediction(self.models, features, heldout) - heldout.value
-        return refits, live[is_uniform.to(live.device)]
+        return refits, live[read.is_heldout_uniform.to(live.device)]
 
     def label_noise(self, estimates: TierEstimates | None, is_heldout: bool = False) -> float:
         """Mean variance of the raters' noise in the labels that score an error: the newest, as `reward_errors` takes
@@ -325,7 +323,8 @@ def _levels(refits: list[RefitError], noises: tuple[float, float]) -> tuple[list
     """Absolute errors without noise, moved towards those on held-out episodes, all by the same part of the way: the last one's,
     or the clearest would be moved furthest. And what that last one was moved to, which the ensemble in use is held against."""
     seen = [noise_free(one.absolute, one.squared, noises[0]) for one in refits]
-    unseen, (last, number) = [one.unseen(noises[1])[0] for one in refits], refits[-1].unseen(noises[1])
+    unseen = [one.unseen(noises[1])[0] for one in refits]
+    last, number = refits[-1].unseen(noises[1])
     levels = [level * moved(level, other, number) for level, other in zip(seen, unseen, strict=True)]
     return levels, last if math.isfinite(last) and last > 0 else seen[-1]
 
